@@ -1,0 +1,244 @@
+package decision
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Bounds of what a decision may hold. They keep a hostile record from costing
+// more than its own dead letter.
+const (
+	MaxRecordSize = 64 << 10 // bytes of key, value and headers together
+	MaxIDLength   = 128      // characters
+	MaxTextSize   = 1 << 10  // bytes of source, reason or batch_id
+)
+
+// Fault is one thing that is wrong with a record.
+type Fault struct {
+	Field   string // the decision's field, or "value" for the whole
+	Problem string
+}
+
+// Invalid says everything that keeps a record from being a decision.
+type Invalid struct {
+	Faults []Fault
+}
+
+// Error names every fault, in the order of the fields.
+func (e *Invalid) Error() string {
+	var b strings.Builder
+	for i, f := range e.Faults {
+		if i > 0 {
+			b.WriteString("; ")
+		}
+		b.WriteString(f.Field)
+		b.WriteString(": ")
+		b.WriteString(f.Problem)
+	}
+	return b.String()
+}
+
+// Decode reads the decision in a record's value. The error is an *Invalid with
+// every fault; the Decision then still has its ID where that could be read.
+func Decode(rec *Record) (Decision, error) {
+	var d Decision
+	if fault := wholeFault(rec); fault != "" {
+		return d, &Invalid{Faults: []Fault{{"value", fault}}}
+	}
+	f := fields{raw: make(map[string][]byte, 12)}
+	members(rec.Value, f.add)
+
+	d.ID, d.OwnID = f.id()
+	if !d.OwnID {
+		d.ID = rec.Origin().String()
+	}
+	profileID := f.taskPart("profile_id")
+	taskID := ""
+	if f.has("task") && !f.has("task_id") {
+		f.fault("task", "a task named by alias or type can't be looked up; give its task_id")
+	} else {
+		taskID = f.taskPart("task_id")
+	}
+	d.Task = NewTask(profileID, taskID)
+	d.State = f.state()
+	d.DecidedAt, _ = f.time("decided_at")
+	_, d.ExpiresAt = f.time("expires_at")
+	d.Source = f.text("source")
+	d.Reason = f.text("reason")
+	d.BatchID = f.text("batch_id")
+
+	if len(f.faults) > 0 {
+		if !d.OwnID {
+			d.ID = ""
+		}
+		return d, &Invalid{Faults: f.faults}
+	}
+	return d, nil
+}
+
+// wholeFault says what is wrong with the value as a whole, if anything.
+func wholeFault(rec *Record) string {
+	v := rec.Value
+	switch {
+	case rec.Size() > MaxRecordSize:
+		return fmt.Sprintf("the record has %d bytes; the limit is %d", rec.Size(), MaxRecordSize)
+	case len(bytes.TrimSpace(v)) == 0:
+		return "empty; a decision is a JSON object"
+	case !utf8.Valid(v):
+		return "not valid UTF-8"
+	case !json.Valid(v):
+		var any json.RawMessage
+		return fmt.Sprintf("not valid JSON: %v", json.Unmarshal(v, &any))
+	case bytes.TrimSpace(v)[0] != '{':
+		return "not a JSON object"
+	}
+	return ""
+}
+
+// known is every field of a decision; others are left alone.
+var known = []string{
+	"id", "profile_id", "task_id", "task", "state", "is_complete",
+	"decided_at", "expires_at", "source", "reason", "batch_id",
+}
+
+// fields is the members of the object by their exact name. encoding/json would
+// match names without regard to case and let the last of two members win, and a
+// decision that says two things must not be carried out as one of them.
+type fields struct {
+	raw    map[string][]byte
+	faults []Fault
+}
+
+func (f *fields) fault(field, problem string, args ...any) {
+	f.faults = append(f.faults, Fault{field, fmt.Sprintf(problem, args...)})
+}
+
+func (f *fields) add(key string, raw []byte) {
+	if !slices.Contains(known, key) {
+		return
+	}
+	if _, twice := f.raw[key]; twice {
+		f.fault(key, "given twice")
+		return
+	}
+	f.raw[key] = raw
+}
+
+// has says whether a field was given; null is as good as absent.
+func (f *fields) has(key string) bool {
+	raw, ok := f.raw[key]
+	return ok && string(raw) != "null"
+}
+
+// string is the field's text; ok is false where there is none or it is not text.
+func (f *fields) string(key string) (s string, ok bool) {
+	if !f.has(key) {
+		return "", false
+	}
+	raw := f.raw[key]
+	if raw[0] != '"' {
+		f.fault(key, "must be a string, is %s", quote(string(raw)))
+		return "", false
+	}
+	if bytes.IndexByte(raw, '\\') < 0 {
+		return string(raw[1 : len(raw)-1]), true
+	}
+	if err := json.Unmarshal(raw, &s); err != nil {
+		f.fault(key, "not a valid string")
+		return "", false
+	}
+	return s, true
+}
+
+func (f *fields) id() (string, bool) {
+	s, ok := f.string("id")
+	if !ok {
+		return "", false
+	}
+	if !ValidDecisionID(s) {
+		f.fault("id", "must be 1 to %d printable characters, is %s", MaxIDLength, quote(s))
+		return "", false
+	}
+	return s, true
+}
+
+// ValidDecisionID says whether s can be the ID of a decision.
+func ValidDecisionID(s string) bool {
+	n := utf8.RuneCountInString(s)
+	return n >= 1 && n <= MaxIDLength && strings.IndexFunc(s, func(r rune) bool { return !unicode.IsPrint(r) || r == utf8.RuneError }) < 0
+}
+
+func (f *fields) taskPart(key string) string {
+	if !f.has(key) {
+		f.fault(key, "missing")
+		return ""
+	}
+	s, ok := f.string(key)
+	if ok && !ValidID(s) {
+		f.fault(key, "must be 8-4-4-4-12 hexadecimal, is %s", quote(s))
+	}
+	return s
+}
+
+func (f *fields) state() State {
+	var state State
+	if s, ok := f.string("state"); ok {
+		state = State(s)
+		if state != CompletedPass && state != CompletedFail {
+			f.fault("state", "must be %s or %s, is %s", CompletedPass, CompletedFail, quote(s))
+		}
+	}
+	if !f.has("is_complete") {
+		if !f.has("state") {
+			f.fault("state", "missing")
+		}
+		return state
+	}
+	switch raw := string(f.raw["is_complete"]); {
+	case raw != "true" && raw != "false":
+		f.fault("is_complete", "must be true or false, is %s", quote(raw))
+	case raw == "false":
+		f.fault("is_complete", "false decides nothing; leave it out or give state")
+	case state == CompletedFail:
+		f.fault("is_complete", "true contradicts state %s", state)
+	case state == "" && !f.has("state"):
+		state = CompletedPass
+	}
+	return state
+}
+
+func (f *fields) time(key string) (string, time.Time) {
+	s, ok := f.string(key)
+	if !ok {
+		return "", time.Time{}
+	}
+	t, err := time.Parse(time.RFC3339, s)
+	if err != nil {
+		f.fault(key, "must be an RFC 3339 time such as 2026-11-01T06:00:29Z, is %s", quote(s))
+	}
+	return s, t
+}
+
+func (f *fields) text(key string) string {
+	s, _ := f.string(key)
+	if len(s) > MaxTextSize {
+		f.fault(key, "has %d bytes; the limit is %d", len(s), MaxTextSize)
+	}
+	return s
+}
+
+// quote is s in quotes for a message, shortened: a message must stay one line of
+// bounded length whatever the record holds.
+func quote(s string) string {
+	const most = 48
+	if len(s) > most {
+		s = strings.ToValidUTF8(s[:most], "") + "…"
+	}
+	return fmt.Sprintf("%q", s)
+}

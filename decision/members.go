@@ -1,0 +1,86 @@
+package decision
+
+import "encoding/json"
+
+// members calls each with every member of a JSON object, in order, its value as
+// it stands. The object must have passed json.Valid: then a value ends at the
+// first comma or brace outside of strings and nested values, and nothing here
+// has to check for ends or errors.
+func members(object []byte, each func(key string, raw []byte)) {
+	i := skipSpace(object, 0) + 1 // past {
+	for {
+		i = skipSpace(object, i)
+		if object[i] == '}' {
+			return
+		}
+		end := stringEnd(object, i)
+		key := unquoteKey(object[i:end])
+		i = skipSpace(object, end) + 1 // past :
+		i = skipSpace(object, i)
+		end = valueEnd(object, i)
+		each(key, object[i:end])
+		i = skipSpace(object, end)
+		if object[i] == ',' {
+			i++
+		}
+	}
+}
+
+func skipSpace(b []byte, i int) int {
+	for b[i] == ' ' || b[i] == '\t' || b[i] == '\n' || b[i] == '\r' {
+		i++
+	}
+	return i
+}
+
+// stringEnd is the index behind the string that begins at i.
+func stringEnd(b []byte, i int) int {
+	for i++; b[i] != '"'; i++ {
+		if b[i] == '\\' {
+			i++
+		}
+	}
+	return i + 1
+}
+
+// valueEnd is the index behind the value that begins at i.
+func valueEnd(b []byte, i int) int {
+	depth := 0
+	for {
+		switch b[i] {
+		case '"':
+			i = stringEnd(b, i)
+			if depth == 0 {
+				return i
+			}
+			continue
+		case '{', '[':
+			depth++
+		case '}', ']':
+			if depth == 0 {
+				return i // the object's own end, behind a bare number or word
+			}
+			if depth--; depth == 0 {
+				return i + 1
+			}
+		case ',', ' ', '\t', '\n', '\r':
+			if depth == 0 {
+				return i
+			}
+		}
+		i++
+	}
+}
+
+func unquoteKey(raw []byte) string {
+	for _, c := range raw {
+		if c == '\\' {
+			var s string
+			if json.Unmarshal(raw, &s) != nil {
+				return string(raw)
+			}
+			return s
+		}
+	}
+	return string(raw[1 : len(raw)-1])
+}
