@@ -1,6 +1,7 @@
 package decision
 
 import (
+	"errors"
 	"strconv"
 	"strings"
 	"unicode"
@@ -25,6 +26,10 @@ const (
 	// because Kafka refused the record as too large; it holds the value's size.
 	HeaderValueOmitted = "verdict-value-omitted"
 )
+
+// ErrTooLarge is what a publisher says of a record that Kafka will never take,
+// because of its size.
+var ErrTooLarge = errors.New("the record is too large for its topic")
 
 // MaxErrorSize bounds HeaderError, in bytes.
 const MaxErrorSize = 1 << 10

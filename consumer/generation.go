@@ -1,0 +1,137 @@
+package consumer
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+)
+
+// ending is why a generation was ended from this side.
+type ending uint8
+
+const (
+	groupEnded   ending = iota // the group or the process wants it
+	topicChanged               // a topic has more partitions than at the start
+	topicGone                  // a topic is not there any more
+)
+
+// commitTimeout bounds one request of a commit, restoreTimeout one that a
+// generation begins with.
+const (
+	commitTimeout  = 5 * time.Second
+	restoreTimeout = 10 * time.Second
+)
+
+// generation serves one generation of the group from its first fetch to its
+// last commit. It is one function for all of the partitions, because kafka-go
+// ends a generation as soon as one of its functions returns, and because what
+// ends it has to be done in order: stop fetching, drain, commit, and only then
+// let go, while the coordinator still takes this generation's commits.
+func (c *Consumer) generation(ctx context.Context, gen *kafka.Generation) ending {
+	if ctx.Err() != nil {
+		return groupEnded // it was over before it began; nothing may be fetched
+	}
+	c.opts.Metrics.Rebalances.Inc()
+	total, _, err := c.partitions(ctx)
+	for err != nil {
+		c.state.failed(partTopics, err)
+		if sleep(ctx, time.Second) != nil {
+			return groupEnded
+		}
+		total, _, err = c.partitions(ctx)
+	}
+	c.state.works(partTopics)
+
+	com := &committer{consumer: c, gen: gen, wake: make(chan struct{}, 1), refused: make(chan struct{})}
+	claims, err := c.restore(ctx, gen, com.dirty)
+	if err != nil {
+		return groupEnded
+	}
+	com.claims = claims
+	c.log.Info("partitions assigned", "generation", gen.ID, "member", gen.MemberID, "owned", len(claims), "of", total)
+	c.opts.Metrics.PartitionsAssigned.Set(float64(len(claims)))
+	c.handler.Assigned(len(claims), total)
+
+	fetching, stop := context.WithCancel(ctx)
+	committing, stopCommits := context.WithCancel(context.WithoutCancel(ctx))
+	var fetchers, commits sync.WaitGroup
+	for _, claim := range claims {
+		fetchers.Go(func() { c.fetch(fetching, claim) })
+	}
+	commits.Go(func() { com.run(committing) })
+	why := c.watch(fetching, claims, total, com)
+	stop()
+
+	// Drain while the readers close: they may sit in a long poll, and nothing
+	// that they still bring is accepted.
+	draining, stopDrain := context.WithTimeout(context.WithoutCancel(ctx), c.opts.DrainTimeout)
+	c.handler.Drain(draining, claims)
+	stopDrain()
+	stopCommits()
+	commits.Wait()
+	com.last()
+	for _, claim := range claims {
+		claim.lose()
+		c.opts.Metrics.ConsumerLag.DeleteLabelValues(claim.Topic, fmt.Sprint(claim.Partition))
+	}
+	fetchers.Wait()
+	c.opts.Metrics.PartitionsAssigned.Set(0)
+	c.handler.Assigned(0, total)
+	c.log.Info("partitions given up", "generation", gen.ID, "owned", len(claims))
+	return why
+}
+
+// watch returns when the generation is to end: its context ended, its commits
+// are refused, or the topics changed. On the way it keeps the lag metric true.
+func (c *Consumer) watch(ctx context.Context, claims []*Claim, total int, com *committer) ending {
+	ticker := time.NewTicker(c.opts.WatchInterval)
+	defer ticker.Stop()
+	c.lag(ctx, claims)
+	for {
+		select {
+		case <-ctx.Done():
+			return groupEnded
+		case <-com.fenced():
+			return groupEnded
+		case <-ticker.C:
+		}
+		now, missing, err := c.partitions(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return groupEnded
+		case err != nil:
+			c.state.failed(partTopics, err)
+			continue
+		case len(missing) > 0:
+			c.state.failed(partTopics, fmt.Errorf("topic %v is gone; create it again or correct kafka.topics", missing))
+			return topicGone
+		case now != total:
+			c.log.Info("the topics' partitions changed; joining again", "before", total, "now", now)
+			return topicChanged
+		}
+		c.state.works(partTopics)
+		c.lag(ctx, claims)
+	}
+}
+
+// lag reads the partitions' ends, so that the lag is right also where nothing is
+// fetched because the span or the lane is full.
+func (c *Consumer) lag(ctx context.Context, claims []*Claim) {
+	ends, err := c.offsets(ctx, claims, kafka.LastOffset)
+	if err != nil {
+		return // the loops that matter report what is wrong with Kafka
+	}
+	for _, claim := range claims {
+		if at, ok := ends[topicPartition{claim.Topic, claim.Partition}]; ok {
+			claim.sawEnd(at.LastOffset)
+		}
+		c.showLag(claim)
+	}
+}
+
+func (c *Consumer) showLag(claim *Claim) {
+	c.opts.Metrics.ConsumerLag.WithLabelValues(claim.Topic, fmt.Sprint(claim.Partition)).Set(float64(claim.lag()))
+}

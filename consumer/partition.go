@@ -1,0 +1,76 @@
+package consumer
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+
+	"verdict/decision"
+)
+
+// fetch is the loop of one partition: it reads, tracks and hands over, until ctx
+// ends. It is held back by the claim's span and by the handler's room.
+func (c *Consumer) fetch(ctx context.Context, claim *Claim) {
+	reader := kafka.NewReader(kafka.ReaderConfig{
+		Brokers:          c.opts.Brokers,
+		Dialer:           c.opts.Dialer,
+		Topic:            claim.Topic,
+		Partition:        claim.Partition,
+		MinBytes:         1,
+		MaxBytes:         1 << 20,
+		MaxWait:          500 * time.Millisecond, // also how long Close may take
+		QueueCapacity:    64,
+		ReadLagInterval:  -1,
+		ReadBackoffMin:   50 * time.Millisecond,
+		ReadBackoffMax:   time.Second,
+		IsolationLevel:   kafka.ReadCommitted,
+		ReadBatchTimeout: time.Minute,
+		Logger:           nil,
+		ErrorLogger:      kafkaLog(c.log.With("topic", claim.Topic, "partition", claim.Partition)),
+	})
+	defer reader.Close()
+	if err := reader.SetOffset(claim.begin()); err != nil {
+		c.log.Error("set the first offset", "topic", claim.Topic, "partition", claim.Partition, "err", err)
+		return
+	}
+	for {
+		msg, err := reader.FetchMessage(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil {
+			// The reader itself dials again, with back-off, from where it was.
+			c.state.failed(partFetch, fmt.Errorf("fetch %s/%d: %w", claim.Topic, claim.Partition, err))
+			continue
+		}
+		c.state.works(partFetch)
+		claim.sawEnd(msg.HighWaterMark)
+		settled, before, err := claim.track(ctx, msg.Offset)
+		if err != nil {
+			return
+		}
+		if settled {
+			continue
+		}
+		if err := c.handler.Accept(ctx, claim, record(&msg), before.attempts, before.unclear); err != nil {
+			return
+		}
+	}
+}
+
+// record is a message without kafka-go's types.
+func record(m *kafka.Message) decision.Record {
+	rec := decision.Record{
+		Topic: m.Topic, Partition: m.Partition, Offset: m.Offset,
+		Key: m.Key, Value: m.Value, Time: m.Time,
+	}
+	if len(m.Headers) > 0 {
+		rec.Headers = make([]decision.Header, len(m.Headers))
+		for i, h := range m.Headers {
+			rec.Headers[i] = decision.Header{Key: h.Key, Value: h.Value}
+		}
+	}
+	return rec
+}
