@@ -1,0 +1,99 @@
+package processor
+
+import (
+	"encoding/json"
+	"errors"
+
+	"verdict/decision"
+	"verdict/passfort"
+)
+
+// verdict is what an attempt came to.
+type verdict struct {
+	action     action
+	result     result     // of complete
+	deadLetter deadLetter // of refuse
+	cause      decision.RetryCause
+	status     int
+	err        error
+	unclear    bool // the call may have been carried out unseen
+}
+
+// action is what is to be done after an attempt.
+type action uint8
+
+const (
+	complete action = iota // publish a result
+	refuse                 // publish a dead letter
+	retry                  // try again later; an attempt is spent
+	later                  // try again when calls go on; no attempt is spent
+	suspect                // ask whether the key is still good
+	abandon                // the partition is lost; leave it to its next owner
+)
+
+type result struct {
+	outcome decision.Outcome
+	status  int
+	task    json.RawMessage
+	called  bool // the attempt that settles it made the completing call
+}
+
+type deadLetter struct {
+	reason decision.Reason
+	status int
+	err    error
+	text   string // instead of err
+	called bool   // the attempt that settles it is spent as well
+}
+
+// classify is the table of what is done about each way in which a call can
+// fail. passfort sorts statuses, transport errors and error bodies into kinds,
+// unknown ones included; here is what each kind means for a decision.
+func classify(err error) verdict {
+	e, ok := errors.AsType[*passfort.Error](err)
+	if !ok { // not an error of the client's: treat it as a cut connection
+		return verdict{action: retry, cause: decision.RetryConnection, err: err, unclear: true}
+	}
+	v := verdict{status: e.Status, err: e, unclear: e.MaybeSent}
+	switch e.Kind {
+	case passfort.KindTimeout: // no answer in time: perhaps done, so look first
+		v.action, v.cause = retry, decision.RetryTimeout
+	case passfort.KindConnection: // not reached (surely not done), or cut (perhaps done)
+		v.action, v.cause = retry, decision.RetryConnection
+	case passfort.KindServer: // 5xx: perhaps done, but for 503
+		v.action, v.cause = retry, decision.RetryServerError
+	case passfort.KindUnconfirmed: // 2xx, but not the answer to what was asked
+		v.action, v.cause, v.unclear = retry, decision.RetryUnconfirmed, true
+	case passfort.KindThrottled: // 429: too early for everyone
+		v.action, v.cause = later, decision.RetryThrottled
+	case passfort.KindKey: // the key, or this task, is refused: ask which
+		v.action, v.cause = suspect, decision.RetryAuth
+	case passfort.KindCanceled: // drained: leave it to the next owner
+		v.action = abandon
+	case passfort.KindNotFound: // no such profile or task
+		v.refuse(decision.TaskNotFound)
+	case passfort.KindInvalid: // arguments that no call can be made with
+		v.refuse(decision.InvalidEvent)
+	default: // KindRejected and kinds to come: a retry would get the same answer
+		v.refuse(decision.Rejected)
+	}
+	return v
+}
+
+func (v *verdict) refuse(reason decision.Reason) {
+	v.action = refuse
+	v.deadLetter = deadLetter{reason: reason, status: v.status, err: v.err, called: true}
+}
+
+// about says what an attempt tells of the API: that it failed to serve, or
+// nothing at all (neutral), or that it serves, be it with a refusal.
+func (v *verdict) about() (failed, neutral bool) {
+	switch v.action {
+	case retry:
+		failed = v.cause == decision.RetryTimeout || v.cause == decision.RetryConnection || v.cause == decision.RetryServerError
+		return failed, !failed
+	case later, suspect, abandon:
+		return false, true
+	}
+	return false, false
+}

@@ -1,0 +1,404 @@
+// Package processor carries decisions out. It owns the middle of a decision's
+// life: queued behind the others of its task, chosen, called, tried again or
+// not, and settled by a result or a dead letter. It keeps the order of a task,
+// the rate of the group, and the peace of an API in trouble.
+//
+// Where decisions come from and where their offsets go is left to the Claim
+// that each comes with; how records are published, to the Publisher. No Kafka
+// type is known here.
+package processor
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"verdict/decision"
+	"verdict/metrics"
+	"verdict/passfort"
+)
+
+// API is the part of passfort.Client that decisions need. Each call is made
+// once.
+type API interface {
+	CompleteTask(ctx context.Context, profileID, taskID string, s passfort.State) (passfort.Task, passfort.Response, error)
+	GetTask(ctx context.Context, profileID, taskID string) (passfort.Task, passfort.Response, error)
+	WhoAmI(ctx context.Context) (passfort.Identity, passfort.Response, error)
+}
+
+// Publisher publishes results and dead letters.
+type Publisher interface {
+	// Publish takes a record over and calls done once: with nil when all
+	// in-sync replicas have it, with an error that is decision.ErrTooLarge when
+	// Kafka will never take it, with another when the publisher was closed. It
+	// may wait for room, until ctx ends; an error means it was not taken.
+	Publish(ctx context.Context, rec decision.Record, done func(error)) error
+}
+
+// Claim is the hold on the partition that a record came from.
+type Claim interface {
+	// Settle notes that the record at offset needs not be read again. It is a
+	// no-op once the claim is lost.
+	Settle(offset int64)
+	// Attempted notes how far an unsettled decision got: the attempts spent, and
+	// whether the last may have been carried out unseen.
+	Attempted(offset int64, attempts int, unclear bool)
+}
+
+// Preflight says when a task is looked at before it is completed.
+type Preflight string
+
+// The settings of Preflight.
+const (
+	PreflightNever    Preflight = "never"
+	PreflightRetry    Preflight = "retry"    // after a failure that may have been carried out
+	PreflightBackfill Preflight = "backfill" // also before each decision of the backfill lane
+	PreflightAlways   Preflight = "always"
+)
+
+// OnConflict says what becomes of a decision whose task a look finds in the
+// opposite state.
+type OnConflict string
+
+// The settings of OnConflict.
+const (
+	ConflictDeadLetter OnConflict = "dead_letter"
+	ConflictOverwrite  OnConflict = "overwrite"
+	ConflictSkip       OnConflict = "skip"
+)
+
+// Options configure a Processor.
+type Options struct {
+	API       API
+	Publisher Publisher
+	Metrics   *metrics.Metrics
+	Logger    *slog.Logger
+
+	Instance    string // names this instance in dead letters
+	Results     string // topic
+	DeadLetters string // topic
+	HasBackfill bool   // there is a backfill lane; only then workers are kept for the live one
+
+	RateLimit  float64 // calls a second of the group (or of the instance, see GroupRate); 0: unlimited
+	Burst      int     // calls at once, above the rate; 0: 10
+	GroupRate  bool    // the limit is the group's: this instance takes the share of its partitions
+	Workers    int     // calls in flight at most; 0: 64
+	MaxPending int     // decisions held a lane; 0: 5000
+	MaxBytes   int64   // bytes of them a lane; 0: 32 MiB
+
+	MaxAttempts      int           // attempts before retries_exhausted; 0: 8
+	BackoffMin       time.Duration // 0: 250ms
+	BackoffMax       time.Duration // 0: 1m
+	BackfillMinShare float64       // of the calls, for backfill while both lanes wait; 0: none
+	Preflight        Preflight     // "": PreflightRetry
+	OnConflict       OnConflict    // "": ConflictDeadLetter
+
+	// ReloadKey reads the API key again, where it comes from a file; called
+	// while the key is refused. Nil: it can't change.
+	ReloadKey func() error
+}
+
+func (o *Options) withDefaults() {
+	o.Burst = cmp.Or(o.Burst, 10)
+	o.Workers = cmp.Or(o.Workers, 64)
+	o.MaxPending = cmp.Or(o.MaxPending, 5000)
+	o.MaxBytes = cmp.Or(o.MaxBytes, 32<<20)
+	o.MaxAttempts = cmp.Or(o.MaxAttempts, 8)
+	o.BackoffMin = cmp.Or(o.BackoffMin, 250*time.Millisecond)
+	o.BackoffMax = cmp.Or(o.BackoffMax, time.Minute)
+	o.Preflight = cmp.Or(o.Preflight, PreflightRetry)
+	o.OnConflict = cmp.Or(o.OnConflict, ConflictDeadLetter)
+	if o.ReloadKey == nil {
+		o.ReloadKey = func() error { return nil }
+	}
+}
+
+func (o *Options) validate() error {
+	switch {
+	case o.API == nil || o.Publisher == nil || o.Metrics == nil || o.Logger == nil:
+		return errors.New("processor: API, Publisher, Metrics and Logger are needed")
+	case o.Results == "" || o.DeadLetters == "":
+		return errors.New("processor: Results and DeadLetters: missing")
+	case o.RateLimit < 0 || o.Burst < 1 || o.Workers < 1 || o.MaxAttempts < 1:
+		return errors.New("processor: RateLimit must be 0 or more; Burst, Workers and MaxAttempts 1 or more")
+	case o.BackfillMinShare < 0 || o.BackfillMinShare >= 1:
+		return errors.New("processor: BackfillMinShare: must be at least 0 and less than 1")
+	}
+	return nil
+}
+
+// Processor is the dispatcher with its workers.
+type Processor struct {
+	opts    Options
+	log     *slog.Logger
+	limiter *limiter
+	breaker *breaker
+	auth    auth
+	jobs    chan *job     // dispatcher to workers; size 0: a send means that a worker has it
+	wake    chan struct{} // size 1: full means that the dispatcher will look anyway
+	running sync.WaitGroup
+	life    context.Context // of Run; set before any goroutine starts
+
+	throttles atomic.Int32 // 429s in a row that did not say how long to wait
+
+	mu     sync.Mutex // guards what follows; short pure sections only
+	queue  *queue
+	claims map[Claim]*hold
+	recent map[partition]*recent
+	paused map[decision.PauseCause]bool
+	room   [len(decision.Lanes)]chan struct{} // closed when a lane has room again; nil: nobody waits
+	// inFlight are the jobs that a worker has, settling those whose record is
+	// being published.
+	inFlight [len(decision.Lanes)]int
+	settling int
+}
+
+type partition struct {
+	topic string
+	id    int
+}
+
+// hold is what the processor knows of one claim.
+type hold struct {
+	ctx     context.Context // ends when its calls are to be given up
+	cancel  context.CancelFunc
+	active  int           // jobs in flight or settling, and records being taken over
+	revoked bool          // nothing of it may be begun any more
+	idle    chan struct{} // closed at active == 0 once revoked
+}
+
+// New is a Processor. It does nothing before Run.
+func New(opts Options) (*Processor, error) {
+	opts.withDefaults()
+	if err := opts.validate(); err != nil {
+		return nil, err
+	}
+	p := &Processor{
+		opts:    opts,
+		log:     opts.Logger,
+		limiter: newLimiter(opts.RateLimit, opts.Burst, opts.Metrics),
+		breaker: newBreaker(),
+		jobs:    make(chan *job),
+		wake:    make(chan struct{}, 1),
+		queue:   newQueue(opts.BackfillMinShare),
+		claims:  make(map[Claim]*hold),
+		recent:  make(map[partition]*recent),
+		paused:  make(map[decision.PauseCause]bool),
+	}
+	if !opts.GroupRate {
+		p.limiter.share(1)
+	}
+	return p, nil
+}
+
+// Run dispatches until ctx ends; calls that are in flight then are given up, so
+// what is to be finished has to be drained before. It returns when all that it
+// started has ended.
+func (p *Processor) Run(ctx context.Context) {
+	p.life = ctx
+	for range p.opts.Workers {
+		p.running.Go(func() {
+			for j := range p.jobs {
+				p.work(ctx, j)
+			}
+		})
+	}
+	p.running.Go(func() {
+		defer close(p.jobs)
+		p.dispatch(ctx)
+	})
+	p.running.Wait()
+}
+
+// Assigned tells how many of the topics' partitions this instance owns: its
+// share of the group's rate. It takes effect at once.
+func (p *Processor) Assigned(owned, total int) {
+	if p.opts.GroupRate && total > 0 {
+		p.limiter.share(float64(owned) / float64(total))
+	}
+}
+
+// Submit takes a record over: it is decoded and queued, or dead-lettered. It
+// waits while its lane is full. An error means that it was not taken, because
+// ctx ended or the claim is being drained.
+func (p *Processor) Submit(ctx context.Context, lane decision.Lane, claim Claim, rec decision.Record, attempts int, unclear bool) error {
+	j := &job{
+		lane: lane, claim: claim, rec: rec, size: int64(rec.Size()),
+		received: time.Now(), attempts: attempts, unclear: unclear,
+	}
+	if err := p.admit(ctx, j); err != nil {
+		return err
+	}
+	var err error
+	if j.dec, err = decode(&j.rec); err != nil {
+		p.deadLetter(ctx, j, deadLetter{reason: decision.InvalidEvent, err: err})
+		return nil
+	}
+	p.mu.Lock()
+	if j.hold.revoked {
+		p.leave(j) // drained meanwhile; its next owner will read it
+		p.mu.Unlock()
+		return nil
+	}
+	p.queue.add(j)
+	p.deactivate(j.hold)
+	p.mu.Unlock()
+	p.nudge()
+	return nil
+}
+
+// decode is decision.Decode, where a panic is a fault of that record alone.
+func decode(rec *decision.Record) (d decision.Decision, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = panicked(r)
+		}
+	}()
+	return decision.Decode(rec)
+}
+
+var errDrained = errors.New("the partition is being given up")
+
+// admit waits for room in the job's lane, and counts it in.
+func (p *Processor) admit(ctx context.Context, j *job) error {
+	for {
+		p.mu.Lock()
+		h := p.holdOf(j.claim)
+		if h.revoked {
+			p.mu.Unlock()
+			return errDrained
+		}
+		if p.queue.admit(j, p.opts.MaxPending, p.opts.MaxBytes) {
+			j.hold = h
+			h.active++
+			p.opts.Metrics.Pending.WithLabelValues(j.lane.String()).Set(float64(p.queue.lanes[j.lane].pending))
+			p.mu.Unlock()
+			return nil
+		}
+		if p.room[j.lane] == nil {
+			p.room[j.lane] = make(chan struct{})
+		}
+		room := p.room[j.lane]
+		p.mu.Unlock()
+		select {
+		case <-room:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// holdOf is the hold on a claim, begun with its first record. Under mu.
+func (p *Processor) holdOf(claim Claim) *hold {
+	h := p.claims[claim]
+	if h == nil {
+		ctx, cancel := context.WithCancel(context.Background())
+		h = &hold{ctx: ctx, cancel: cancel}
+		p.claims[claim] = h
+	}
+	return h
+}
+
+// leave forgets a job that was admitted: it is settled, or given up. Under mu.
+func (p *Processor) leave(j *job) {
+	p.queue.leave(j)
+	p.opts.Metrics.Pending.WithLabelValues(j.lane.String()).Set(float64(p.queue.lanes[j.lane].pending))
+	if room := p.room[j.lane]; room != nil {
+		close(room)
+		p.room[j.lane] = nil
+	}
+	p.deactivate(j.hold)
+}
+
+// deactivate ends the activity of one job of a hold. Under mu.
+func (p *Processor) deactivate(h *hold) {
+	h.active--
+	if h.active == 0 && h.revoked {
+		close(h.idle)
+	}
+}
+
+// Drain gives up what of these claims is not begun. It returns when the rest is
+// settled; when ctx ends first, the calls in flight are aborted, and what they
+// may have done unseen is noted with the claim.
+func (p *Processor) Drain(ctx context.Context, claims []Claim) {
+	var holds []*hold
+	p.mu.Lock()
+	for _, claim := range claims {
+		h := p.holdOf(claim)
+		h.revoked, h.idle = true, make(chan struct{})
+		h.active++ // until what waits is given up, so that idle is closed once
+		holds = append(holds, h)
+		delete(p.claims, claim)
+	}
+	for _, j := range p.queue.remove(func(j *job) bool { return j.hold.revoked }) {
+		j.hold.active++ // leave takes it back
+		p.leave(j)
+	}
+	for _, h := range holds {
+		p.deactivate(h)
+	}
+	p.mu.Unlock()
+	p.nudge()
+
+	for _, h := range holds {
+		select {
+		case <-h.idle:
+		case <-ctx.Done():
+		}
+	}
+	for _, h := range holds {
+		h.cancel()
+	}
+	if ctx.Err() == nil {
+		return
+	}
+	// Aborted calls come back at once. Only a record that Kafka does not
+	// acknowledge may take longer, and its settle will be a no-op.
+	grace := time.NewTimer(time.Second)
+	defer grace.Stop()
+	for _, h := range holds {
+		select {
+		case <-h.idle:
+		case <-grace.C:
+			return
+		}
+	}
+}
+
+// nudge makes the dispatcher look at the state anew.
+func (p *Processor) nudge() {
+	select {
+	case p.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Pause stops or resumes dispatching for a cause that others see first: Kafka.
+func (p *Processor) Pause(cause decision.PauseCause, on bool) {
+	p.mu.Lock()
+	was := p.paused[cause]
+	p.paused[cause] = on
+	p.mu.Unlock()
+	if was == on {
+		return
+	}
+	gauge := p.opts.Metrics.Paused.WithLabelValues(string(cause))
+	if on {
+		gauge.Set(1)
+	} else {
+		gauge.Set(0)
+		p.nudge()
+	}
+}
+
+// Paused says whether dispatching is paused for a cause.
+func (p *Processor) Paused(cause decision.PauseCause) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.paused[cause]
+}

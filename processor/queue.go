@@ -1,0 +1,317 @@
+package processor
+
+import (
+	"container/heap"
+	"time"
+
+	"verdict/decision"
+)
+
+// job is a decision on its way, with the record that it came in.
+//
+//	            ┌────────────── retry: delayed ◄─────────────┐
+//	            ▼                                            │
+//	admitted ─► waiting ─► ready ─► in flight ─► settling ─► gone
+//	            (behind its task)   (a worker)   (publishing)
+type job struct {
+	lane     decision.Lane
+	claim    Claim
+	hold     *hold
+	rec      decision.Record
+	dec      decision.Decision
+	size     int64
+	received time.Time
+	seq      uint64 // order of arrival
+	task     *task
+
+	// What follows is written by whoever has the job: the queue under the
+	// processor's lock, or the one worker that it was given to.
+	attempts int    // spent
+	unclear  bool   // the last call may have been carried out unseen: look first
+	spell    uint64 // the breaker's spell in which attempts were last spent
+	spent    int    // of attempts, those spent in that spell
+	due      time.Time
+	delayed  int // index in queue.delayed; -1: not there
+	permit   permit
+	working  bool // a worker, or the dispatcher on its behalf, has it
+}
+
+// task is the queue of the decisions on one task. At most one of them is begun;
+// once it is, it keeps the task until it is settled, and only then live goes
+// before backfill. Within a lane they go in the order they came.
+type task struct {
+	key     decision.Task
+	begun   *job
+	waiting [len(decision.Lanes)][]*job
+	ready   int           // index in the ready heap; -1: not ready
+	lane    decision.Lane // of the ready heap
+}
+
+// head is the decision that goes next, if any.
+func (t *task) head() *job {
+	if t.begun != nil {
+		return t.begun
+	}
+	for _, w := range t.waiting {
+		if len(w) > 0 {
+			return w[0]
+		}
+	}
+	return nil
+}
+
+// laneQueue is what waits in one lane.
+type laneQueue struct {
+	ready   readyHeap
+	pending int   // decisions admitted and not yet gone
+	bytes   int64 // of their records
+}
+
+// queue holds every decision that was admitted and is not settled, and says
+// which goes next. It is pure: no lock, no clock, no goroutine.
+type queue struct {
+	lanes    [len(decision.Lanes)]laneQueue
+	tasks    map[decision.Task]*task
+	delayed  delayHeap
+	seq      uint64
+	minShare float64
+	owed     float64 // calls that backfill is owed of its minimum share
+}
+
+func newQueue(minShare float64) *queue {
+	return &queue{tasks: make(map[decision.Task]*task), minShare: minShare}
+}
+
+// admit counts the job into its lane if there is room. A lane that is empty
+// takes any job, however large.
+func (q *queue) admit(j *job, most int, mostBytes int64) bool {
+	l := &q.lanes[j.lane]
+	if l.pending > 0 && (l.pending >= most || l.bytes+j.size > mostBytes) {
+		return false
+	}
+	l.pending++
+	l.bytes += j.size
+	return true
+}
+
+// leave counts the job out of its lane.
+func (q *queue) leave(j *job) {
+	l := &q.lanes[j.lane]
+	l.pending--
+	l.bytes -= j.size
+}
+
+// add puts a job behind the others of its task.
+func (q *queue) add(j *job) {
+	q.seq++
+	j.seq, j.delayed = q.seq, -1
+	t := q.tasks[j.dec.Task]
+	if t == nil {
+		t = &task{key: j.dec.Task, ready: -1}
+		q.tasks[j.dec.Task] = t
+	}
+	j.task = t
+	t.waiting[j.lane] = append(t.waiting[j.lane], j)
+	if t.begun == nil {
+		q.settleReady(t)
+	}
+}
+
+// settleReady puts a task where its head belongs: into its lane's ready heap, or
+// nowhere if there is none.
+func (q *queue) settleReady(t *task) {
+	j := t.head()
+	if t.ready >= 0 && (j == nil || t.lane != j.lane) {
+		heap.Remove(&q.lanes[t.lane].ready, t.ready)
+	}
+	switch {
+	case j == nil:
+		delete(q.tasks, t.key)
+	case t.ready >= 0:
+		heap.Fix(&q.lanes[t.lane].ready, t.ready)
+	default:
+		t.lane = j.lane
+		heap.Push(&q.lanes[t.lane].ready, t)
+	}
+}
+
+// next is the lane whose turn it is: live, but for the share that backfill is
+// owed while both wait. ok is false when nothing is ready, or only backfill
+// while mayBackfill is false.
+func (q *queue) next(mayBackfill bool) (lane decision.Lane, ok bool) {
+	live := len(q.lanes[decision.Live].ready) > 0
+	backfill := mayBackfill && len(q.lanes[decision.Backfill].ready) > 0
+	switch {
+	case live && backfill && q.owed >= 1:
+		return decision.Backfill, true
+	case live:
+		return decision.Live, true
+	default:
+		return decision.Backfill, backfill
+	}
+}
+
+// begin takes the first ready decision of a lane out, and makes it the one of
+// its task that is begun. fresh prefers one that was never tried.
+func (q *queue) begin(lane decision.Lane, fresh bool) *job {
+	ready := &q.lanes[lane].ready
+	at := 0
+	if fresh {
+		for i, t := range *ready {
+			if j := t.head(); j.attempts == 0 && ((*ready)[at].head().attempts > 0 || j.seq < (*ready)[at].head().seq) {
+				at = i
+			}
+		}
+	}
+	t := heap.Remove(ready, at).(*task)
+	j := t.head()
+	if t.begun == nil {
+		t.begun = j
+		w := t.waiting[j.lane]
+		w[0] = nil
+		t.waiting[j.lane] = w[1:]
+	}
+	return j
+}
+
+// charge counts a call against the minimum share of backfill. What backfill took
+// while live had nothing counts for it, so that a live decision that comes now
+// and then goes at once, however busy backfill was.
+func (q *queue) charge(lane decision.Lane) {
+	const most = 10 // calls that backfill may be ahead by
+	switch {
+	case lane == decision.Backfill:
+		q.owed = max(q.owed-(1-q.minShare), -most*q.minShare)
+	case len(q.lanes[decision.Backfill].ready) > 0:
+		q.owed += q.minShare
+	default:
+		q.owed = min(q.owed, 0)
+	}
+}
+
+// done ends a decision that was begun; the next of its task becomes ready.
+func (q *queue) done(j *job) {
+	j.task.begun = nil
+	q.settleReady(j.task)
+}
+
+// again makes a decision that was begun ready at once.
+func (q *queue) again(j *job) { q.settleReady(j.task) }
+
+// delay makes a decision that was begun ready when it is due. Until then it
+// holds its own task alone.
+func (q *queue) delay(j *job, due time.Time) {
+	j.due = due
+	heap.Push(&q.delayed, j)
+}
+
+// ripen makes ready what is due at now, and says when the next will be; zero:
+// nothing is delayed.
+func (q *queue) ripen(now time.Time) time.Time {
+	for len(q.delayed) > 0 {
+		j := q.delayed[0]
+		if j.due.After(now) {
+			return j.due
+		}
+		heap.Pop(&q.delayed)
+		q.settleReady(j.task)
+	}
+	return time.Time{}
+}
+
+// remove takes out every decision that matches and is not in the hands of a
+// worker.
+func (q *queue) remove(match func(*job) bool) []*job {
+	var removed []*job
+	for _, t := range q.tasks {
+		for lane, w := range t.waiting {
+			var kept []*job
+			for _, j := range w {
+				if match(j) {
+					removed = append(removed, j)
+				} else {
+					kept = append(kept, j)
+				}
+			}
+			t.waiting[lane] = kept
+		}
+		j := t.begun
+		switch {
+		case j == nil:
+		case !match(j):
+			continue
+		case j.delayed >= 0:
+			heap.Remove(&q.delayed, j.delayed)
+			removed = append(removed, j)
+			t.begun = nil
+		case t.ready >= 0:
+			removed = append(removed, j)
+			t.begun = nil
+		default:
+			continue // in flight or settling; done will see to the rest
+		}
+		q.settleReady(t)
+	}
+	return removed
+}
+
+// begunWaiting calls each with every decision that was begun and is not in the hands
+// of a worker.
+func (q *queue) begunWaiting(each func(*job)) {
+	for _, j := range q.delayed {
+		each(j)
+	}
+	for i := range q.lanes {
+		for _, t := range q.lanes[i].ready {
+			if t.begun != nil {
+				each(t.begun)
+			}
+		}
+	}
+}
+
+// readyHeap is tasks by the arrival of their heads, oldest first.
+type readyHeap []*task
+
+func (h readyHeap) Len() int           { return len(h) }
+func (h readyHeap) Less(a, b int) bool { return h[a].head().seq < h[b].head().seq }
+func (h readyHeap) Swap(a, b int) {
+	h[a], h[b] = h[b], h[a]
+	h[a].ready, h[b].ready = a, b
+}
+func (h *readyHeap) Push(x any) {
+	t := x.(*task)
+	t.ready = len(*h)
+	*h = append(*h, t)
+}
+func (h *readyHeap) Pop() any {
+	last := len(*h) - 1
+	t := (*h)[last]
+	(*h)[last] = nil
+	*h = (*h)[:last]
+	t.ready = -1
+	return t
+}
+
+// delayHeap is decisions by when they are due.
+type delayHeap []*job
+
+func (h delayHeap) Len() int           { return len(h) }
+func (h delayHeap) Less(a, b int) bool { return h[a].due.Before(h[b].due) }
+func (h delayHeap) Swap(a, b int) {
+	h[a], h[b] = h[b], h[a]
+	h[a].delayed, h[b].delayed = a, b
+}
+func (h *delayHeap) Push(x any) {
+	j := x.(*job)
+	j.delayed = len(*h)
+	*h = append(*h, j)
+}
+func (h *delayHeap) Pop() any {
+	last := len(*h) - 1
+	j := (*h)[last]
+	(*h)[last] = nil
+	*h = (*h)[:last]
+	j.delayed = -1
+	return j
+}

@@ -1,0 +1,133 @@
+package processor
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"verdict/decision"
+)
+
+// ending is how a decision ends: the record that says so, and what is counted
+// once Kafka has it.
+type ending struct {
+	rec     decision.Record
+	outcome decision.Outcome
+	reason  decision.Reason // of a dead letter
+	// smaller makes a record that says the same in less, for when Kafka refuses
+	// rec as too large; nil: there is none.
+	smaller func() decision.Record
+}
+
+// result ends a decision with a result.
+func (p *Processor) result(ctx context.Context, j *job, r result) {
+	if r.called {
+		j.attempts++
+		p.throttles.Store(0)
+	}
+	d := &j.dec
+	wire := decision.Result{
+		DecisionID: d.ID, ProfileID: d.Task.ProfileID, TaskID: d.Task.TaskID, State: d.State,
+		Outcome: r.outcome, Attempts: j.attempts, HTTPStatus: r.status, Task: r.task,
+		DecidedAt: d.DecidedAt, ReceivedAt: decision.Time{Time: j.received}, CompletedAt: decision.Time{Time: time.Now()},
+		Source: d.Source, Reason: d.Reason, BatchID: d.BatchID, Origin: j.rec.Origin(),
+	}
+	withoutTask := func() decision.Record {
+		wire.Task = nil
+		rec, err := wire.Record(p.opts.Results, j.rec.Key)
+		if err != nil {
+			panic(err) // strings and numbers always encode
+		}
+		return rec
+	}
+	e := ending{outcome: r.outcome, smaller: withoutTask}
+	var err error
+	if e.rec, err = wire.Record(p.opts.Results, j.rec.Key); err != nil {
+		// Only the API's answer can be at fault, and the outcome is what counts.
+		p.log.Warn("the API's answer can't be repeated in the result", "decision_id", d.ID, "err", err)
+		e.rec, e.smaller = withoutTask(), nil
+	}
+	p.settle(ctx, j, e)
+}
+
+// deadLetter ends a decision, or a record that is none, with a dead letter.
+func (p *Processor) deadLetter(ctx context.Context, j *job, d deadLetter) {
+	if d.called {
+		j.attempts++
+	}
+	text := d.text
+	if d.err != nil {
+		text = d.err.Error()
+	}
+	letter := decision.DeadLetter{
+		Reason: d.reason, Error: text, HTTPStatus: d.status, Attempts: j.attempts,
+		DecisionID: j.dec.ID, FailedAt: decision.Time{Time: time.Now()}, Instance: p.opts.Instance,
+	}
+	rec := letter.Record(p.opts.DeadLetters, &j.rec)
+	p.settle(ctx, j, ending{
+		rec: rec, outcome: decision.DeadLettered, reason: d.reason,
+		smaller: func() decision.Record { return decision.WithoutValue(rec) },
+	})
+}
+
+// settle publishes how a decision ends, and settles it when Kafka has that
+// acknowledged: not before. Until then the decision keeps its task, but no
+// worker.
+func (p *Processor) settle(ctx context.Context, j *job, e ending) {
+	p.mu.Lock()
+	if j.working {
+		p.handBack(j)
+	}
+	p.settling++
+	p.mu.Unlock()
+	p.nudge()
+	p.publish(ctx, j, e)
+}
+
+func (p *Processor) publish(ctx context.Context, j *job, e ending) {
+	err := p.opts.Publisher.Publish(ctx, e.rec, func(err error) { p.published(ctx, j, e, err) })
+	if err != nil {
+		p.published(ctx, j, e, err)
+	}
+}
+
+// published is told what became of the record.
+func (p *Processor) published(ctx context.Context, j *job, e ending, err error) {
+	switch {
+	case err == nil:
+		j.claim.Settle(j.rec.Offset)
+		p.count(j, e)
+	case errors.Is(err, decision.ErrTooLarge) && e.smaller != nil:
+		p.log.Warn("Kafka refuses the record as too large; publishing it without its body (raise the topic's max.message.bytes)",
+			"topic", e.rec.Topic, "decision_id", j.dec.ID, "origin", j.rec.Origin().String(), "bytes", e.rec.Size())
+		e.rec, e.smaller = e.smaller(), nil
+		// Not from the publisher's own goroutine, whose queue may be full.
+		p.running.Go(func() { p.publish(ctx, j, e) })
+		return
+	case errors.Is(err, decision.ErrTooLarge):
+		p.log.Error("Kafka refuses even the smallest record as too large; the decision stays unsettled and will be read again (raise the topic's max.message.bytes)",
+			"topic", e.rec.Topic, "decision_id", j.dec.ID, "origin", j.rec.Origin().String())
+	}
+	p.mu.Lock()
+	p.settling--
+	if err == nil && e.reason == "" {
+		p.remember(j)
+	}
+	if j.task != nil {
+		p.queue.done(j)
+	}
+	p.leave(j)
+	p.mu.Unlock()
+	p.nudge()
+}
+
+func (p *Processor) count(j *job, e ending) {
+	lane := j.lane.String()
+	p.opts.Metrics.Decisions.WithLabelValues(lane, string(e.outcome)).Inc()
+	if e.reason != "" {
+		p.opts.Metrics.DeadLetters.WithLabelValues(lane, string(e.reason)).Inc()
+	}
+	if !j.rec.Time.IsZero() {
+		p.opts.Metrics.DecisionDuration.WithLabelValues(lane).Observe(max(time.Since(j.rec.Time).Seconds(), 0))
+	}
+}

@@ -1,0 +1,227 @@
+package processor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"strconv"
+	"time"
+
+	"verdict/decision"
+	"verdict/passfort"
+)
+
+// work makes one attempt at a decision, and sees to what comes of it. A panic
+// costs the decision this attempt, and nobody else anything.
+func (p *Processor) work(ctx context.Context, j *job) {
+	v := p.attempt(j)
+	failed, neutral := v.about()
+	change := p.breaker.release(j.permit, failed, neutral)
+	p.outage(change, j)
+
+	switch v.action {
+	case complete:
+		p.result(ctx, j, v.result)
+	case refuse:
+		p.deadLetter(ctx, j, v.deadLetter)
+	case retry:
+		p.retry(ctx, j, v, change)
+	case later:
+		if v.cause != "" {
+			p.opts.Metrics.Retries.WithLabelValues(string(v.cause)).Inc()
+		}
+		p.putBack(j, time.Now())
+	case suspect:
+		p.suspect(ctx, j, v)
+	case abandon:
+		j.unclear = j.unclear || v.unclear
+		j.claim.Attempted(j.rec.Offset, j.attempts, j.unclear)
+		p.giveUp(j)
+	}
+}
+
+// attempt looks at the task if that is called for, completes it, and says what
+// is to be done. It has a token for its first call.
+func (p *Processor) attempt(j *job) (v verdict) {
+	defer func() {
+		if r := recover(); r != nil {
+			err := panicked(r)
+			p.log.Error("a decision made Verdict panic", "decision_id", j.dec.ID, "origin", j.rec.Origin().String(), "err", err, "stack", string(debug.Stack()))
+			// The call may have been made.
+			v = verdict{action: retry, cause: decision.RetryPanic, err: err, unclear: true}
+		}
+	}()
+	ctx := j.hold.ctx
+	want := passfort.State(j.dec.State)
+	if p.looksFirst(j) {
+		settled, v := p.look(ctx, j, want)
+		if settled {
+			return v
+		}
+		if v, ok := p.secondToken(ctx, j); !ok {
+			return v
+		}
+	}
+	task, resp, err := call(p, passfort.OpComplete, func() (passfort.Task, passfort.Response, error) {
+		return p.opts.API.CompleteTask(ctx, j.dec.Task.ProfileID, j.dec.Task.TaskID, want)
+	})
+	if err != nil {
+		return classify(err)
+	}
+	if task.State != want {
+		return verdict{
+			action: retry, cause: decision.RetryUnconfirmed, status: resp.Status, unclear: true,
+			err: fmt.Errorf("the API answered %d, and the task is %s", resp.Status, decision.OneLine(string(task.State), 64)),
+		}
+	}
+	return verdict{action: complete, result: result{outcome: decision.Completed, status: resp.Status, task: task.Raw, called: true}}
+}
+
+// looksFirst says whether the task is looked at before it is completed.
+func (p *Processor) looksFirst(j *job) bool {
+	switch p.opts.Preflight {
+	case PreflightAlways:
+		return true
+	case PreflightBackfill:
+		return j.unclear || j.lane == decision.Backfill
+	case PreflightRetry:
+		return j.unclear
+	default:
+		return false
+	}
+}
+
+// look asks for the task's state. settled: v says what is to be done without a
+// completion.
+func (p *Processor) look(ctx context.Context, j *job, want passfort.State) (settled bool, v verdict) {
+	task, resp, err := call(p, passfort.OpGetTask, func() (passfort.Task, passfort.Response, error) {
+		return p.opts.API.GetTask(ctx, j.dec.Task.ProfileID, j.dec.Task.TaskID)
+	})
+	if err != nil {
+		v = classify(err)
+		v.unclear = j.unclear // what an earlier call did is still not known
+		return true, v
+	}
+	switch {
+	case task.State == want:
+		return true, verdict{action: complete, result: result{outcome: decision.AlreadyComplete, status: resp.Status, task: task.Raw}}
+	case task.State == passfort.CompletedPass || task.State == passfort.CompletedFail:
+		switch p.opts.OnConflict {
+		case ConflictSkip:
+			return true, verdict{action: complete, result: result{outcome: decision.Skipped, status: resp.Status, task: task.Raw}}
+		case ConflictDeadLetter:
+			return true, verdict{action: refuse, deadLetter: deadLetter{
+				reason: decision.Conflict, status: resp.Status,
+				text: fmt.Sprintf("the task is %s already, and processor.on_conflict is %s", task.State, p.opts.OnConflict),
+			}}
+		}
+	}
+	j.unclear = false
+	return false, verdict{}
+}
+
+// secondToken takes the token for a second call of an attempt. While it waits
+// the partition can be lost or a pause begin: then the call is not made.
+func (p *Processor) secondToken(ctx context.Context, j *job) (verdict, bool) {
+	if err := p.limiter.wait(ctx); err != nil {
+		return verdict{action: abandon, unclear: j.unclear}, false
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case ctx.Err() != nil:
+		return verdict{action: abandon, unclear: j.unclear}, false
+	case p.isPaused():
+		return verdict{action: later}, false // begin again when it is over
+	}
+	return verdict{}, true
+}
+
+// call makes one call to the API and measures it.
+func call[T any](p *Processor, op passfort.Operation, do func() (T, passfort.Response, error)) (T, passfort.Response, error) {
+	began := time.Now()
+	value, resp, err := do()
+	p.opts.Metrics.APIRequestDuration.WithLabelValues(string(op)).Observe(time.Since(began).Seconds())
+	p.opts.Metrics.APIRequests.WithLabelValues(string(op), code(resp, err)).Inc()
+	p.limiter.heed(resp.Rate)
+	if e, ok := errors.AsType[*passfort.Error](err); ok && e.Kind == passfort.KindThrottled {
+		p.throttled(resp.Rate)
+	}
+	return value, resp, err
+}
+
+func code(resp passfort.Response, err error) string {
+	if resp.Status != 0 {
+		return strconv.Itoa(resp.Status)
+	}
+	if e, ok := errors.AsType[*passfort.Error](err); ok && e.Kind == passfort.KindTimeout {
+		return "timeout"
+	}
+	return "error"
+}
+
+func panicked(r any) error {
+	if err, ok := r.(error); ok {
+		return fmt.Errorf("panic: %w", err)
+	}
+	return fmt.Errorf("panic: %v", r)
+}
+
+// retry lets a decision wait and try again, or dead-letters it after its last
+// attempt. A failure in an outage is nobody's attempt.
+func (p *Processor) retry(ctx context.Context, j *job, v verdict, change change) {
+	j.unclear = v.unclear
+	p.opts.Metrics.Retries.WithLabelValues(string(v.cause)).Inc()
+	if failed, _ := v.about(); !failed || change == opened || change == unchanged && p.breaker.closed() {
+		j.attempts++
+		if j.spell != j.permit.spell {
+			j.spell, j.spent = j.permit.spell, 0
+		}
+		j.spent++
+	}
+	if j.attempts >= p.opts.MaxAttempts {
+		reason := decision.RetriesExhausted
+		if v.cause == decision.RetryUnconfirmed {
+			reason = decision.Unconfirmed
+		}
+		p.deadLetter(ctx, j, deadLetter{reason: reason, status: v.status, err: v.err})
+		return
+	}
+	p.log.Debug("a decision will be tried again", "decision_id", j.dec.ID, "origin", j.rec.Origin().String(), "attempts", j.attempts, "err", v.err)
+	j.claim.Attempted(j.rec.Offset, j.attempts, j.unclear)
+	p.putBack(j, time.Now().Add(backoff(max(j.attempts, 1), p.opts.BackoffMin, p.opts.BackoffMax)))
+}
+
+// putBack returns a decision that a worker had to the queue, to be ready when it
+// is due. One that is being drained is given up.
+func (p *Processor) putBack(j *job, due time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.handBack(j)
+	if j.hold.revoked {
+		p.queue.done(j)
+		p.leave(j)
+	} else {
+		p.queue.delay(j, due)
+		p.deactivate(j.hold)
+	}
+	p.nudge()
+}
+
+// giveUp forgets a decision that a worker had; its next owner will read it.
+func (p *Processor) giveUp(j *job) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.handBack(j)
+	p.queue.done(j)
+	p.leave(j)
+	p.nudge()
+}
+
+// handBack frees the worker. Under mu.
+func (p *Processor) handBack(j *job) {
+	j.working = false
+	p.inFlight[j.lane]--
+	p.opts.Metrics.InFlight.Dec()
+}
