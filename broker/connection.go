@@ -1,0 +1,200 @@
+// Package broker is Kafka in both directions that is not consuming: reaching
+// the cluster (Connection), its topics (Create, Partitions) and publishing with
+// acknowledgement (Publisher). Consuming is left to package consumer, which
+// takes its dialer and client from here, so that every connection of the
+// process is made in one way. It stands on kafka-go.
+package broker
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/sasl"
+)
+
+// ErrConnectionClosed is the error of a dial after Connection.Close.
+var ErrConnectionClosed = errors.New("broker: connection is closed")
+
+// defaultDialTimeout bounds a dial, with TLS and SASL, unless Options say
+// otherwise.
+const defaultDialTimeout = 10 * time.Second
+
+// Options say how a cluster is reached.
+type Options struct {
+	// Brokers are the host:port of one or more brokers, by which the others
+	// are found. Required.
+	Brokers []string
+	// ClientID is the name that the brokers see in their logs and quotas;
+	// empty is none.
+	ClientID string
+	// TLS encrypts every connection; nil means plain text. The server name is
+	// each broker's host unless it is given here.
+	TLS *tls.Config
+	// SASL authenticates every connection; nil means none.
+	SASL sasl.Mechanism
+	// DialTimeout bounds making one connection, TLS and SASL included; 0 means
+	// 10s.
+	DialTimeout time.Duration
+	// DialFunc opens a connection; nil means net.Dialer. Tests in a synctest
+	// bubble give embedded.Network.DialContext.
+	DialFunc func(ctx context.Context, network, address string) (net.Conn, error)
+}
+
+func (o Options) validate() error {
+	if len(o.Brokers) == 0 {
+		return errors.New("broker: no brokers")
+	}
+	for _, addr := range o.Brokers {
+		if _, _, err := net.SplitHostPort(addr); err != nil {
+			return fmt.Errorf("broker: broker %q: %w", addr, err)
+		}
+	}
+	if o.DialTimeout < 0 {
+		return fmt.Errorf("broker: dial timeout %v is negative", o.DialTimeout)
+	}
+	return nil
+}
+
+// Connection is a cluster as Options reach it. Connections are made when they
+// are needed: a Connection to a cluster that is away is no error.
+type Connection struct {
+	options   Options
+	dialer    *kafka.Dialer
+	transport *kafka.Transport
+	client    *kafka.Client
+
+	cancel context.CancelFunc // ends dials under way and the transport's goroutines
+	dials  dials
+}
+
+// NewConnection checks the options; it reaches for nothing yet.
+func NewConnection(o Options) (*Connection, error) {
+	if err := o.validate(); err != nil {
+		return nil, err
+	}
+	if o.DialTimeout == 0 {
+		o.DialTimeout = defaultDialTimeout
+	}
+	if o.DialFunc == nil {
+		o.DialFunc = new(net.Dialer).DialContext
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	c := &Connection{options: o, cancel: cancel}
+	c.dials = dials{dial: o.DialFunc, ctx: ctx, open: make(map[*dialled]struct{})}
+	c.dialer = &kafka.Dialer{
+		ClientID:      o.ClientID,
+		Timeout:       o.DialTimeout,
+		DialFunc:      c.dials.dialContext,
+		TLS:           o.TLS,
+		SASLMechanism: o.SASL,
+	}
+	c.transport = &kafka.Transport{
+		Dial:        c.dials.dialContext,
+		DialTimeout: o.DialTimeout,
+		ClientID:    o.ClientID,
+		TLS:         o.TLS,
+		SASL:        o.SASL,
+		Context:     ctx,
+	}
+	c.client = &kafka.Client{Addr: kafka.TCP(o.Brokers...), Transport: c.transport}
+	return c, nil
+}
+
+// Brokers are the addresses that the connection was made with.
+func (c *Connection) Brokers() []string { return slices.Clone(c.options.Brokers) }
+
+// Dialer is for kafka.ConsumerGroup and kafka.Reader, which own the connections
+// that they dial.
+func (c *Connection) Dialer() *kafka.Dialer { return c.dialer }
+
+// Transport is for kafka.Writer and own kafka.Clients. It remembers the
+// cluster's topics and leaders for up to six seconds.
+func (c *Connection) Transport() *kafka.Transport { return c.transport }
+
+// Client sends single requests by the transport. It has no time-out of its
+// own: every call wants a context with a deadline.
+func (c *Connection) Client() *kafka.Client { return c.client }
+
+// Close closes every connection and returns when their owners have let go of
+// them. Groups, readers and publishers are to be closed before: what they still
+// wait for fails.
+//
+// Transport.CloseIdleConnections alone would not do. It leaves the connections
+// that are in use, each with a goroutine, until their answer or its deadline,
+// and dials under way until DialTimeout. So the sockets are closed beneath
+// them, which ends both at once.
+func (c *Connection) Close() {
+	c.cancel()
+	c.transport.CloseIdleConnections()
+	c.dials.close()
+}
+
+// dials keeps the connections that were dialled, so that close can end them.
+type dials struct {
+	dial func(ctx context.Context, network, address string) (net.Conn, error)
+	ctx  context.Context // ends at close
+
+	mu     sync.Mutex
+	closed bool
+	open   map[*dialled]struct{}
+	owned  sync.WaitGroup // one for each connection that its owner has not closed
+}
+
+func (d *dials) dialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(d.ctx, func() { cancel(ErrConnectionClosed) })()
+
+	conn, err := d.dial(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	c := &dialled{Conn: conn, dials: d}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	// Looked at under the lock: else a connection made while close goes
+	// through the open ones would be missed by it.
+	if d.closed {
+		conn.Close()
+		return nil, ErrConnectionClosed
+	}
+	d.open[c] = struct{}{}
+	d.owned.Add(1)
+	return c, nil
+}
+
+func (d *dials) close() {
+	d.mu.Lock()
+	d.closed = true
+	for c := range d.open {
+		c.Conn.Close()
+	}
+	d.mu.Unlock()
+	d.owned.Wait()
+}
+
+// dialled is a connection whose owner has not closed it yet.
+type dialled struct {
+	net.Conn
+	dials *dials
+	once  sync.Once
+}
+
+// Close is called by the connection's owner, kafka-go.
+func (c *dialled) Close() error {
+	err := c.Conn.Close()
+	c.once.Do(func() {
+		c.dials.mu.Lock()
+		delete(c.dials.open, c)
+		c.dials.mu.Unlock()
+		c.dials.owned.Done()
+	})
+	return err
+}

@@ -1,0 +1,98 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/segmentio/kafka-go"
+)
+
+// Topic is a topic that is wanted.
+type Topic struct {
+	Name string
+	// Partitions is the number of partitions; 0 means the cluster's default.
+	Partitions int
+	// ReplicationFactor is the number of replicas; 0 means the cluster's
+	// default.
+	ReplicationFactor int
+	// Configs are the topic's configurations by their Kafka names; nil means
+	// the cluster's defaults.
+	Configs map[string]string
+}
+
+// Create creates the topics that are missing and returns their names. A topic
+// that is there stays as it is, whatever its partitions and configurations. The
+// error joins what went wrong with single topics; the others are created all
+// the same.
+func Create(ctx context.Context, client *kafka.Client, topics []Topic) (created []string, err error) {
+	if len(topics) == 0 {
+		return nil, nil
+	}
+	req := &kafka.CreateTopicsRequest{Topics: make([]kafka.TopicConfig, len(topics))}
+	for i, t := range topics {
+		req.Topics[i] = topicConfig(t)
+	}
+	res, err := client.CreateTopics(ctx, req)
+	if err != nil {
+		return nil, fmt.Errorf("create topics: %w", err)
+	}
+	var errs []error
+	for _, t := range topics {
+		err, answered := res.Errors[t.Name]
+		switch {
+		case !answered:
+			errs = append(errs, fmt.Errorf("create topic %s: the broker gave no answer for it", t.Name))
+		case err == nil:
+			created = append(created, t.Name)
+		case errors.Is(err, kafka.TopicAlreadyExists):
+		default:
+			errs = append(errs, fmt.Errorf("create topic %s: %w%s", t.Name, err, likelyCause(err)))
+		}
+	}
+	return created, errors.Join(errs...)
+}
+
+func topicConfig(t Topic) kafka.TopicConfig {
+	config := kafka.TopicConfig{
+		Topic:             t.Name,
+		NumPartitions:     t.Partitions,
+		ReplicationFactor: t.ReplicationFactor,
+	}
+	// -1 is the protocol's word for the cluster's default.
+	if config.NumPartitions == 0 {
+		config.NumPartitions = -1
+	}
+	if config.ReplicationFactor == 0 {
+		config.ReplicationFactor = -1
+	}
+	for name, value := range t.Configs {
+		config.ConfigEntries = append(config.ConfigEntries, kafka.ConfigEntry{ConfigName: name, ConfigValue: value})
+	}
+	return config
+}
+
+// Partitions is how many partitions each topic has, and which topics are
+// missing. The answer may be as old as the transport's memory of the cluster,
+// some seconds. A topic that may not be described is an error, as is one that
+// has no leader yet.
+func Partitions(ctx context.Context, client *kafka.Client, topics ...string) (counts map[string]int, missing []string, err error) {
+	res, err := client.Metadata(ctx, &kafka.MetadataRequest{Topics: topics})
+	if err != nil {
+		return nil, nil, fmt.Errorf("look up partitions: %w", err)
+	}
+	counts = make(map[string]int, len(topics))
+	for _, t := range res.Topics {
+		switch {
+		case !slices.Contains(topics, t.Name):
+		case errors.Is(t.Error, kafka.UnknownTopicOrPartition):
+			missing = append(missing, t.Name)
+		case t.Error != nil:
+			return nil, nil, fmt.Errorf("look up partitions of %s: %w%s", t.Name, t.Error, likelyCause(t.Error))
+		default:
+			counts[t.Name] = len(t.Partitions)
+		}
+	}
+	return counts, missing, nil
+}
