@@ -218,11 +218,24 @@ func (f *fields) time(key string) (string, time.Time) {
 	if !ok {
 		return "", time.Time{}
 	}
-	t, err := time.Parse(time.RFC3339, s)
-	if err != nil {
+	t, ok := parseTime(s)
+	if !ok {
 		f.fault(key, "must be an RFC 3339 time such as 2026-11-01T06:00:29Z, is %s", quote(s))
 	}
 	return s, t
+}
+
+// parseTime reads an RFC 3339 time. time.Parse and Time.UnmarshalText let more by:
+// an hour of one digit, a comma before the fraction, an offset of +24:60.
+func parseTime(s string) (time.Time, bool) {
+	t, err := time.Parse(time.RFC3339, s)
+	if err != nil || s[len("2006-01-02T1")] == ':' || strings.Contains(s, ",") {
+		return time.Time{}, false
+	}
+	if zone := s[len(s)-len("+00:00"):]; !strings.HasSuffix(s, "Z") && (zone[1:3] > "23" || zone[4:] > "59") {
+		return time.Time{}, false
+	}
+	return t, true
 }
 
 func (f *fields) text(key string) string {

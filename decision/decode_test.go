@@ -185,7 +185,10 @@ func TestDecodeRefuses(t *testing.T) {
 
 		"source over 1 KiB":        {`{` + pass + `,"source":"` + strings.Repeat("ü", 513) + `"}`, "source: has 1026 bytes; the limit is 1024"},
 		"time without a zone":      {`{` + pass + `,"decided_at":"2026-11-01T06:00:29"}`, `decided_at: must be an RFC 3339 time such as 2026-11-01T06:00:29Z, is "2026-11-01T06:00:29"`},
-		"time with a wide offset":  {`{` + pass + `,"expires_at":"2026-11-01T06:00:29+99:00"}`, `expires_at: must be an RFC 3339 time such as 2026-11-01T06:00:29Z, is "2026-11-01T06:00:29+99:00"`},
+		"time with a short hour":   {`{` + pass + `,"decided_at":"2026-11-01T6:00:29Z"}`, `decided_at: must be an RFC 3339 time such as 2026-11-01T06:00:29Z, is "2026-11-01T6:00:29Z"`},
+		"time with a comma":        {`{` + pass + `,"expires_at":"2026-11-01T06:00:29,5Z"}`, `expires_at: must be an RFC 3339 time such as 2026-11-01T06:00:29Z, is "2026-11-01T06:00:29,5Z"`},
+		"time with a wider offset": {`{` + pass + `,"expires_at":"2026-11-01T06:00:29+99:00"}`, `expires_at: must be an RFC 3339 time such as 2026-11-01T06:00:29Z, is "2026-11-01T06:00:29+99:00"`},
+		"time with a wide offset":  {`{` + pass + `,"expires_at":"2026-11-01T06:00:29+24:60"}`, `expires_at: must be an RFC 3339 time such as 2026-11-01T06:00:29Z, is "2026-11-01T06:00:29+24:60"`},
 		"time on no day":           {`{` + pass + `,"expires_at":"2026-02-30T06:00:29Z"}`, `expires_at: must be an RFC 3339 time such as 2026-11-01T06:00:29Z, is "2026-02-30T06:00:29Z"`},
 		"task without its task_id": {`{"profile_id":"` + profileID + `","task":{"alias":"id"},"state":"COMPLETED_PASS"}`, "task: a task named by alias or type can't be looked up; give its task_id"},
 	} {
