@@ -221,6 +221,8 @@ func (f *fields) time(key string) (string, time.Time) {
 	t, ok := parseTime(s)
 	if !ok {
 		f.fault(key, "must be an RFC 3339 time such as 2026-11-01T06:00:29Z, is %s", quote(s))
+	} else if t.IsZero() {
+		t = t.Add(1) // the zero time stands for none given
 	}
 	return s, t
 }
