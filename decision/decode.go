@@ -30,7 +30,8 @@ type Invalid struct {
 	Faults []Fault
 }
 
-// Error names every fault, in the order of the fields.
+// Error names every fault: fields given twice, then the rest in the order of the
+// fields.
 func (e *Invalid) Error() string {
 	var b strings.Builder
 	for i, f := range e.Faults {
@@ -123,8 +124,10 @@ func (f *fields) add(key string, raw []byte) {
 	if !slices.Contains(known, key) {
 		return
 	}
-	if _, twice := f.raw[key]; twice {
-		f.fault(key, "given twice")
+	if _, given := f.raw[key]; given {
+		if twice := (Fault{key, "given twice"}); !slices.Contains(f.faults, twice) {
+			f.faults = append(f.faults, twice)
+		}
 		return
 	}
 	f.raw[key] = raw

@@ -164,6 +164,7 @@ func TestDecodeRefuses(t *testing.T) {
 		"id twice":                    {`{"id":"a","id":"b",` + pass + `}`, `id: given twice`},
 		"id twice, once escaped":      {`{"id":"a","\u0069\u0064":"a",` + pass + `}`, `id: given twice`},
 		"id twice, once null":         {`{"id":null,"id":"a",` + pass + `}`, `id: given twice`},
+		"id three times":              {`{"id":"a","id":"b","id":"c",` + pass + `}`, `id: given twice`},
 		"state twice":                 {`{` + pass + `,"state":"COMPLETED_FAIL"}`, `state: given twice`},
 
 		"profile_id null":           {`{"profile_id":null,"task_id":"` + taskID + `","state":"COMPLETED_PASS"}`, "profile_id: missing"},
@@ -240,6 +241,14 @@ func TestAnyExpiryThatWasGivenExpires(t *testing.T) {
 		if err != nil || d.Expired(now) != want {
 			t.Errorf("expires_at %s: expired %t, %v; want %t", expiry, d.Expired(now), err, want)
 		}
+	}
+}
+
+func TestFaultsOfAHostileRecordStayFew(t *testing.T) {
+	_, err := decision.Decode(record(`{` + strings.Repeat(`"id":1,`, 9000) + `"state":1}`))
+	invalid, ok := errors.AsType[*decision.Invalid](err)
+	if !ok || len(invalid.Faults) > 11 || len(err.Error()) > 4096 {
+		t.Errorf("%d faults, %d bytes", len(invalid.Faults), len(err.Error()))
 	}
 }
 
