@@ -114,7 +114,10 @@ func OneLine(s string, size int) string {
 	if len(s) <= size {
 		return s
 	}
-	const more = "…"
+	more := "…"
+	if size < len(more) {
+		more = ""
+	}
 	cut := size - len(more)
 	for cut > 0 && !utf8.RuneStart(s[cut]) {
 		cut--
