@@ -21,6 +21,7 @@ func original() *decision.Record {
 			{Key: "trace", Value: []byte("\x00\x01\xff")},
 			{Key: "", Value: nil},
 			{Key: "trace", Value: []byte{}},
+			{Key: "verdict-reason", Value: []byte("made up by the sender")},
 		},
 		Time: time.Date(2026, 11, 1, 7, 0, 29, 123_456_789, time.FixedZone("", 3600)),
 	}
@@ -64,7 +65,7 @@ func TestDeadLetterRepeatsTheRecordAndThenSaysWhatHappened(t *testing.T) {
 	if got := lines(rec.Headers); !slices.Equal(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
-	if len(from.Headers) != 3 {
+	if len(from.Headers) != 4 {
 		t.Error("the original's headers were changed")
 	}
 }
