@@ -81,3 +81,69 @@ func BenchmarkResultRecord(b *testing.B) {
 		}
 	}
 }
+
+func TestParseResultReadsBackWhatWasWritten(t *testing.T) {
+	want := fullResult()
+	rec, err := want.Record("task-results", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := decision.ParseResult(rec.Value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.ReceivedAt.String() != want.ReceivedAt.String() || got.CompletedAt.String() != want.CompletedAt.String() {
+		t.Errorf("times %s and %s; want %s and %s", got.ReceivedAt, got.CompletedAt, want.ReceivedAt, want.CompletedAt)
+	}
+	if again, err := got.Record("task-results", nil); err != nil || string(again.Value) != string(rec.Value) {
+		t.Errorf("written again: %s, %v\nwant %s", again.Value, err, rec.Value)
+	}
+}
+
+func TestParseResultTolerates(t *testing.T) {
+	for name, value := range map[string]string{
+		"a field that is new":    `{"decision_id":"a",` + ids + `,"outcome":"completed","profile":{"x":[1]}}`,
+		"an outcome that is new": `{"decision_id":"a",` + ids + `,"outcome":"looked_up"}`,
+	} {
+		if r, err := decision.ParseResult([]byte(value)); err != nil || r.DecisionID != "a" {
+			t.Errorf("%s: got %+v, %v", name, r, err)
+		}
+	}
+}
+
+func TestParseResultRefuses(t *testing.T) {
+	for name, value := range map[string]string{
+		"nothing":            "",
+		"a decision":         `{"id":"a",` + pass + `}`,
+		"no outcome":         `{"decision_id":"a",` + ids + `}`,
+		"a strange outcome":  `{"decision_id":"a",` + ids + `,"outcome":"\u001b[31m"}`,
+		"no task":            `{"decision_id":"a","profile_id":"` + profileID + `","outcome":"completed"}`,
+		"another type":       `{"decision_id":1,` + ids + `,"outcome":"completed"}`,
+		"an array":           `[]`,
+		"null":               `null`,
+		"more than the most": `{"decision_id":"a",` + ids + `,"outcome":"completed","x":"` + strings.Repeat("x", decision.MaxResultSize) + `"}`,
+	} {
+		if r, err := decision.ParseResult([]byte(value)); err == nil || len(err.Error()) > 300 {
+			t.Errorf("%s: got %+v, %v", name, r, err)
+		}
+	}
+}
+
+func FuzzParseResult(f *testing.F) {
+	result := fullResult()
+	rec, err := result.Record("", nil)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(rec.Value)
+	f.Add([]byte(`{"decision_id":"a",` + ids + `,"outcome":"completed","received_at":"9999-12-31T23:59:59-23:59"}`))
+	f.Fuzz(func(t *testing.T, value []byte) {
+		r, err := decision.ParseResult(value)
+		if err != nil {
+			return
+		}
+		if _, err := r.Record("t", nil); err != nil {
+			t.Errorf("can't be written again: %v", err)
+		}
+	})
+}
