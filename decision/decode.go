@@ -102,16 +102,16 @@ func wholeFault(rec *Record) string {
 	return ""
 }
 
-// known is every field of a decision; others are left alone.
-var known = [...]string{
+// Fields is every field of a decision by its name; others are left alone.
+var Fields = [...]string{
 	"id", "profile_id", "task_id", "task", "state", "is_complete",
 	"decided_at", "expires_at", "source", "reason", "batch_id",
 }
 
-// place is the index of a name among the known ones, or -1.
+// place is the index of a name among Fields, or -1.
 func place(name string) int {
-	for i := range known {
-		if known[i] == name {
+	for i := range Fields {
+		if Fields[i] == name {
 			return i
 		}
 	}
@@ -122,7 +122,7 @@ func place(name string) int {
 // match names without regard to case and let the last of two members win, and a
 // decision that says two things must not be carried out as one of them.
 type fields struct {
-	raw    [len(known)][]byte // nil: not given
+	raw    [len(Fields)][]byte // nil: not given
 	faults []Fault
 }
 
@@ -137,7 +137,7 @@ func (f *fields) add(key, raw []byte) {
 	}
 	if f.raw[i] == nil {
 		f.raw[i] = raw
-	} else if twice := (Fault{known[i], "given twice"}); !slices.Contains(f.faults, twice) {
+	} else if twice := (Fault{Fields[i], "given twice"}); !slices.Contains(f.faults, twice) {
 		f.faults = append(f.faults, twice)
 	}
 }
