@@ -50,7 +50,7 @@ type DeadLetter struct {
 // headers that say what happened. They come last, so that of two headers with
 // one name the last is Verdict's.
 func (d *DeadLetter) Record(topic string, from *Record) Record {
-	headers := make([]Header, 0, len(from.Headers)+13)
+	headers := make([]Header, 0, len(from.Headers)+12)
 	headers = append(headers, from.Headers...)
 	add := func(key, value string) {
 		headers = append(headers, Header{Key: key, Value: []byte(value)})
@@ -79,8 +79,8 @@ func (d *DeadLetter) Record(topic string, from *Record) Record {
 // came with the record go too, since they may be what is too large.
 func WithoutValue(rec Record) Record {
 	headers := make([]Header, 0, 16)
-	for _, h := range rec.Headers[max(0, len(rec.Headers)-13):] {
-		if strings.HasPrefix(h.Key, "verdict-") && len(h.Value) <= MaxErrorSize {
+	for _, h := range rec.Headers[added(rec.Headers):] {
+		if len(h.Value) <= MaxErrorSize {
 			headers = append(headers, h)
 		}
 	}
@@ -90,6 +90,18 @@ func WithoutValue(rec Record) Record {
 		rec.Key = nil
 	}
 	return rec
+}
+
+// added is the index of the first header that Verdict added to a record: the last
+// HeaderReason, since they come last and it comes first. It is len(headers) where
+// there is none.
+func added(headers []Header) int {
+	for i := len(headers) - 1; i >= 0; i-- {
+		if headers[i].Key == HeaderReason {
+			return i
+		}
+	}
+	return len(headers)
 }
 
 // Redrives is how often the record was redriven so far, by its own header; a
@@ -119,7 +131,10 @@ func OneLine(s string, size int) string {
 	if len(s) <= size {
 		return s
 	}
-	const more = "…"
+	more := "…"
+	if size < len(more) {
+		more = ""
+	}
 	cut := size - len(more)
 	for cut > 0 && !utf8.RuneStart(s[cut]) {
 		cut--

@@ -30,7 +30,8 @@ type Invalid struct {
 	Faults []Fault
 }
 
-// Error names every fault, in the order of the fields.
+// Error names every fault: fields given twice, then the rest in the order of the
+// fields.
 func (e *Invalid) Error() string {
 	var b strings.Builder
 	for i, f := range e.Faults {
@@ -51,7 +52,7 @@ func Decode(rec *Record) (Decision, error) {
 	if fault := wholeFault(rec); fault != "" {
 		return d, &Invalid{Faults: []Fault{{"value", fault}}}
 	}
-	f := fields{raw: make(map[string][]byte, 12)}
+	var f fields
 	members(rec.Value, f.add)
 
 	d.ID, d.OwnID = f.id()
@@ -101,17 +102,27 @@ func wholeFault(rec *Record) string {
 	return ""
 }
 
-// known is every field of a decision; others are left alone.
-var known = []string{
+// Fields is every field of a decision by its name; others are left alone.
+var Fields = [...]string{
 	"id", "profile_id", "task_id", "task", "state", "is_complete",
 	"decided_at", "expires_at", "source", "reason", "batch_id",
+}
+
+// place is the index of a name among Fields, or -1.
+func place(name string) int {
+	for i := range Fields {
+		if Fields[i] == name {
+			return i
+		}
+	}
+	return -1
 }
 
 // fields is the members of the object by their exact name. encoding/json would
 // match names without regard to case and let the last of two members win, and a
 // decision that says two things must not be carried out as one of them.
 type fields struct {
-	raw    map[string][]byte
+	raw    [len(Fields)][]byte // nil: not given
 	faults []Fault
 }
 
@@ -119,29 +130,37 @@ func (f *fields) fault(field, problem string, args ...any) {
 	f.faults = append(f.faults, Fault{field, fmt.Sprintf(problem, args...)})
 }
 
-func (f *fields) add(key string, raw []byte) {
-	if !slices.Contains(known, key) {
+func (f *fields) add(key, raw []byte) {
+	i := place(string(key))
+	if i < 0 {
 		return
 	}
-	if _, twice := f.raw[key]; twice {
-		f.fault(key, "given twice")
-		return
+	if f.raw[i] == nil {
+		f.raw[i] = raw
+	} else if twice := (Fault{Fields[i], "given twice"}); !slices.Contains(f.faults, twice) {
+		f.faults = append(f.faults, twice)
 	}
-	f.raw[key] = raw
 }
 
-// has says whether a field was given; null is as good as absent.
-func (f *fields) has(key string) bool {
-	raw, ok := f.raw[key]
-	return ok && string(raw) != "null"
+// get is the field's value as it stands; nil where there is none. null is as
+// good as none.
+func (f *fields) get(key string) []byte {
+	raw := f.raw[place(key)]
+	if string(raw) == "null" {
+		return nil
+	}
+	return raw
 }
 
-// string is the field's text; ok is false where there is none or it is not text.
-func (f *fields) string(key string) (s string, ok bool) {
-	if !f.has(key) {
+// has says whether a field was given.
+func (f *fields) has(key string) bool { return f.get(key) != nil }
+
+// string is the field's text; ok is false where there is none or it is no string.
+func (f *fields) string(key string) (text string, ok bool) {
+	raw := f.get(key)
+	if raw == nil {
 		return "", false
 	}
-	raw := f.raw[key]
 	if raw[0] != '"' {
 		f.fault(key, "must be a string, is %s", quote(string(raw)))
 		return "", false
@@ -149,6 +168,7 @@ func (f *fields) string(key string) (s string, ok bool) {
 	if bytes.IndexByte(raw, '\\') < 0 {
 		return string(raw[1 : len(raw)-1]), true
 	}
+	var s string // here, since it goes to the heap, and few strings get this far
 	if err := json.Unmarshal(raw, &s); err != nil {
 		f.fault(key, "not a valid string")
 		return "", false
@@ -200,7 +220,7 @@ func (f *fields) state() State {
 		}
 		return state
 	}
-	switch raw := string(f.raw["is_complete"]); {
+	switch raw := string(f.get("is_complete")); {
 	case raw != "true" && raw != "false":
 		f.fault("is_complete", "must be true or false, is %s", quote(raw))
 	case raw == "false":
@@ -218,11 +238,26 @@ func (f *fields) time(key string) (string, time.Time) {
 	if !ok {
 		return "", time.Time{}
 	}
-	t, err := time.Parse(time.RFC3339, s)
-	if err != nil {
+	t, ok := parseTime(s)
+	if !ok {
 		f.fault(key, "must be an RFC 3339 time such as 2026-11-01T06:00:29Z, is %s", quote(s))
+	} else if t.IsZero() {
+		t = t.Add(1) // the zero time stands for none given
 	}
 	return s, t
+}
+
+// parseTime reads an RFC 3339 time. time.Parse and Time.UnmarshalText let more by:
+// an hour of one digit, a comma before the fraction, an offset of +24:60.
+func parseTime(s string) (time.Time, bool) {
+	t, err := time.Parse(time.RFC3339, s)
+	if err != nil || s[len("2006-01-02T1")] == ':' || strings.Contains(s, ",") {
+		return time.Time{}, false
+	}
+	if zone := s[len(s)-len("+00:00"):]; !strings.HasSuffix(s, "Z") && (zone[1:3] > "23" || zone[4:] > "59") {
+		return time.Time{}, false
+	}
+	return t, true
 }
 
 func (f *fields) text(key string) string {

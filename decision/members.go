@@ -1,12 +1,26 @@
 package decision
 
-import "encoding/json"
+import (
+	"bytes"
+	"encoding/json"
+)
+
+// Members calls each with every member of a JSON object, in order and also where
+// a name comes twice, its value as it stands. It says whether value is an object
+// at all; if not, there was no call.
+func Members(value []byte, each func(name, raw []byte)) bool {
+	if !json.Valid(value) || bytes.TrimSpace(value)[0] != '{' {
+		return false
+	}
+	members(value, each)
+	return true
+}
 
 // members calls each with every member of a JSON object, in order, its value as
 // it stands. The object must have passed json.Valid: then a value ends at the
 // first comma or brace outside of strings and nested values, and nothing here
 // has to check for ends or errors.
-func members(object []byte, each func(key string, raw []byte)) {
+func members(object []byte, each func(name, raw []byte)) {
 	i := skipSpace(object, 0) + 1 // past {
 	for {
 		i = skipSpace(object, i)
@@ -72,15 +86,13 @@ func valueEnd(b []byte, i int) int {
 	}
 }
 
-func unquoteKey(raw []byte) string {
-	for _, c := range raw {
-		if c == '\\' {
-			var s string
-			if json.Unmarshal(raw, &s) != nil {
-				return string(raw)
-			}
-			return s
-		}
+func unquoteKey(raw []byte) []byte {
+	if bytes.IndexByte(raw, '\\') < 0 {
+		return raw[1 : len(raw)-1]
 	}
-	return string(raw[1 : len(raw)-1])
+	var s string
+	if json.Unmarshal(raw, &s) != nil {
+		return raw
+	}
+	return []byte(s)
 }

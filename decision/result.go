@@ -3,7 +3,9 @@ package decision
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -38,6 +40,37 @@ func (r *Result) Record(topic string, key []byte) (Record, error) {
 		return Record{}, fmt.Errorf("encode the result of %s: %w", r.DecisionID, err)
 	}
 	return Record{Topic: topic, Key: key, Value: bytes.TrimSuffix(b.Bytes(), []byte("\n"))}, nil
+}
+
+// MaxResultSize bounds what ParseResult reads, in bytes: more than what Kafka
+// takes by default, so that the bound guards memory and refuses no real result.
+const MaxResultSize = 4 << 20
+
+// ParseResult reads a result back. Fields that it does not know are left alone,
+// and so is an outcome that it does not know, since a newer version may have
+// written it; but what does not name its decision, task and outcome is no result.
+func ParseResult(value []byte) (Result, error) {
+	if len(value) > MaxResultSize {
+		return Result{}, fmt.Errorf("a result of %d bytes: the limit is %d", len(value), MaxResultSize)
+	}
+	var r Result
+	if err := json.Unmarshal(value, &r); err != nil {
+		return Result{}, fmt.Errorf("parse a result: %w", err)
+	}
+	switch {
+	case r.DecisionID == "":
+		return Result{}, errors.New("parse a result: no decision_id")
+	case !ValidID(r.ProfileID) || !ValidID(r.TaskID):
+		return Result{}, fmt.Errorf("parse the result of %s: no profile_id and task_id", quote(r.DecisionID))
+	case !word(string(r.Outcome)):
+		return Result{}, fmt.Errorf("parse the result of %s: no outcome but %s", quote(r.DecisionID), quote(string(r.Outcome)))
+	}
+	return r, nil
+}
+
+// word says whether s has the shape of an outcome or a reason, known or not.
+func word(s string) bool {
+	return s != "" && len(s) <= 64 && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz_") == ""
 }
 
 // Time is a time as Verdict writes it: RFC 3339 in UTC with milliseconds.

@@ -1,0 +1,149 @@
+package decision_test
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"verdict/decision"
+)
+
+// answer is the API's published sample, with what an encoder likes to rewrite.
+const answer = `{"check_ids":["ea70ade9-3de3-1785-203b-68044cd3ecbb"],"creation_date":"2019-10-03 13:48:16","form_instance_ids":[],` +
+	`"id":"a2c4393a-e219-67a4-5ab4-2186952e9038","is_complete":true,"state":"COMPLETED_PASS","n":1.50e+02,"big":12345678901234567890,` +
+	`"variant":{"name":"Verify <identity> & more – Forexo\u00fc"}}`
+
+func fullResult() decision.Result {
+	return decision.Result{
+		DecisionID: "dec-1", ProfileID: profileID, TaskID: taskID,
+		State: decision.CompletedPass, Outcome: decision.Completed,
+		Attempts: 2, HTTPStatus: 200, Task: json.RawMessage(answer),
+		DecidedAt:   "2026-11-01T07:00:29+01:00",
+		ReceivedAt:  decision.Time{Time: time.Date(2026, 11, 1, 7, 0, 30, 1_999_999, time.FixedZone("", 3600))},
+		CompletedAt: decision.Time{Time: time.Date(2026, 11, 1, 6, 0, 31, 0, time.UTC)},
+		Source:      "a<b>&c", Reason: "Überprüfung", BatchID: "autumn",
+		Origin: decision.Origin{Topic: "task-decisions", Partition: 3, Offset: 42},
+	}
+}
+
+func TestResultIsWrittenInTheContractsFieldsAndOrder(t *testing.T) {
+	result := fullResult()
+	rec, err := result.Record("task-results", []byte("key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `{"decision_id":"dec-1","profile_id":"` + profileID + `","task_id":"` + taskID + `","state":"COMPLETED_PASS",` +
+		`"outcome":"completed","attempts":2,"http_status":200,"task":` + answer + `,` +
+		`"decided_at":"2026-11-01T07:00:29+01:00","received_at":"2026-11-01T06:00:30.001Z","completed_at":"2026-11-01T06:00:31.000Z",` +
+		`"source":"a<b>&c","reason":"Überprüfung","batch_id":"autumn",` +
+		`"origin":{"topic":"task-decisions","partition":3,"offset":42}}`
+	if string(rec.Value) != want {
+		t.Errorf("got  %s\nwant %s", rec.Value, want)
+	}
+	if rec.Topic != "task-results" || string(rec.Key) != "key" || rec.Headers != nil {
+		t.Errorf("got %+v", rec)
+	}
+}
+
+func TestResultLeavesAbsentFieldsOut(t *testing.T) {
+	result := decision.Result{
+		DecisionID: "task-decisions/0/0", ProfileID: profileID, TaskID: taskID,
+		State: decision.CompletedFail, Outcome: decision.Duplicate,
+		Origin: decision.Origin{Topic: "task-decisions"},
+	}
+	rec, err := result.Record("task-results", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `{"decision_id":"task-decisions/0/0","profile_id":"` + profileID + `","task_id":"` + taskID + `","state":"COMPLETED_FAIL",` +
+		`"outcome":"duplicate","attempts":0,"received_at":"0001-01-01T00:00:00.000Z","completed_at":"0001-01-01T00:00:00.000Z",` +
+		`"origin":{"topic":"task-decisions","partition":0,"offset":0}}`
+	if string(rec.Value) != want || rec.Key != nil {
+		t.Errorf("got  %s, key %q\nwant %s", rec.Value, rec.Key, want)
+	}
+}
+
+func TestResultRefusesAnAnswerThatIsNoJSON(t *testing.T) {
+	result := fullResult()
+	result.Task = json.RawMessage("<html>")
+	if _, err := result.Record("task-results", nil); err == nil || !strings.Contains(err.Error(), "dec-1") {
+		t.Errorf("got %v; want an error that names the decision", err)
+	}
+}
+
+func BenchmarkResultRecord(b *testing.B) {
+	result := fullResult()
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := result.Record("task-results", nil); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func TestParseResultReadsBackWhatWasWritten(t *testing.T) {
+	want := fullResult()
+	rec, err := want.Record("task-results", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := decision.ParseResult(rec.Value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.ReceivedAt.String() != want.ReceivedAt.String() || got.CompletedAt.String() != want.CompletedAt.String() {
+		t.Errorf("times %s and %s; want %s and %s", got.ReceivedAt, got.CompletedAt, want.ReceivedAt, want.CompletedAt)
+	}
+	if again, err := got.Record("task-results", nil); err != nil || string(again.Value) != string(rec.Value) {
+		t.Errorf("written again: %s, %v\nwant %s", again.Value, err, rec.Value)
+	}
+}
+
+func TestParseResultTolerates(t *testing.T) {
+	for name, value := range map[string]string{
+		"a field that is new":    `{"decision_id":"a",` + ids + `,"outcome":"completed","profile":{"x":[1]}}`,
+		"an outcome that is new": `{"decision_id":"a",` + ids + `,"outcome":"looked_up"}`,
+	} {
+		if r, err := decision.ParseResult([]byte(value)); err != nil || r.DecisionID != "a" {
+			t.Errorf("%s: got %+v, %v", name, r, err)
+		}
+	}
+}
+
+func TestParseResultRefuses(t *testing.T) {
+	for name, value := range map[string]string{
+		"nothing":            "",
+		"a decision":         `{"id":"a",` + pass + `}`,
+		"no outcome":         `{"decision_id":"a",` + ids + `}`,
+		"a strange outcome":  `{"decision_id":"a",` + ids + `,"outcome":"\u001b[31m"}`,
+		"no task":            `{"decision_id":"a","profile_id":"` + profileID + `","outcome":"completed"}`,
+		"another type":       `{"decision_id":1,` + ids + `,"outcome":"completed"}`,
+		"an array":           `[]`,
+		"null":               `null`,
+		"more than the most": `{"decision_id":"a",` + ids + `,"outcome":"completed","x":"` + strings.Repeat("x", decision.MaxResultSize) + `"}`,
+	} {
+		if r, err := decision.ParseResult([]byte(value)); err == nil || len(err.Error()) > 300 {
+			t.Errorf("%s: got %+v, %v", name, r, err)
+		}
+	}
+}
+
+func FuzzParseResult(f *testing.F) {
+	result := fullResult()
+	rec, err := result.Record("", nil)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(rec.Value)
+	f.Add([]byte(`{"decision_id":"a",` + ids + `,"outcome":"completed","received_at":"9999-12-31T23:59:59-23:59"}`))
+	f.Fuzz(func(t *testing.T, value []byte) {
+		r, err := decision.ParseResult(value)
+		if err != nil {
+			return
+		}
+		if _, err := r.Record("t", nil); err != nil {
+			t.Errorf("can't be written again: %v", err)
+		}
+	})
+}
