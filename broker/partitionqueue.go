@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 
+	"verdict/decision"
+
 	"github.com/segmentio/kafka-go"
 )
 
@@ -81,7 +83,7 @@ func (q *partitionQueue) send(batch []*item, attempts *attempts) bool {
 func (q *partitionQueue) produce(batch []*item) error {
 	p := q.topic.publisher
 	if size := batchOverhead + batch[0].size; size > p.options.MaxBatchBytes {
-		return fmt.Errorf("%w: %d bytes, the limit is %d", ErrRecordTooLarge, size, p.options.MaxBatchBytes)
+		return fmt.Errorf("%w: %d bytes, the limit is %d", decision.ErrTooLarge, size, p.options.MaxBatchBytes)
 	}
 	ctx, cancel := context.WithTimeout(p.ctx, p.options.RequestTimeout)
 	defer cancel()
@@ -95,9 +97,9 @@ func (q *partitionQueue) produce(batch []*item) error {
 		err = res.Error
 	}
 	if errors.Is(err, kafka.MessageSizeTooLarge) || errors.Is(err, kafka.RecordListTooLarge) {
-		err = fmt.Errorf("%w: the broker refuses it: %w", ErrRecordTooLarge, err)
+		err = fmt.Errorf("%w: the broker refuses it: %w", decision.ErrTooLarge, err)
 	}
 	return err
 }
 
-func isTooLarge(err error) bool { return errors.Is(err, ErrRecordTooLarge) }
+func isTooLarge(err error) bool { return errors.Is(err, decision.ErrTooLarge) }

@@ -15,10 +15,6 @@ import (
 
 // Errors that Publisher gives to a record's done or returns from Publish.
 var (
-	// ErrRecordTooLarge: the record is beyond MaxBatchBytes or beyond what
-	// the topic takes. It was not published and never will be; a smaller one
-	// may be sent in its place.
-	ErrRecordTooLarge = errors.New("broker: record too large")
 	// ErrPublisherClosed: the publisher was closed before the record was
 	// acknowledged. The record may have been published all the same.
 	ErrPublisherClosed = errors.New("broker: publisher is closed")

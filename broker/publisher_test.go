@@ -220,7 +220,7 @@ func TestRecordTooLargeIsRefusedAndItsNeighboursGoThrough(t *testing.T) {
 					b.publish(p, told, record("results", "k", value))
 				}
 				mustClose(b.t, p)
-				if got := told.count(broker.ErrRecordTooLarge); got != 4 {
+				if got := told.count(decision.ErrTooLarge); got != 4 {
 					b.t.Errorf("%d records too large, want 4", got)
 				}
 				if got := told.count(nil); got != 96 || len(told.values()) != 100 {

@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/segmentio/kafka-go"
@@ -97,6 +98,7 @@ type Consumer struct {
 	handler Handler
 	log     *slog.Logger
 	state   *state
+	joined  atomic.Bool
 
 	// metadataSize is what the brokers were seen to take as a commit's
 	// metadata, in bytes. Only the one committer of the one generation at a
@@ -166,14 +168,17 @@ func (c *Consumer) member(ctx context.Context) error {
 			// commit, and then leaves the group.
 			_ = group.Close()
 			generations.Wait()
+			c.joined.Store(false)
 			return nil
 		case err != nil:
 			// The group goes on trying by itself.
 			if !errors.Is(err, kafka.RebalanceInProgress) {
+				c.joined.Store(false)
 				c.state.failed(partGroup, fmt.Errorf("join group %s: %w", c.opts.GroupID, err))
 			}
 		default:
 			c.state.works(partGroup)
+			c.joined.Store(true)
 			generations.Add(1)
 			gen.Start(func(genCtx context.Context) {
 				defer generations.Done()
@@ -249,3 +254,7 @@ func kafkaLog(log *slog.Logger) kafka.Logger {
 		log.Debug("kafka-go", "msg", strings.TrimSpace(fmt.Sprintf(msg, args...)))
 	})
 }
+
+// Joined says whether this instance is a member of the group, with partitions
+// or without. Between two generations of a rebalance it stays one.
+func (c *Consumer) Joined() bool { return c.joined.Load() }

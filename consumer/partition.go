@@ -41,11 +41,12 @@ func (c *Consumer) fetch(ctx context.Context, claim *Claim) {
 			return
 		}
 		if err != nil {
-			// The reader itself dials again, with back-off, from where it was.
-			c.state.failed(partFetch, fmt.Errorf("fetch %s/%d: %w", claim.Topic, claim.Partition, err))
+			// The reader itself dials again, with back-off, from where it was. It
+			// is no reason to pause: what was fetched can be settled, and a
+			// cluster that is away is noticed by its heartbeats.
+			c.log.Debug("fetch", "topic", claim.Topic, "partition", claim.Partition, "err", err)
 			continue
 		}
-		c.state.works(partFetch)
 		claim.sawEnd(msg.HighWaterMark)
 		settled, before, err := claim.track(ctx, msg.Offset)
 		if err != nil {

@@ -58,10 +58,10 @@ func (c *Consumer) restore(ctx context.Context, gen *kafka.Generation, dirty fun
 			return nil, ctx.Err()
 		}
 		if err == nil {
-			c.state.works(partFetch)
+			c.state.works(partOffsets)
 			return claims, nil
 		}
-		c.state.failed(partFetch, err)
+		c.state.failed(partOffsets, err)
 		if err := sleep(ctx, time.Second); err != nil {
 			return nil, err
 		}

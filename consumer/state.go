@@ -9,10 +9,10 @@ import (
 type part string
 
 const (
-	partTopics part = "topics"
-	partGroup  part = "group"
-	partFetch  part = "fetch"
-	partCommit part = "commit"
+	partTopics  part = "topics"
+	partGroup   part = "group"
+	partOffsets part = "offsets"
+	partCommit  part = "commit"
 )
 
 // state turns the failures of several loops into one word for the outside:

@@ -6,11 +6,11 @@ import "math/bits"
 // any order; what can be committed is the contiguous prefix. It costs one bit
 // for each offset of the span, whatever the decisions behind them hold.
 //
-//	        base                  next              top
-//	  ───────┼──────────────────────┼────────────────┼───────
-//	  settled│ fetched, some settled│ not yet fetched│ unknown
-//	         │                      │ (some settled, │
-//	         │                      │  by metadata)  │
+//	      base                  next              top
+//	───────┼──────────────────────┼────────────────┼───────
+//	settled│ fetched, some settled│ not yet fetched│ unknown
+//	       │                      │ (some settled, │
+//	       │                      │  by metadata)  │
 //
 // It is pure: no lock, no goroutine, no Kafka. A Claim guards it.
 type tracker struct {

@@ -1,0 +1,88 @@
+// Command verdict carries task decisions from Kafka out at the PassFort API.
+// This package reads the command line and wires the others together; it leaves
+// every piece of the work to them.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"verdict/configs"
+)
+
+func main() {
+	os.Exit(run())
+}
+
+// run is main with an exit status. Signals become a context here and nowhere
+// else: the first asks for a stop, a second one ends the process at once.
+func run() int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop)
+	return execute(ctx, os.Args[1:], surroundings{
+		in: os.Stdin, out: os.Stdout, err: os.Stderr, environ: os.Environ(),
+	})
+}
+
+// surroundings is what a command has of the process it runs in.
+type surroundings struct {
+	in       io.Reader
+	out, err io.Writer
+	environ  []string
+}
+
+// Exit statuses.
+const (
+	exitDone   = 0
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+// execute runs one command line.
+func execute(ctx context.Context, args []string, s surroundings) int {
+	root := rootCommand(s)
+	root.SetArgs(args)
+	root.SetIn(s.in)
+	root.SetOut(s.out)
+	root.SetErr(s.err)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitDone
+	}
+	var usage *usageError
+	var faults configs.Faults
+	switch {
+	case errors.As(err, &usage):
+		fmt.Fprintf(s.err, "verdict: %v\nTry: %s --help\n", err, usage.command)
+		return exitUsage
+	case errors.As(err, &faults):
+		fmt.Fprintf(s.err, "verdict: the configuration has %s:\n%v\n", plural(len(faults), "fault"), faults)
+		return exitUsage
+	default:
+		fmt.Fprintf(s.err, "verdict: %s\n", strings.ReplaceAll(err.Error(), "\n", "; "))
+		return exitFailed
+	}
+}
+
+// usageError is a fault of the command line.
+type usageError struct {
+	command string
+	err     error
+}
+
+func (e *usageError) Error() string { return e.err.Error() }
+func (e *usageError) Unwrap() error { return e.err }
+
+func plural(n int, word string) string {
+	if n == 1 {
+		return "1 " + word
+	}
+	return fmt.Sprintf("%d %ss", n, word)
+}

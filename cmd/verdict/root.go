@@ -1,0 +1,78 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"verdict/configs"
+)
+
+// rootCommand is verdict with all of its commands.
+func rootCommand(s surroundings) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "verdict",
+		Short: "Carries task decisions from Kafka out at the PassFort API",
+		Long: `Verdict reads task decisions from Kafka and carries each of them out once: it
+completes the task at the PassFort API, publishes a result or a dead letter,
+and only then commits. Try it without anything else: verdict demo`,
+		SilenceUsage:      true,
+		SilenceErrors:     true,
+		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return cmd.Help()
+			}
+			return &usageError{cmd.CommandPath(), unknownCommand(cmd, args[0])}
+		},
+		Args: cobra.ArbitraryArgs,
+	}
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return &usageError{cmd.CommandPath(), err}
+	})
+	root.AddCommand(runCommand(s), demoCommand(s), sandboxCommand(s), topicsCommand(s), versionCommand(s))
+	return root
+}
+
+func unknownCommand(root *cobra.Command, name string) error {
+	text := fmt.Sprintf("there is no command %q", name)
+	if near := root.SuggestionsFor(name); len(near) > 0 {
+		text += fmt.Sprintf("; did you mean %s?", strings.Join(near, " or "))
+	}
+	return errors.New(text)
+}
+
+// noArgs refuses positional arguments.
+func noArgs(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return &usageError{cmd.CommandPath(), fmt.Errorf("takes no arguments, got %q", args[0])}
+	}
+	return nil
+}
+
+// newLogger is the logger that the configuration asks for, on standard error.
+func newLogger(s surroundings, cfg configs.Log) *slog.Logger {
+	options := &slog.HandlerOptions{Level: cfg.Level.Level()}
+	if cfg.Format == configs.LogText {
+		return slog.New(slog.NewTextHandler(s.err, options))
+	}
+	return slog.New(slog.NewJSONHandler(s.err, options))
+}
+
+// configFlags gives a command the flags of the configuration, and --config.
+func configFlags(cmd *cobra.Command) {
+	cmd.Flags().String("config", "", "YAML file to read the configuration from (default: "+configs.DefaultFile+", if it is there)")
+	configs.RegisterFlags(cmd.Flags())
+}
+
+// loadConfig reads the configuration of a command that has configFlags.
+func loadConfig(cmd *cobra.Command, s surroundings, needAPIKey bool) (configs.Config, error) {
+	file, err := cmd.Flags().GetString("config")
+	if err != nil {
+		return configs.Config{}, err
+	}
+	return configs.Load(configs.Sources{File: file, Env: s.environ, Flags: cmd.Flags(), NeedAPIKey: needAPIKey})
+}

@@ -1,0 +1,251 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"verdict/broker"
+	"verdict/configs"
+	"verdict/consumer"
+	"verdict/decision"
+	"verdict/metrics"
+	"verdict/passfort"
+	"verdict/processor"
+)
+
+// wiring is what a service has beside its configuration.
+type wiring struct {
+	log      *slog.Logger
+	registry *prometheus.Registry
+	// dialKafka and dialAPI open connections; nil: TCP. Tests give a network in
+	// memory.
+	dialKafka, dialAPI func(ctx context.Context, network, address string) (net.Conn, error)
+	// ready is told the address of the admin server once it listens.
+	ready func(adminAddr string)
+}
+
+// serve is the service, from nothing to nothing: it acquires one part after the
+// other, each with its stop, runs until ctx ends, and stops them in the opposite
+// order:
+//
+//	not ready ─► consumer (stop fetching, drain, commit, leave the group)
+//	          ─► processor ─► publisher (flush) ─► connections ─► admin server
+func serve(ctx context.Context, cfg configs.Config, w wiring) (err error) {
+	var stops stops
+	defer func() { err = errors.Join(err, stops.run(w.log)) }()
+
+	key, err := newAPIKey(cfg.API)
+	if err != nil {
+		return err
+	}
+	m := metrics.New(w.registry)
+	health := &health{}
+	admin := metrics.NewAdmin(metrics.Options{
+		Addr: cfg.Admin.Addr, Gatherer: w.registry, Ready: health.ready, Pprof: cfg.Admin.Pprof, Logger: w.log,
+	})
+	if err := admin.Listen(); err != nil {
+		return err
+	}
+	stops.add("admin server", background(admin.Serve))
+	if w.ready != nil {
+		w.ready(admin.Addr())
+	}
+
+	connection, err := broker.NewConnection(broker.Options{
+		Brokers: cfg.Kafka.Brokers, ClientID: cfg.Kafka.ClientID, DialFunc: w.dialKafka,
+	})
+	if err != nil {
+		return err
+	}
+	stops.add("Kafka connections", func() error { connection.Close(); return nil })
+
+	kafka := &kafkaHealth{}
+	publisher := broker.NewPublisher(broker.PublisherOptions{
+		Client: connection.Client(),
+		OnState: func(failing bool, err error) {
+			if failing {
+				w.log.Warn("publishing to Kafka fails; holding calls", "pause", string(decision.PausedKafka), "err", err)
+			} else {
+				w.log.Info("publishing to Kafka works again", "pause", string(decision.PausedKafka))
+			}
+			kafka.set(&kafka.publishing, failing)
+		},
+		Observe: func(topic string, seconds float64) {
+			m.PublishDuration.WithLabelValues(topic).Observe(seconds)
+		},
+	})
+	stops.add("publisher", func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), publisherStop)
+		defer cancel()
+		return publisher.Close(ctx)
+	})
+
+	client, err := passfort.New(passfort.Options{
+		BaseURL: cfg.API.BaseURL, Key: key.Key, Timeout: cfg.API.Timeout, AllowHTTP: cfg.API.AllowHTTP,
+		MaxConnections: cfg.Processor.Workers + 1, // and one for probes
+		UserAgent:      "verdict/" + version, DialContext: w.dialAPI,
+	})
+	if err != nil {
+		return err
+	}
+	stops.add("API connections", func() error { client.Close(); return nil })
+
+	work, err := processor.New(processor.Options{
+		API: client, Publisher: publisher, Metrics: m, Logger: w.log, Instance: instance(),
+		Results: cfg.Kafka.Topics.Results, DeadLetters: cfg.Kafka.Topics.DeadLetters,
+		HasBackfill: cfg.Kafka.Topics.Backfill != "",
+		RateLimit:   cfg.API.RateLimit, Burst: cfg.API.Burst, GroupRate: cfg.API.RateLimitScope == configs.ScopeGroup,
+		Workers: cfg.Processor.Workers, MaxPending: cfg.Processor.MaxPending, MaxBytes: int64(cfg.Processor.MaxPendingBytes),
+		MaxAttempts: cfg.Processor.MaxAttempts, BackoffMin: cfg.Processor.BackoffMin, BackoffMax: cfg.Processor.BackoffMax,
+		BackfillMinShare: cfg.Processor.BackfillMinShare,
+		Preflight:        processor.Preflight(cfg.Processor.Preflight),
+		OnConflict:       processor.OnConflict(cfg.Processor.OnConflict),
+		ReloadKey:        key.Reload,
+	})
+	if err != nil {
+		return err
+	}
+	kafka.tell = func(failing bool) { work.Pause(decision.PausedKafka, failing) }
+	stops.add("processor", background(func(ctx context.Context) error { work.Run(ctx); return nil }))
+
+	lanes := map[string]decision.Lane{cfg.Kafka.Topics.Decisions: decision.Live}
+	topics := []string{cfg.Kafka.Topics.Decisions}
+	if backfill := cfg.Kafka.Topics.Backfill; backfill != "" {
+		lanes[backfill] = decision.Backfill
+		topics = append(topics, backfill)
+	}
+	intake, err := consumer.New(consumer.Options{
+		Brokers: cfg.Kafka.Brokers, Dialer: connection.Dialer(), Client: connection.Client(),
+		GroupID: cfg.Kafka.GroupID, Topics: topics, StartLatest: cfg.Kafka.StartOffset == configs.StartLatest,
+		CommitInterval: cfg.Kafka.CommitInterval, MaxUncommitted: cfg.Kafka.MaxUncommitted,
+		SessionTimeout: cfg.Kafka.SessionTimeout, RebalanceTimeout: cfg.Kafka.RebalanceTimeout,
+		DrainTimeout: cfg.Processor.ShutdownTimeout,
+		Metrics:      m, Logger: w.log,
+		OnState: func(err error) { kafka.set(&kafka.consuming, err != nil) },
+	}, handler{work, lanes})
+	if err != nil {
+		return err
+	}
+	health.joined = intake.Joined
+	health.paused = func() bool { return work.Paused(decision.PausedAuth) }
+	context.AfterFunc(ctx, func() { health.stopping.Store(true) })
+	w.log.Info("started", "group", cfg.Kafka.GroupID, "topics", topics, "api", cfg.API.BaseURL, "admin", admin.Addr())
+	err = intake.Run(ctx)
+	w.log.Info("stopped", "cause", fmt.Sprint(context.Cause(ctx)))
+	return err
+}
+
+// publisherStop bounds the last flush. What is drained is acknowledged already,
+// so there is nothing left to flush unless Kafka is away.
+const publisherStop = 5 * time.Second
+
+// handler hands what the consumer reads to the processor: the two know nothing
+// of each other.
+type handler struct {
+	work  *processor.Processor
+	lanes map[string]decision.Lane
+}
+
+func (h handler) Assigned(owned, total int) { h.work.Assigned(owned, total) }
+
+func (h handler) Accept(ctx context.Context, claim *consumer.Claim, rec decision.Record, attempts int, unclear bool) error {
+	return h.work.Submit(ctx, h.lanes[rec.Topic], claim, rec, attempts, unclear)
+}
+
+func (h handler) Drain(ctx context.Context, claims []*consumer.Claim) {
+	all := make([]processor.Claim, len(claims))
+	for i, claim := range claims {
+		all[i] = claim
+	}
+	h.work.Drain(ctx, all)
+}
+
+// instance names this process in dead letters.
+func instance() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	return fmt.Sprintf("%s/%d", host, os.Getpid())
+}
+
+// kafkaHealth makes one pause of the two sides of the dealings with Kafka.
+type kafkaHealth struct {
+	tell func(failing bool)
+
+	mu                    sync.Mutex
+	publishing, consuming bool // that side fails
+}
+
+func (k *kafkaHealth) set(side *bool, failing bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	*side = failing
+	k.tell(k.publishing || k.consuming)
+}
+
+// health answers the admin server's /readyz.
+type health struct {
+	stopping atomic.Bool
+	joined   func() bool
+	paused   func() bool
+}
+
+func (h *health) ready() error {
+	switch {
+	case h.stopping.Load():
+		return errors.New("stopping")
+	case h.joined == nil || !h.joined():
+		return errors.New("not a member of the consumer group yet")
+	case h.paused():
+		return errors.New("paused: the API key is refused")
+	}
+	return nil
+}
+
+// stops are the ends of what was acquired, run last-in first-out.
+type stops []struct {
+	name string
+	stop func() error
+}
+
+func (s *stops) add(name string, stop func() error) {
+	*s = append(*s, struct {
+		name string
+		stop func() error
+	}{name, stop})
+}
+
+func (s stops) run(log *slog.Logger) error {
+	var errs []error
+	for i := len(s) - 1; i >= 0; i-- {
+		log.Debug("stopping", "part", s[i].name)
+		if err := s[i].stop(); err != nil {
+			errs = append(errs, fmt.Errorf("stop %s: %w", s[i].name, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// background starts fn, and returns the stop that ends its context, waits for it
+// and gives its error.
+func background(fn func(context.Context) error) func() error {
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	var err error
+	wg.Go(func() { err = fn(ctx) })
+	return func() error {
+		cancel()
+		wg.Wait()
+		return err
+	}
+}

@@ -1,0 +1,50 @@
+package main
+
+import (
+	"fmt"
+	"runtime"
+	"runtime/debug"
+
+	"github.com/spf13/cobra"
+
+	"verdict/metrics"
+)
+
+// version is set by the linker in releases.
+var version = "devel"
+
+// build says what program this is: the version that it was released as, and the
+// commit that Go noted when it was built in a checkout.
+func build() metrics.Build {
+	b := metrics.Build{Version: version, GoVersion: runtime.Version()}
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return b
+	}
+	for _, s := range info.Settings {
+		switch {
+		case s.Key == "vcs.revision":
+			b.Revision = s.Value
+		case s.Key == "vcs.modified" && s.Value == "true":
+			b.Revision += "-dirty"
+		}
+	}
+	return b
+}
+
+func versionCommand(s surroundings) *cobra.Command {
+	return &cobra.Command{
+		Use:     "version",
+		Short:   "Print version, commit and Go version",
+		Example: "  verdict version",
+		Args:    noArgs,
+		RunE: func(*cobra.Command, []string) error {
+			b := build()
+			if b.Revision == "" {
+				b.Revision = "unknown"
+			}
+			_, err := fmt.Fprintf(s.out, "verdict %s commit %s %s\n", b.Version, b.Revision, b.GoVersion)
+			return err
+		},
+	}
+}
