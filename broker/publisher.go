@@ -101,6 +101,7 @@ func setDefault[T int | time.Duration](field *T, value T) {
 // batch, and calls a whole batch failed for one record's size.
 type Publisher struct {
 	options PublisherOptions
+	client  *kafka.Client   // ends each request with RequestTimeout
 	ctx     context.Context // ends with Close: requests and waits end with it
 	cancel  context.CancelFunc
 	wg      sync.WaitGroup      // the topics' and the partitions' goroutines
@@ -122,6 +123,11 @@ func NewPublisher(o PublisherOptions) *Publisher {
 	o = o.withDefaults()
 	return &Publisher{
 		options: o,
+		// The client's time-out, not the context's, is what the broker is
+		// told. Without one it is told half a second, in which the followers
+		// of a new topic don't get going: the batch is stored, called timed
+		// out, and stored again.
+		client:  &kafka.Client{Addr: o.Client.Addr, Transport: o.Client.Transport, Timeout: o.RequestTimeout},
 		ctx:     ctx,
 		cancel:  cancel,
 		pending: semaphore.NewWeighted(int64(o.MaxPendingBytes)),
