@@ -221,3 +221,23 @@ func (b *bench) swallowProduce() {
 		return nil, nil, true
 	})
 }
+
+// produceTimeouts are the times that requests to store records, from here on,
+// give the broker.
+func (b *bench) produceTimeouts() func() []time.Duration {
+	var mu sync.Mutex
+	var timeouts []time.Duration
+	b.cluster.Kfake().ControlKey(int16(kmsg.Produce), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		b.cluster.Kfake().KeepControl()
+		mu.Lock()
+		defer mu.Unlock()
+		ms := req.(*kmsg.ProduceRequest).TimeoutMillis
+		timeouts = append(timeouts, time.Duration(ms)*time.Millisecond)
+		return nil, nil, false
+	})
+	return func() []time.Duration {
+		mu.Lock()
+		defer mu.Unlock()
+		return slices.Clone(timeouts)
+	}
+}

@@ -52,8 +52,8 @@ type PublisherOptions struct {
 	// OnState is called with true and the reason when publishing begins to
 	// fail, and with false and nil when all that failed goes through again;
 	// nil means nobody asks. A single failed attempt is no failure yet: every
-	// move of a leader costs one. Calls are made one at a time and must be
-	// quick.
+	// move of a leader costs one. Close says no more. Calls are made one at a
+	// time and must be quick.
 	OnState func(failing bool, err error)
 	// Observe is called for each acknowledged record with the time since
 	// Publish accepted it; nil means nobody asks. It must be quick.
