@@ -135,22 +135,27 @@ func (b *bench) read(topic string, partition int) []string {
 
 func (b *bench) messages(topic string, partition int) []kafka.Message {
 	b.t.Helper()
-	end := b.cluster.HighWatermark(topic, partition)
+	return readTo(b.t, b.conn, topic, partition, b.cluster.HighWatermark(topic, partition))
+}
+
+// readTo is every message of a partition before the offset end.
+func readTo(t *testing.T, conn *broker.Connection, topic string, partition int, end int64) []kafka.Message {
+	t.Helper()
 	if end == 0 {
 		return nil
 	}
 	reader := kafka.NewReader(kafka.ReaderConfig{
-		Brokers: b.conn.Brokers(), Topic: topic, Partition: partition, Dialer: b.conn.Dialer(),
+		Brokers: conn.Brokers(), Topic: topic, Partition: partition, Dialer: conn.Dialer(),
 		MinBytes: 1, MaxBytes: 10 << 20, MaxWait: 10 * time.Millisecond,
 	})
 	defer reader.Close()
-	ctx, cancel := context.WithTimeout(b.t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	var messages []kafka.Message
 	for {
 		m, err := reader.ReadMessage(ctx)
 		if err != nil {
-			b.t.Fatalf("read %s/%d after %d messages: %v", topic, partition, len(messages), err)
+			t.Fatalf("read %s/%d after %d messages: %v", topic, partition, len(messages), err)
 		}
 		messages = append(messages, m)
 		if m.Offset == end-1 {
@@ -215,4 +220,24 @@ func (b *bench) swallowProduce() {
 	b.cluster.Kfake().ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
 		return nil, nil, true
 	})
+}
+
+// produceTimeouts are the times that requests to store records, from here on,
+// give the broker.
+func (b *bench) produceTimeouts() func() []time.Duration {
+	var mu sync.Mutex
+	var timeouts []time.Duration
+	b.cluster.Kfake().ControlKey(int16(kmsg.Produce), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		b.cluster.Kfake().KeepControl()
+		mu.Lock()
+		defer mu.Unlock()
+		ms := req.(*kmsg.ProduceRequest).TimeoutMillis
+		timeouts = append(timeouts, time.Duration(ms)*time.Millisecond)
+		return nil, nil, false
+	})
+	return func() []time.Duration {
+		mu.Lock()
+		defer mu.Unlock()
+		return slices.Clone(timeouts)
+	}
 }

@@ -26,6 +26,11 @@ var ErrConnectionClosed = errors.New("broker: connection is closed")
 // otherwise.
 const defaultDialTimeout = 10 * time.Second
 
+// requestTimeout bounds each request of Client. The brokers are told half of it
+// as their own limit; were there none, kafka-go would tell them half a second to
+// two, in which a busy cluster does not store a record or create a topic.
+const requestTimeout = 30 * time.Second
+
 // Options say how a cluster is reached.
 type Options struct {
 	// Brokers are the host:port of one or more brokers, by which the others
@@ -103,7 +108,7 @@ func NewConnection(o Options) (*Connection, error) {
 		SASL:        o.SASL,
 		Context:     ctx,
 	}
-	c.client = &kafka.Client{Addr: kafka.TCP(o.Brokers...), Transport: c.transport}
+	c.client = &kafka.Client{Addr: kafka.TCP(o.Brokers...), Transport: c.transport, Timeout: requestTimeout}
 	return c, nil
 }
 
@@ -118,8 +123,8 @@ func (c *Connection) Dialer() *kafka.Dialer { return c.dialer }
 // cluster's topics and leaders for up to six seconds.
 func (c *Connection) Transport() *kafka.Transport { return c.transport }
 
-// Client sends single requests by the transport. It has no time-out of its
-// own: every call wants a context with a deadline.
+// Client sends single requests by the transport, each bounded by its context
+// and by 30 seconds.
 func (c *Connection) Client() *kafka.Client { return c.client }
 
 // Close closes every connection and returns when their owners have let go of

@@ -1,7 +1,6 @@
 package broker
 
 import (
-	"context"
 	"errors"
 	"fmt"
 
@@ -85,9 +84,7 @@ func (q *partitionQueue) produce(batch []*item) error {
 	if size := batchOverhead + batch[0].size; size > p.options.MaxBatchBytes {
 		return fmt.Errorf("%w: %d bytes, the limit is %d", decision.ErrTooLarge, size, p.options.MaxBatchBytes)
 	}
-	ctx, cancel := context.WithTimeout(p.ctx, p.options.RequestTimeout)
-	defer cancel()
-	res, err := p.options.Client.Produce(ctx, &kafka.ProduceRequest{
+	res, err := p.client.Produce(p.ctx, &kafka.ProduceRequest{
 		Topic:        q.topic.name,
 		Partition:    q.id,
 		RequiredAcks: kafka.RequireAll,

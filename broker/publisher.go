@@ -48,8 +48,8 @@ type PublisherOptions struct {
 	// OnState is called with true and the reason when publishing begins to
 	// fail, and with false and nil when all that failed goes through again;
 	// nil means nobody asks. A single failed attempt is no failure yet: every
-	// move of a leader costs one. Calls are made one at a time and must be
-	// quick.
+	// move of a leader costs one. Close says no more. Calls are made one at a
+	// time and must be quick.
 	OnState func(failing bool, err error)
 	// Observe is called for each acknowledged record with the time since
 	// Publish accepted it; nil means nobody asks. It must be quick.
@@ -97,6 +97,7 @@ func setDefault[T int | time.Duration](field *T, value T) {
 // batch, and calls a whole batch failed for one record's size.
 type Publisher struct {
 	options PublisherOptions
+	client  *kafka.Client   // ends each request with RequestTimeout
 	ctx     context.Context // ends with Close: requests and waits end with it
 	cancel  context.CancelFunc
 	wg      sync.WaitGroup      // the topics' and the partitions' goroutines
@@ -118,6 +119,11 @@ func NewPublisher(o PublisherOptions) *Publisher {
 	o = o.withDefaults()
 	return &Publisher{
 		options: o,
+		// The client's time-out, not the context's, is what the broker is
+		// told. Without one it is told half a second, in which the followers
+		// of a new topic don't get going: the batch is stored, called timed
+		// out, and stored again.
+		client:  &kafka.Client{Addr: o.Client.Addr, Transport: o.Client.Transport, Timeout: o.RequestTimeout},
 		ctx:     ctx,
 		cancel:  cancel,
 		pending: semaphore.NewWeighted(int64(o.MaxPendingBytes)),

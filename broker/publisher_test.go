@@ -358,6 +358,19 @@ func TestBrokerThatNeverAnswersIsTimedOut(t *testing.T) {
 	})
 }
 
+func TestBrokerIsToldToWaitForReplicasLongEnough(t *testing.T) {
+	inBubble(t, oneTopic(1), func(b *bench) {
+		p, told := b.publisher(broker.PublisherOptions{})
+		toldBroker := b.produceTimeouts()
+		b.publish(p, told, record("results", "k", "a"))
+		mustClose(b.t, p)
+		// More than the 9s after which a cluster fences a dead broker.
+		if got := toldBroker(); !slices.Equal(got, []time.Duration{15 * time.Second}) {
+			b.t.Errorf("the broker was told %v, want half of the request's 30s", got)
+		}
+	})
+}
+
 func TestLeadersMoveUnderLoad(t *testing.T) {
 	inBubble(t, embedded.Options{Brokers: 3, Topics: map[string]int{"results": 4}}, func(b *bench) {
 		p, told := b.publisher(broker.PublisherOptions{})

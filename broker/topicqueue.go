@@ -1,7 +1,6 @@
 package broker
 
 import (
-	"context"
 	"fmt"
 
 	"github.com/segmentio/kafka-go"
@@ -48,9 +47,7 @@ func (t *topicQueue) run() {
 // lookUp is the topic's number of partitions, from the transport's memory where
 // that knows it.
 func (t *topicQueue) lookUp() (int, error) {
-	ctx, cancel := context.WithTimeout(t.publisher.ctx, t.publisher.options.RequestTimeout)
-	defer cancel()
-	counts, missing, err := Partitions(ctx, t.publisher.options.Client, t.name)
+	counts, missing, err := Partitions(t.publisher.ctx, t.publisher.client, t.name)
 	if err == nil && (len(missing) > 0 || counts[t.name] == 0) {
 		err = kafka.UnknownTopicOrPartition
 	}

@@ -1,0 +1,234 @@
+#!/usr/bin/env bash
+# A real Apache Kafka for the integration tests, without Docker: KRaft nodes that
+# are broker and controller at once, from Maven's repository, on Java 17 or later.
+#
+#   kafka.sh start [--nodes 1|3] [--data DIR]   format, start, wait; prints the brokers' host:port, with commas
+#   kafka.sh stop [--data DIR]                  stop every node, cleanly
+#   kafka.sh status [--data DIR]                which nodes run; fails unless all do
+#   kafka.sh kill-node N [--data DIR]           lose a node at once, as a crash does
+#   kafka.sh start-node N [--data DIR]          bring it back with its data
+#
+# Nodes listen on 127.0.0.1 alone, on ports that were free at the start. Standard
+# output is for results; everything else goes to standard error.
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+classpath_file=$here/target/classpath
+java=${JAVA_HOME:+$JAVA_HOME/bin/}java
+start_seconds=90 # for all nodes to answer
+stop_seconds=40  # for a clean stop, before a node is killed
+
+usage() {
+	sed -n '2,13s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
+	exit 2
+}
+
+die() {
+	echo "kafka.sh: $*" >&2
+	exit 1
+}
+
+# resolve writes the class path, once for each state of pom.xml.
+resolve() {
+	[[ $classpath_file -nt $here/pom.xml ]] && return
+	echo "kafka.sh: resolving Kafka's class path with Maven" >&2
+	mkdir -p "$here/target"
+	mvn -B -q -f "$here/pom.xml" dependency:build-classpath -Dmdep.outputFile="$classpath_file.new" >&2 ||
+		die "Maven can't resolve the class path"
+	mv "$classpath_file.new" "$classpath_file"
+}
+
+# run_java runs a class of Kafka's with the heap given first.
+run_java() {
+	local heap=$1
+	shift
+	# The quick compiler and the serial collector: nodes are short-lived and
+	# share their processors with the tests.
+	exec "$java" -Xms64m -Xmx"$heap" -XX:+UseSerialGC -XX:TieredStopAtLevel=1 \
+		-Dorg.slf4j.simpleLogger.defaultLogLevel=warn \
+		-Dorg.slf4j.simpleLogger.log.kafka.server=info \
+		-Dorg.slf4j.simpleLogger.showDateTime=true \
+		-cp "$(<"$classpath_file")" "$@"
+}
+
+# free_port sets free_port to a port on which nobody listens and that it did not
+# give before.
+taken=" "
+free_port() {
+	local port
+	while :; do
+		port=$((20000 + RANDOM % 12000)) # below the ports that clients are given
+		[[ $taken == *" $port "* ]] && continue
+		(exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null && continue
+		taken+="$port "
+		free_port=$port
+		return
+	done
+}
+
+# configure writes the nodes' configurations.
+configure() {
+	local nodes=$1 n voters="" replicas=1 in_sync=1
+	local -a broker_port controller_port
+	if ((nodes == 3)); then replicas=3 in_sync=2; fi
+	for ((n = 1; n <= nodes; n++)); do
+		free_port && broker_port[n]=$free_port
+		free_port && controller_port[n]=$free_port
+		voters+=${voters:+,}$n@127.0.0.1:$free_port
+	done
+	for ((n = 1; n <= nodes; n++)); do
+		mkdir -p "$data/node-$n"
+		cat >"$data/node-$n/server.properties" <<-PROPERTIES
+			node.id=$n
+			process.roles=broker,controller
+			controller.quorum.voters=$voters
+			controller.listener.names=CONTROLLER
+			listeners=PLAINTEXT://127.0.0.1:${broker_port[n]},CONTROLLER://127.0.0.1:${controller_port[n]}
+			advertised.listeners=PLAINTEXT://127.0.0.1:${broker_port[n]}
+			listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+			log.dirs=$data/node-$n/log
+			num.partitions=4
+			default.replication.factor=$replicas
+			min.insync.replicas=$in_sync
+			offsets.topic.replication.factor=$replicas
+			offsets.topic.num.partitions=4
+			transaction.state.log.replication.factor=$replicas
+			transaction.state.log.min.isr=$in_sync
+			share.coordinator.state.topic.replication.factor=$replicas
+			share.coordinator.state.topic.min.isr=$in_sync
+			group.initial.rebalance.delay.ms=0
+			group.min.session.timeout.ms=500
+			auto.create.topics.enable=false
+			log.cleaner.dedupe.buffer.size=2097152
+		PROPERTIES
+		echo "127.0.0.1:${broker_port[n]}" >"$data/node-$n/address"
+		(run_java 128m kafka.tools.StorageTool format --cluster-id VerdictTestKafkaAAAAAA \
+			--config "$data/node-$n/server.properties") >"$data/node-$n/format.out" 2>&1 ||
+			die "node $n can't be formatted: $(tail -n 3 "$data/node-$n/format.out")"
+	done
+}
+
+# pid prints the process of a node that runs. A process that only has the number
+# of one that ran is not taken for it.
+pid() {
+	local file=$data/node-$1/pid p
+	[[ -f $file ]] && p=$(<"$file") && [[ -n $p ]] || return 1
+	[[ -r /proc/$p/cmdline && $(tr '\0' ' ' <"/proc/$p/cmdline") == *"kafka.Kafka $data/node-$1/"* ]] || return 1
+	echo "$p"
+}
+
+nodes() {
+	local dir
+	for dir in "$data"/node-*/; do
+		[[ -d $dir ]] && basename "$dir" | sed 's/^node-//'
+	done
+}
+
+launch() {
+	local n=$1
+	[[ -f $data/node-$n/server.properties ]] || die "there is no node $n in $data"
+	pid "$n" >/dev/null && die "node $n runs already"
+	[[ -f $data/node-$n/kafka.out ]] && mv "$data/node-$n/kafka.out" "$data/node-$n/kafka.out.before"
+	# A session of its own: who ends the tests by Ctrl-C does not end the nodes.
+	export -f run_java
+	export java classpath_file
+	setsid bash -c 'echo $$ >"$1/pid"; run_java 384m kafka.Kafka "$1/server.properties"' - "$data/node-$n" \
+		>"$data/node-$n/kafka.out" 2>&1 </dev/null &
+}
+
+# await waits until nodes answer, which they do from the line on that says so.
+await() {
+	local n deadline=$((SECONDS + start_seconds))
+	for n in "$@"; do
+		until grep -q 'Kafka Server started' "$data/node-$n/kafka.out" 2>/dev/null; do
+			((SECONDS < deadline)) || die "node $n does not answer after ${start_seconds}s, see $data/node-$n/kafka.out"
+			if [[ -s $data/node-$n/pid ]] && ! pid "$n" >/dev/null; then
+				sleep 0.3 # between the shell's start and its becoming java
+				pid "$n" >/dev/null || die "node $n has ended: $(tail -n 5 "$data/node-$n/kafka.out")"
+			fi
+			sleep 0.2
+		done
+	done
+}
+
+stop_all() {
+	local n p deadline=$((SECONDS + stop_seconds))
+	for n in $(nodes); do
+		if p=$(pid "$n"); then kill "$p"; fi
+	done
+	for n in $(nodes); do
+		while p=$(pid "$n"); do
+			# The last of three controllers can't hand over to anyone and
+			# would wait for minutes.
+			if ((SECONDS >= deadline)); then kill -KILL "$p" 2>/dev/null || true; fi
+			sleep 0.2
+		done
+		rm -f "$data/node-$n/pid"
+	done
+}
+
+addresses() {
+	cat "$data"/node-*/address | paste -sd, -
+}
+
+(($# > 0)) || usage
+command=$1 nodes=1 data=$here/data node=""
+shift
+case $command in
+kill-node | start-node)
+	(($# > 0)) || usage
+	node=$1
+	[[ $node =~ ^[1-9]$ ]] || die "node $node: want a number from 1"
+	shift
+	;;
+esac
+while (($# > 0)); do
+	case $1 in
+	--nodes) nodes=${2-} && shift 2 || usage ;;
+	--data) data=${2-} && shift 2 || usage ;;
+	*) usage ;;
+	esac
+done
+[[ $nodes == 1 || $nodes == 3 ]] || die "--nodes $nodes: want 1 or 3"
+[[ -n $data ]] || usage
+mkdir -p "$data"
+data=$(cd "$data" && pwd)
+
+case $command in
+start)
+	resolve
+	stop_all
+	rm -rf "$data"/node-*
+	configure "$nodes"
+	for ((n = 1; n <= nodes; n++)); do launch "$n"; done
+	await $(nodes)
+	addresses
+	;;
+stop)
+	stop_all
+	;;
+status)
+	status=0
+	[[ -n $(nodes) ]] || die "nothing was started in $data"
+	for n in $(nodes); do
+		if p=$(pid "$n"); then
+			echo "node $n $(<"$data/node-$n/address") runs (process $p)"
+		else
+			echo "node $n $(<"$data/node-$n/address") is down"
+			status=1
+		fi
+	done
+	exit $status
+	;;
+kill-node)
+	p=$(pid "$node") || die "node $node does not run"
+	kill -KILL "$p"
+	while pid "$node" >/dev/null; do sleep 0.1; done
+	;;
+start-node)
+	resolve
+	launch "$node"
+	await "$node"
+	;;
+*) usage ;;
+esac
