@@ -104,7 +104,7 @@ func TestKafkaRefusesOnlyTheRecordThatIsTooLarge(t *testing.T) {
 		}
 		return record(topic, "k", value)
 	})
-	if got := told.count(broker.ErrRecordTooLarge); got != 1 {
+	if got := told.count(decision.ErrTooLarge); got != 1 {
 		t.Errorf("%d records too large, want 1", got)
 	}
 	if got := len(readFromKafka(t, conn, topic, 0)); got != 99 {
