@@ -348,7 +348,13 @@ func TestConnectionsAreUsedAgainWhateverTheAnswer(t *testing.T) {
 
 func TestHTTP2IsUsedWhereTheServerHasIt(t *testing.T) {
 	var proto atomic.Value
-	box := newSandbox(t, sandbox.Options{})
+	var cut atomic.Bool
+	box := newSandbox(t, sandbox.Options{Fault: func(sandbox.Call) sandbox.Fault {
+		if cut.Load() {
+			return sandbox.Fault{Do: sandbox.Cut}
+		}
+		return sandbox.Fault{}
+	}})
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		proto.Store(r.Proto)
 		box.ServeHTTP(w, r)
@@ -368,4 +374,55 @@ func TestHTTP2IsUsedWhereTheServerHasIt(t *testing.T) {
 	box.SetKey("another")
 	_, _, err = client.CompleteTask(t.Context(), profileID, taskID, passfort.CompletedPass)
 	failure(t, err, passfort.KindKey, false)
+	box.SetKey(key)
+	cut.Store(true)
+	_, _, err = client.CompleteTask(t.Context(), profileID, taskID, passfort.CompletedPass)
+	failure(t, err, passfort.KindConnection, true)
+}
+
+func TestAConnectionThatTheServerClosedWhileIdleIsReplaced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		box := newSandbox(t, sandbox.Options{})
+		n := newNetwork()
+		server := &http.Server{Handler: box, IdleTimeout: time.Second}
+		go func() { _ = server.Serve(n) }()
+		defer server.Close()
+		client, err := passfort.New(passfort.Options{
+			BaseURL: "http://localhost/4.0", Key: func() string { return key }, DialContext: n.DialContext,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer client.Close()
+		for range 5 {
+			if _, _, err := client.CompleteTask(t.Context(), profileID, taskID, passfort.CompletedPass); err != nil {
+				t.Error(err)
+			}
+			time.Sleep(2 * time.Second)
+		}
+		if n := box.Completions(profileID, taskID); n != 5 {
+			t.Errorf("%d completions of 5", n)
+		}
+	})
+}
+
+type failingTransport struct{}
+
+func (failingTransport) RoundTrip(*http.Request) (*http.Response, error) {
+	return nil, errors.New("broken by " + key)
+}
+
+func TestATransportThatTellsNothingLeavesDoubt(t *testing.T) {
+	client, err := passfort.New(passfort.Options{
+		BaseURL: "https://localhost", Key: func() string { return key }, Transport: failingTransport{},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _, err = client.CompleteTask(t.Context(), profileID, taskID, passfort.CompletedPass)
+	if e := failure(t, err, passfort.KindConnection, true); e.Error() != "complete: connection: broken by [redacted]" {
+		t.Errorf("error %q", e)
+	}
+	_, _, err = client.GetTask(t.Context(), profileID, taskID)
+	failure(t, err, passfort.KindConnection, false)
 }

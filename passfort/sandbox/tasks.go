@@ -75,7 +75,7 @@ type record struct {
 const shards = 256
 
 // tasks remembers every task that was touched, for as long as the sandbox lives:
-// about 80 bytes each, 80 MB for a million. Nothing is ever forgotten, because
+// 70 to 100 bytes each, 100 MB for a million. Nothing is ever forgotten, because
 // what it says at the end is what a test checks.
 type tasks struct {
 	shards [shards]struct {
