@@ -1,12 +1,12 @@
 package passfort
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"strings"
 	"sync/atomic"
@@ -31,8 +31,9 @@ type Client struct {
 // templates nor their headers are changed once stored: calls share the headers,
 // which a RoundTripper must not change either.
 type prepared struct {
-	key       string
-	get, post *http.Request
+	key      string
+	look     *http.Request // GET
+	complete map[State]*http.Request
 }
 
 // New makes a Client. It makes no call.
@@ -75,30 +76,24 @@ func (c *Client) Close() {
 	}
 }
 
-// The bodies of the completions.
-var (
-	passBody = []byte(`{"state":"COMPLETED_PASS"}`)
-	failBody = []byte(`{"state":"COMPLETED_FAIL"}`)
-)
+// bodies are the bodies of the completions.
+var bodies = map[State]string{
+	CompletedPass: `{"state":"COMPLETED_PASS"}`,
+	CompletedFail: `{"state":"COMPLETED_FAIL"}`,
+}
 
 // CompleteTask asks the API to complete the task with state s, CompletedPass or
 // CompletedFail. It asks once. No error means that the API answered with this
 // task in this state; the API's answer with another state is KindUnconfirmed.
 // Any error is an *Error; see its MaybeSent before asking again.
 func (c *Client) CompleteTask(ctx context.Context, profileID, taskID string, s State) (Task, Response, error) {
-	var body []byte
-	switch s {
-	case CompletedPass:
-		body = passBody
-	case CompletedFail:
-		body = failBody
-	default:
+	if bodies[s] == "" {
 		return Task{}, noResponse(), invalid(OpComplete, fmt.Sprintf("state %.40q, want %s or %s", s, CompletedPass, CompletedFail))
 	}
 	if err := checkIDs(OpComplete, profileID, taskID); err != nil {
 		return Task{}, noResponse(), err
 	}
-	x := c.exchange(ctx, OpComplete, taskPath(profileID, taskID), body)
+	x := c.exchange(ctx, OpComplete, taskPath(profileID, taskID), s)
 	return conclude(x, func(body []byte) (Task, faults, error) {
 		task, f, err := decodeTaskOf(taskID, body)
 		if err == nil && !f.any && task.State != s {
@@ -113,7 +108,7 @@ func (c *Client) GetTask(ctx context.Context, profileID, taskID string) (Task, R
 	if err := checkIDs(OpGetTask, profileID, taskID); err != nil {
 		return Task{}, noResponse(), err
 	}
-	x := c.exchange(ctx, OpGetTask, taskPath(profileID, taskID), nil)
+	x := c.exchange(ctx, OpGetTask, taskPath(profileID, taskID), "")
 	return conclude(x, func(body []byte) (Task, faults, error) { return decodeTaskOf(taskID, body) })
 }
 
@@ -123,13 +118,13 @@ func (c *Client) ListTasks(ctx context.Context, profileID string) ([]Task, Respo
 	if err := checkIDs(OpListTasks, profileID); err != nil {
 		return nil, noResponse(), err
 	}
-	return conclude(c.exchange(ctx, OpListTasks, "/profiles/"+profileID+"/tasks", nil), decodeTasks)
+	return conclude(c.exchange(ctx, OpListTasks, "/profiles/"+profileID+"/tasks", ""), decodeTasks)
 }
 
 // WhoAmI asks whom the key belongs to; it does nothing else. No error means that
 // the key is good. Any error is an *Error.
 func (c *Client) WhoAmI(ctx context.Context) (Identity, Response, error) {
-	return conclude(c.exchange(ctx, OpWhoAmI, "/whoami", nil), decodeIdentity)
+	return conclude(c.exchange(ctx, OpWhoAmI, "/whoami", ""), decodeIdentity)
 }
 
 func taskPath(profileID, taskID string) string {
@@ -171,18 +166,32 @@ type exchange struct {
 	location string // of a redirect
 	err      error  // why there is no answer, or not all of its body
 	refused  bool   // the key can't be sent; err says why
+	called   bool   // the transport was asked
 	canceled error  // with err: why the caller's context ended
 	timedOut bool   // with err: the call's own time is over
 
-	// sent is set by the transport's goroutine when it begins to send the body,
-	// and read when the exchange is over.
-	sent atomic.Bool
+	// progress is written by the transport's goroutines, through trace, and read
+	// when the exchange is over.
+	progress atomic.Int32
+	trace    httptrace.ClientTrace
 }
 
-// exchange makes one call, POST if there is a payload. It goes to the transport
-// directly: http.Client would add redirects, cookies and the URL in errors, and
-// none is wanted.
-func (c *Client) exchange(ctx context.Context, op Operation, path string, payload []byte) *exchange {
+// How far an exchange got, as the transport told it.
+const (
+	toldNothing int32 = iota // no call was made, or by a transport that tells nothing
+	connecting               // waiting for a connection
+	sending                  // the header was written, the body may have been
+)
+
+// sent says whether the server may have the request. It can't have acted before
+// the body began to go out, which is after the header. Of a transport that tells
+// nothing the worse is assumed.
+func (x *exchange) sent() bool { return x.called && x.progress.Load() != connecting }
+
+// exchange makes one call: a completion if there is a state, else a look. It goes
+// to the transport directly: http.Client would add redirects, cookies and the URL
+// in errors, and none is wanted.
+func (c *Client) exchange(ctx context.Context, op Operation, path string, s State) *exchange {
 	x := &exchange{Response: noResponse(), op: op}
 	p, err := c.prepare()
 	if err != nil {
@@ -193,7 +202,10 @@ func (c *Client) exchange(ctx context.Context, op Operation, path string, payloa
 
 	callCtx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
-	x.err = c.roundTrip(callCtx, x, p, path, payload)
+	if x.err = callCtx.Err(); x.err == nil {
+		x.called = true
+		x.err = c.roundTrip(callCtx, x, p, path, s)
+	}
 	if x.err == nil {
 		return x
 	}
@@ -209,10 +221,16 @@ func (c *Client) exchange(ctx context.Context, op Operation, path string, payloa
 	return x
 }
 
-func (c *Client) roundTrip(ctx context.Context, x *exchange, p *prepared, path string, payload []byte) error {
-	template := p.get
-	if payload != nil {
-		template = p.post
+func (c *Client) roundTrip(ctx context.Context, x *exchange, p *prepared, path string, s State) error {
+	template := p.look
+	if s != "" {
+		template = p.complete[s]
+		// net/http itself sends a completion again only if nothing of it reached the
+		// server (an idle connection that was closed meanwhile); it then starts over
+		// with GetConn. Looking leaves no doubt, so it needs no trace.
+		x.trace.GetConn = func(string) { x.progress.Store(connecting) }
+		x.trace.WroteHeaders = func() { x.progress.Store(sending) }
+		ctx = httptrace.WithClientTrace(ctx, &x.trace)
 	}
 	req := template.WithContext(ctx)
 	u := *c.base
@@ -221,17 +239,8 @@ func (c *Client) roundTrip(ctx context.Context, x *exchange, p *prepared, path s
 		u.RawPath += path
 	}
 	req.URL = &u
-	if payload != nil {
-		req.ContentLength = int64(len(payload))
-		// The transport asks for the body again only if nothing of the first one
-		// reached the server (an idle connection that was closed meanwhile).
-		req.GetBody = func() (io.ReadCloser, error) {
-			x.sent.Store(false)
-			b := &requestBody{sent: &x.sent}
-			b.reader.Reset(payload)
-			return b, nil
-		}
-		req.Body, _ = req.GetBody()
+	if req.GetBody != nil {
+		req.Body, _ = req.GetBody() // from memory: can't fail
 	}
 
 	resp, err := c.transport.RoundTrip(req)
@@ -251,22 +260,6 @@ func (c *Client) roundTrip(ctx context.Context, x *exchange, p *prepared, path s
 	return err
 }
 
-// requestBody tells when the transport begins to send it, which is when it has a
-// connection and has written the header. Before that the server can't have acted:
-// what it is to do is in the body. (httptrace could tell too, for more work in
-// each call.)
-type requestBody struct {
-	reader bytes.Reader
-	sent   *atomic.Bool
-}
-
-func (b *requestBody) Read(p []byte) (int, error) {
-	b.sent.Store(true)
-	return b.reader.Read(p)
-}
-
-func (b *requestBody) Close() error { return nil }
-
 // prepare is the requests with the present key.
 func (c *Client) prepare() (*prepared, error) {
 	key := c.key()
@@ -276,14 +269,21 @@ func (c *Client) prepare() (*prepared, error) {
 	if err := checkKey(key); err != nil {
 		return nil, err
 	}
-	p := &prepared{key: key}
-	p.get = &http.Request{
+	p := &prepared{key: key, complete: make(map[State]*http.Request)}
+	p.look = &http.Request{
 		Method: http.MethodGet, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Host: c.base.Host,
 		Header: http.Header{"Apikey": {key}, "Accept": {"application/json"}, "User-Agent": {c.userAgent}},
 	}
-	p.post = p.get.Clone(context.Background())
-	p.post.Method = http.MethodPost
-	p.post.Header.Set("Content-Type", "application/json")
+	for s, body := range bodies {
+		r := p.look.Clone(context.Background())
+		r.Method = http.MethodPost
+		r.Header.Set("Content-Type", "application/json")
+		r.ContentLength = int64(len(body))
+		// A reader that net/http knows to be in memory: with another it would send
+		// the header by itself, a second write to the network for each call.
+		r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(body)), nil }
+		p.complete[s] = r
+	}
 	c.prepared.Store(p)
 	return p, nil
 }
@@ -324,7 +324,7 @@ func conclude[T any](x *exchange, decode func([]byte) (T, faults, error)) (T, Re
 	}
 	kind, maybeSent := classify(finding{
 		status: x.Status, faulty: f.any, codes: f.codes, unread: err != nil,
-		canceled: x.canceled != nil, timedOut: x.timedOut, sent: x.sent.Load(),
+		canceled: x.canceled != nil, timedOut: x.timedOut, sent: x.sent(),
 	})
 	if x.refused {
 		kind, maybeSent = KindKey, false

@@ -68,7 +68,8 @@ type Options struct {
 
 	// Transport makes the exchanges instead of this package's own; then
 	// MaxConnections and DialContext mean nothing and the limit on headers is its
-	// affair. Nil means its own.
+	// affair. It must follow no redirect. If it does not report to httptrace, every
+	// completion without an answer counts as maybe sent. Nil means its own.
 	Transport http.RoundTripper
 }
 

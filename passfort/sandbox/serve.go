@@ -90,7 +90,7 @@ func (s *Sandbox) act(w http.ResponseWriter, call Call, id taskID) {
 		}
 		state := call.State
 		if call.Operation == passfort.OpGetTask {
-			state = states[s.tasks.touch(id).state]
+			state = states[s.tasks.touch(id)]
 		} else if state == "" {
 			s.refuse(w, http.StatusUnprocessableEntity, codeInvalidInput, "invalid input data: want state COMPLETED_PASS or COMPLETED_FAIL")
 			return
@@ -106,6 +106,8 @@ func (s *Sandbox) act(w http.ResponseWriter, call Call, id taskID) {
 // read is the call that r is, with its task's ID where the path has one.
 func (s *Sandbox) read(r *http.Request, path string) (call Call, id taskID) {
 	call = Call{Time: time.Now(), Operation: OpUnknown, Key: r.Header.Get("Apikey")}
+	// net/http notices that a client is gone only once the body was read.
+	defer func() { _, _ = io.CopyN(io.Discard, r.Body, maxBody) }()
 	get := r.Method == http.MethodGet
 	if path == "/whoami" {
 		if get {
