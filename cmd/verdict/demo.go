@@ -230,8 +230,8 @@ func submitDemo(ctx context.Context, cfg configs.Config, in demoInput, submitted
 			err = fmt.Errorf("read the decisions: %w", err)
 			return errors.Join(err, publisher.Close(ctx))
 		}
-		if row.Fault != "" {
-			log.Warn("a line can't be submitted", "line", row.Line, "err", row.Fault)
+		if row.Value == nil {
+			log.Warn("a line is too long to be submitted", "line", row.Line, "err", row.Fault)
 			continue
 		}
 		err = publisher.Publish(ctx, row.Record(cfg.Kafka.Topics.Decisions), func(err error) {
