@@ -60,7 +60,7 @@ func (o PublisherOptions) withDefaults() PublisherOptions {
 	setDefault(&o.MaxPendingBytes, 32<<20)
 	setDefault(&o.MaxBatchBytes, 1<<20)
 	setDefault(&o.MaxBatchRecords, 1000)
-	setDefault(&o.Linger, 5*time.Millisecond)
+	setDefault(&o.Linger, 2*time.Millisecond)
 	setDefault(&o.RequestTimeout, 30*time.Second)
 	setDefault(&o.BackoffMin, 100*time.Millisecond)
 	setDefault(&o.BackoffMax, max(5*time.Second, o.BackoffMin))

@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // Result is what became of a decision that was settled without a dead letter.
@@ -30,16 +32,77 @@ type Result struct {
 }
 
 // Record is the result as it is published: the decision's key, so that the
-// results of a profile stay in one partition, and the JSON.
-func (r *Result) Record(topic string, key []byte) (Record, error) {
-	var b bytes.Buffer
-	b.Grow(1024)
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false) // the API's answer is to stay as it came
-	if err := enc.Encode(r); err != nil {
-		return Record{}, fmt.Errorf("encode the result of %s: %w", r.DecisionID, err)
+// results of a profile stay in one partition, and the JSON. Task must be valid
+// JSON or empty. It is written by hand because encoding/json would check and
+// compact the API's answer, which is to stay as it came, and because this is on
+// every decision's way.
+func (r *Result) Record(topic string, key []byte) Record {
+	b := make([]byte, 0, 768+len(r.Task)+len(r.Reason))
+	text := func(name, value string) {
+		b = appendName(b, name)
+		b = appendString(b, value)
 	}
-	return Record{Topic: topic, Key: key, Value: bytes.TrimSuffix(b.Bytes(), []byte("\n"))}, nil
+	optional := func(name, value string) {
+		if value != "" {
+			text(name, value)
+		}
+	}
+	number := func(name string, n int64) {
+		b = strconv.AppendInt(appendName(b, name), n, 10)
+	}
+	b = append(b, '{')
+	text("decision_id", r.DecisionID)
+	text("profile_id", r.ProfileID)
+	text("task_id", r.TaskID)
+	text("state", string(r.State))
+	text("outcome", string(r.Outcome))
+	number("attempts", int64(r.Attempts))
+	if r.HTTPStatus != 0 {
+		number("http_status", int64(r.HTTPStatus))
+	}
+	if len(r.Task) > 0 {
+		b = append(appendName(b, "task"), r.Task...)
+	}
+	optional("decided_at", r.DecidedAt)
+	b = r.ReceivedAt.append(appendName(b, "received_at"))
+	b = r.CompletedAt.append(appendName(b, "completed_at"))
+	optional("source", r.Source)
+	optional("reason", r.Reason)
+	optional("batch_id", r.BatchID)
+	b = append(appendName(b, "origin"), '{')
+	text("topic", r.Origin.Topic)
+	number("partition", int64(r.Origin.Partition))
+	number("offset", r.Origin.Offset)
+	return Record{Topic: topic, Key: key, Value: append(b, "}}"...)}
+}
+
+// appendName begins a member of an object; the name needs no escapes.
+func appendName(b []byte, name string) []byte {
+	if b[len(b)-1] != '{' {
+		b = append(b, ',')
+	}
+	b = append(b, '"')
+	b = append(b, name...)
+	return append(b, '"', ':')
+}
+
+// appendString writes a JSON string. Most need no escapes; encoding/json sees to
+// the others.
+func appendString(b []byte, s string) []byte {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c == '"' || c == '\\' || c >= utf8.RuneSelf {
+			var escaped bytes.Buffer
+			enc := json.NewEncoder(&escaped)
+			enc.SetEscapeHTML(false)
+			if err := enc.Encode(s); err != nil {
+				panic(err) // a string always encodes
+			}
+			return append(b, bytes.TrimSuffix(escaped.Bytes(), []byte("\n"))...)
+		}
+	}
+	b = append(b, '"')
+	b = append(b, s...)
+	return append(b, '"')
 }
 
 // MaxResultSize bounds what ParseResult reads, in bytes: more than what Kafka
@@ -82,9 +145,10 @@ const timeFormat = "2006-01-02T15:04:05.000Z"
 func (t Time) String() string { return t.UTC().Format(timeFormat) }
 
 // MarshalJSON writes the time as a JSON string.
-func (t Time) MarshalJSON() ([]byte, error) {
-	b := make([]byte, 0, len(timeFormat)+2)
+func (t Time) MarshalJSON() ([]byte, error) { return t.append(nil), nil }
+
+func (t Time) append(b []byte) []byte {
 	b = append(b, '"')
 	b = t.UTC().AppendFormat(b, timeFormat)
-	return append(b, '"'), nil
+	return append(b, '"')
 }

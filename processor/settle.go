@@ -32,22 +32,13 @@ func (p *Processor) result(ctx context.Context, j *job, r result) {
 		DecidedAt: d.DecidedAt, ReceivedAt: decision.Time{Time: j.received}, CompletedAt: decision.Time{Time: time.Now()},
 		Source: d.Source, Reason: d.Reason, BatchID: d.BatchID, Origin: j.rec.Origin(),
 	}
-	withoutTask := func() decision.Record {
-		wire.Task = nil
-		rec, err := wire.Record(p.opts.Results, j.rec.Key)
-		if err != nil {
-			panic(err) // strings and numbers always encode
-		}
-		return rec
-	}
-	e := ending{outcome: r.outcome, smaller: withoutTask}
-	var err error
-	if e.rec, err = wire.Record(p.opts.Results, j.rec.Key); err != nil {
-		// Only the API's answer can be at fault, and the outcome is what counts.
-		p.log.Warn("the API's answer can't be repeated in the result", "decision_id", d.ID, "err", err)
-		e.rec, e.smaller = withoutTask(), nil
-	}
-	p.settle(ctx, j, e)
+	p.settle(ctx, j, ending{
+		rec: wire.Record(p.opts.Results, j.rec.Key), outcome: r.outcome,
+		smaller: func() decision.Record {
+			wire.Task = nil
+			return wire.Record(p.opts.Results, j.rec.Key)
+		},
+	})
 }
 
 // deadLetter ends a decision, or a record that is none, with a dead letter.
