@@ -128,6 +128,7 @@ func (q *queue) settleReady(t *task) {
 	case j == nil:
 		delete(q.tasks, t.key)
 	case t.ready >= 0:
+		q.lanes[t.lane].ready[t.ready].seq = j.seq
 		heap.Fix(&q.lanes[t.lane].ready, t.ready)
 	default:
 		t.lane = j.lane
@@ -152,14 +153,16 @@ func (q *queue) next(mayBackfill bool) (lane decision.Lane, ok bool) {
 }
 
 // begin takes the first ready decision of a lane out, and makes it the one of
-// its task that is begun. fresh prefers one that was never tried.
+// its task that is begun. fresh prefers the
+// oldest that was never tried.
 func (q *queue) begin(lane decision.Lane, fresh bool) *job {
 	ready := &q.lanes[lane].ready
 	at := 0
 	if fresh {
-		for i, t := range *ready {
-			if j := t.head(); j.attempts == 0 && ((*ready)[at].head().attempts > 0 || j.seq < (*ready)[at].head().seq) {
-				at = i
+		best := (*ready)[0].task.head()
+		for i, r := range *ready {
+			if j := r.task.head(); j.attempts == 0 && (best.attempts > 0 || j.seq < best.seq) {
+				at, best = i, j
 			}
 		}
 	}
@@ -262,32 +265,38 @@ func (q *queue) begunWaiting(each func(*job)) {
 		each(j)
 	}
 	for i := range q.lanes {
-		for _, t := range q.lanes[i].ready {
-			if t.begun != nil {
-				each(t.begun)
+		for _, r := range q.lanes[i].ready {
+			if r.task.begun != nil {
+				each(r.task.begun)
 			}
 		}
 	}
 }
 
-// readyHeap is tasks by the arrival of their heads, oldest first.
-type readyHeap []*task
+// readyHeap is tasks by the arrival of their heads, oldest first. The arrival
+// stands beside the task, so that sifting touches no task but those it moves.
+type readyHeap []readyTask
+
+type readyTask struct {
+	seq  uint64
+	task *task
+}
 
 func (h readyHeap) Len() int           { return len(h) }
-func (h readyHeap) Less(a, b int) bool { return h[a].head().seq < h[b].head().seq }
+func (h readyHeap) Less(a, b int) bool { return h[a].seq < h[b].seq }
 func (h readyHeap) Swap(a, b int) {
 	h[a], h[b] = h[b], h[a]
-	h[a].ready, h[b].ready = a, b
+	h[a].task.ready, h[b].task.ready = a, b
 }
 func (h *readyHeap) Push(x any) {
 	t := x.(*task)
 	t.ready = len(*h)
-	*h = append(*h, t)
+	*h = append(*h, readyTask{t.head().seq, t})
 }
 func (h *readyHeap) Pop() any {
 	last := len(*h) - 1
-	t := (*h)[last]
-	(*h)[last] = nil
+	t := (*h)[last].task
+	(*h)[last] = readyTask{}
 	*h = (*h)[:last]
 	t.ready = -1
 	return t
