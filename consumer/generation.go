@@ -51,6 +51,9 @@ func (c *Consumer) generation(ctx context.Context, gen *kafka.Generation) ending
 		return groupEnded
 	}
 	com.claims = claims
+	// What could not be committed belongs to a generation that is over, and while
+	// the service is paused for it nothing would settle that could be committed.
+	c.state.works(partCommit)
 	c.log.Info("partitions assigned", "generation", gen.ID, "member", gen.MemberID, "owned", len(claims), "of", total)
 	c.opts.Metrics.PartitionsAssigned.Set(float64(len(claims)))
 	c.handler.Assigned(len(claims), total)

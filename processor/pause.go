@@ -3,7 +3,6 @@ package processor
 import (
 	"context"
 	"errors"
-	"sync"
 	"time"
 
 	"verdict/decision"
@@ -77,8 +76,8 @@ func (p *Processor) liftHold(now time.Time) time.Duration {
 // auth is what is known of the API key. At most one worker asks at a time; those
 // that were refused meanwhile wait for its answer and share it.
 type auth struct {
-	mu     sync.Mutex
-	goodAt time.Time // when whoami last said so
+	turn   chan struct{} // size 1: whoever put a token in has the turn
+	goodAt time.Time     // when whoami last said so; belongs to whom has the turn
 }
 
 // suspect finds out what a refusal was about: the key, and then everyone
@@ -105,8 +104,12 @@ func (p *Processor) suspect(ctx context.Context, j *job, v verdict) {
 // got since this decision's call began. A bad key begins the pause.
 func (p *Processor) keyIsGood(j *job) (bool, error) {
 	asked := time.Now()
-	p.auth.mu.Lock()
-	defer p.auth.mu.Unlock()
+	select {
+	case p.auth.turn <- struct{}{}:
+		defer func() { <-p.auth.turn }()
+	case <-j.hold.ctx.Done():
+		return false, j.hold.ctx.Err()
+	}
 	if p.Paused(decision.PausedAuth) {
 		return false, nil
 	}
@@ -157,9 +160,6 @@ func (p *Processor) awaitKey(ctx context.Context) {
 			}
 			continue
 		}
-		p.auth.mu.Lock()
-		p.auth.goodAt = time.Now()
-		p.auth.mu.Unlock()
 		p.Pause(decision.PausedAuth, false)
 		p.log.Info("the API key is good again", "pause", string(decision.PausedAuth))
 		return

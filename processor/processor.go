@@ -182,6 +182,7 @@ func New(opts Options) (*Processor, error) {
 		log:     opts.Logger,
 		limiter: newLimiter(opts.RateLimit, opts.Burst, opts.Metrics),
 		breaker: newBreaker(),
+		auth:    auth{turn: make(chan struct{}, 1)},
 		jobs:    make(chan *job),
 		wake:    make(chan struct{}, 1),
 		queue:   newQueue(opts.BackfillMinShare),

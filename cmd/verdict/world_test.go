@@ -38,6 +38,7 @@ type world struct {
 	client  *broker.Connection
 	cfg     configs.Config
 
+	running   map[*member]struct{}
 	mu        sync.Mutex
 	calls     []sandbox.Call // in the order of their arrival
 	faults    func(sandbox.Call) sandbox.Fault
@@ -59,7 +60,7 @@ const partitions = 4
 func inWorld(t *testing.T, api sandbox.Options, test func(t *testing.T, w *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{t: t, network: &embedded.Network{}, submitted: make(map[decision.Origin]sent)}
+		w := &world{t: t, network: &embedded.Network{}, submitted: make(map[decision.Origin]sent), running: make(map[*member]struct{})}
 		cfg := configs.Default()
 		cfg.API.Key = configs.NewSecret(demoKey)
 		cfg.API.RateLimit = 0
@@ -117,6 +118,12 @@ func inWorld(t *testing.T, api sandbox.Options, test func(t *testing.T, w *world
 				t.Logf("logs:\n%s", w.logs.String())
 			}
 		}()
+		defer func() {
+			for m := range w.running { // what a test that failed left behind
+				m.stopping()
+				<-m.ended
+			}
+		}()
 		test(t, w)
 	})
 }
@@ -142,6 +149,7 @@ func (w *world) start(change ...func(*configs.Config)) *member {
 	ctx, cancel := context.WithCancel(w.t.Context())
 	m := &member{w: w, registry: prometheus.NewRegistry(), stopping: cancel, ended: make(chan error, 1)}
 	log := slog.New(slog.NewTextHandler(&lockedWriter{mu: &w.mu, to: &w.logs}, &slog.HandlerOptions{Level: slog.LevelInfo}))
+	w.running[m] = struct{}{}
 	go func() {
 		m.ended <- serve(ctx, cfg, wiring{
 			log: log, registry: m.registry, dialKafka: w.network.DialContext, dialAPI: w.network.DialContext,
@@ -164,6 +172,7 @@ func (l *lockedWriter) Write(p []byte) (int, error) {
 // stop stops a service as SIGTERM would, and waits for its end.
 func (m *member) stop() {
 	m.w.t.Helper()
+	delete(m.w.running, m)
 	m.stopping()
 	if err := <-m.ended; err != nil {
 		m.w.t.Errorf("the service ended with: %v", err)
