@@ -1,0 +1,167 @@
+package processor
+
+import (
+	"context"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"verdict/metrics"
+	"verdict/passfort"
+)
+
+func testLimiter(rate float64, burst int) *limiter {
+	return newLimiter(rate, burst, metrics.New(prometheus.NewRegistry()))
+}
+
+// TestNoSecondHoldsMoreThanRateAndBurst has several callers take tokens from two
+// instances that share a rate, while partitions move between them.
+func TestNoSecondHoldsMoreThanRateAndBurst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const rate, burst = 50, 8
+		r := rand.New(rand.NewPCG(5, 6))
+		limiters := []*limiter{testLimiter(rate, burst), testLimiter(rate, burst)}
+		ctx, cancel := context.WithCancel(t.Context())
+		var mu sync.Mutex
+		var calls []time.Time
+		var wg sync.WaitGroup
+		for _, l := range limiters {
+			for range 5 {
+				wg.Go(func() {
+					for l.wait(ctx) == nil {
+						mu.Lock()
+						calls = append(calls, time.Now())
+						mu.Unlock()
+					}
+				})
+			}
+		}
+		for range 60 {
+			// As in a rebalance: everyone stops before anyone goes on.
+			for _, l := range limiters {
+				l.share(0)
+			}
+			part := float64(r.IntN(9)) / 8
+			limiters[0].share(part)
+			limiters[1].share(1 - part)
+			time.Sleep(time.Duration(r.IntN(4000)) * time.Millisecond)
+			if r.IntN(4) == 0 {
+				limiters[r.IntN(2)].throttled(time.Duration(r.IntN(3000)) * time.Millisecond)
+			}
+		}
+		cancel()
+		wg.Wait()
+		first := 0
+		for i, at := range calls {
+			for at.Sub(calls[first]) >= time.Second {
+				first++
+			}
+			if n := i - first + 1; n > rate+burst {
+				t.Fatalf("%d calls in one second, the limit is %d + %d", n, rate, burst)
+			}
+		}
+		if len(calls) < 1000 {
+			t.Errorf("only %d calls", len(calls))
+		}
+	})
+}
+
+func TestAnUnlimitedRateIsCutByA429AndHeals(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := testLimiter(0, 10)
+		l.share(1)
+		for range 1000 {
+			if err := l.wait(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		began := time.Now()
+		l.throttled(2 * time.Second)
+		if err := l.wait(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if held := time.Since(began); held < 2*time.Second || held > 2100*time.Millisecond {
+			t.Errorf("held for %v", held)
+		}
+		for range 499 { // half of the 1000 a second that there were
+			if err := l.wait(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if took := time.Since(began) - 2*time.Second; took < 900*time.Millisecond || took > 1100*time.Millisecond {
+			t.Errorf("500 calls after the cut took %v", took)
+		}
+		time.Sleep(2 * time.Minute)
+		began = time.Now()
+		for range 10_000 {
+			if err := l.wait(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if took := time.Since(began); took != 0 {
+			t.Errorf("after the cut healed 10000 calls took %v", took)
+		}
+	})
+}
+
+func TestARateThatIsLowIsRaisedWhileSomebodyWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := testLimiter(100, 1)
+		waited := make(chan time.Duration)
+		go func() {
+			began := time.Now()
+			if l.wait(t.Context()) != nil {
+				return
+			}
+			waited <- time.Since(began)
+		}()
+		time.Sleep(time.Minute)
+		l.share(1)
+		if d := <-waited; d > time.Minute+time.Second {
+			t.Errorf("waited for %v", d)
+		}
+	})
+}
+
+func TestWhatRemainsIsSpreadOverTheTimeUntilTheReset(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := testLimiter(100, 10)
+		l.share(0.5)
+		l.heed(passfort.RateLimit{Remaining: 60, Reset: 10 * time.Second, HasReset: true})
+		began := time.Now()
+		for range 30 { // 60 in 10s for the group, so 3 a second for half of it
+			if err := l.wait(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if took := time.Since(began); took < 9*time.Second || took > 10500*time.Millisecond {
+			t.Errorf("30 calls took %v, want about 10s", took)
+		}
+		// A header that is wrong or hostile does not stop everything.
+		l.heed(passfort.RateLimit{Remaining: 0, Reset: time.Hour, HasReset: true})
+		began = time.Now()
+		for range 5 {
+			if err := l.wait(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if took := time.Since(began); took > 3*time.Second {
+			t.Errorf("5 calls took %v with nothing remaining", took)
+		}
+	})
+}
+
+func BenchmarkLimiterUnlimited(b *testing.B) {
+	l := testLimiter(0, 10)
+	l.share(1)
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := l.wait(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
