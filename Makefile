@@ -1,0 +1,49 @@
+# Verdict. `make` prints what there is.
+
+GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+GOVULNCHECK   := golang.org/x/vuln/cmd/govulncheck@v1.9.0
+
+.DEFAULT_GOAL := help
+
+help: ## print this
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+build: ## build ./verdict
+	CGO_ENABLED=0 go build -trimpath -o verdict ./cmd/verdict
+
+test: ## every test that needs Go alone
+	go test ./...
+
+race: ## the same under the race detector
+	go test -race ./...
+
+lint: ## gofmt, vet, fix, tidy and golangci-lint
+	test -z "$$(gofmt -l .)"
+	go vet ./...
+	go fix -diff ./...
+	go mod tidy -diff
+	go run $(GOLANGCI_LINT) run ./...
+
+vuln: ## known vulnerabilities in what is used
+	go run $(GOVULNCHECK) ./...
+
+bench: ## every benchmark; BenchmarkPipeline's ratio is the one to compare
+	go test -run '^$$' -bench . -benchmem ./backfill ./broker ./consumer ./decision ./passfort/... ./processor
+	go test -run '^$$' -bench Pipeline -benchtime 6x ./cmd/verdict
+
+fuzz: ## each fuzz target for a while (FUZZTIME=30s)
+	@grep -rho --include='*_test.go' -E '^func Fuzz[A-Za-z0-9]+' --with-filename . | sed 's/:func /:/' | while IFS=: read -r file target; do \
+		go test -run '^$$' -fuzz "^$$target$$" -fuzztime $${FUZZTIME:-30s} "$$(dirname $$file)" || exit 1; done
+
+test-kafka: ## the tests that want a real Apache Kafka (Java 17 and Maven)
+	@brokers=$$(test/kafka/kafka.sh start) || exit 1; \
+		VERDICT_TEST_BROKERS=$$brokers go test -race -count=1 -run Kafka ./broker ./cmd/verdict; status=$$?; \
+		test/kafka/kafka.sh stop; exit $$status
+
+demo: ## everything in one process
+	go run ./cmd/verdict demo
+
+clean: ## what was built
+	rm -rf verdict bin test/kafka/target test/kafka/data
+
+.PHONY: help build test race lint vuln bench fuzz test-kafka demo clean
