@@ -35,7 +35,7 @@ type PublisherOptions struct {
 	// MaxBatchRecords bounds the same by number; 0 means 1000.
 	MaxBatchRecords int
 	// Linger is how long the first record waits for others to share its
-	// requests; 0 means 5ms.
+	// requests; 0 means 2ms.
 	Linger time.Duration
 	// RequestTimeout bounds one request; 0 means 30s. The broker is told half
 	// of it as the longest time for replicas to follow, which must be longer

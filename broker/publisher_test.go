@@ -44,7 +44,7 @@ func TestRecordIsStoredBeforeItIsDone(t *testing.T) {
 			b.t.Errorf("%d records stored when done was called, want 1", n)
 		}
 		// The linger, on the bubble's clock.
-		if want := []string{"results 0.005"}; !slices.Equal(observed, want) {
+		if want := []string{"results 0.002"}; !slices.Equal(observed, want) {
 			b.t.Errorf("observed %q, want %q", observed, want)
 		}
 	})

@@ -370,7 +370,9 @@ func TestKafkaAwayForMinutesPausesAndLosesNothing(t *testing.T) {
 			t.Errorf("%d calls while nothing could be settled", calls)
 		}
 		w.network.Mend(w.kafka.Addrs()...)
-		w.await(10*time.Minute, "every decision is settled", func() bool { return int(m.metric("verdict_consumer_lag")) == 0 && w.count(w.cfg.Kafka.Topics.Results) >= 3000 })
+		w.await(10*time.Minute, "every decision is settled", func() bool {
+			return int(m.metric("verdict_consumer_lag")) == 0 && w.count(w.cfg.Kafka.Topics.Results) >= 3000
+		})
 		if m.metric("verdict_paused", "cause", "kafka") != 0 {
 			t.Error("still paused")
 		}
