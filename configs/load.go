@@ -35,7 +35,7 @@ type Sources struct {
 func Default() Config {
 	var c Config
 	for _, k := range table {
-		if f := parse(k, given{text: k.Default}, k.field(&c)); f != nil {
+		if f := parse(given{text: k.Default}, k.field(&c)); f != nil {
 			panic("configs: default of " + k.Name + ": " + f.Error())
 		}
 	}
@@ -63,7 +63,7 @@ type loader struct {
 }
 
 func (l *loader) set(k Key, g given, from string) {
-	if f := parse(k, g, k.field(&l.cfg)); f != nil {
+	if f := parse(g, k.field(&l.cfg)); f != nil {
 		f.Key, f.From = k.Name, from
 		l.faults = append(l.faults, f)
 		l.broken[k.Name] = true

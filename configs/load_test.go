@@ -133,7 +133,7 @@ func TestFileThenEnvironmentThenFlagsForEveryKey(t *testing.T) {
 			// Other keys may forbid the value; which one won is asked here.
 			cfg, _ := Load(s)
 			want := Default()
-			if f := parse(k, given{text: last}, k.field(&want)); f != nil {
+			if f := parse(given{text: last}, k.field(&want)); f != nil {
 				t.Fatal(f)
 			}
 			if !reflect.DeepEqual(cfg, want) {

@@ -15,11 +15,11 @@ type given struct {
 	isList bool     // a YAML sequence; elsewhere a list is text with commas
 }
 
-// parse reads g into the field of k, or says why not; the caller adds the key
+// parse reads g into the field of a key, or says why not; the caller adds the key
 // and the place. A fault never repeats a secret: any text can be one, so none
 // is refused here.
-func parse(k Key, g given, field reflect.Value) *Fault {
-	if list, ok := field.Addr().Interface().(*[]string); ok {
+func parse(g given, field reflect.Value) *Fault {
+	if list, ok := reflect.TypeAssert[*[]string](field.Addr()); ok {
 		if !g.isList {
 			g.list = split(g.text)
 		}

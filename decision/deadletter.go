@@ -2,6 +2,7 @@ package decision
 
 import (
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -84,8 +85,8 @@ func WithoutValue(rec Record) Record {
 			headers = append(headers, h)
 		}
 	}
-	rec.Headers = append(headers, Header{Key: HeaderValueOmitted, Value: []byte(strconv.Itoa(len(rec.Value)))})
-	rec.Value = nil
+	headers = append(headers, Header{Key: HeaderValueOmitted, Value: []byte(strconv.Itoa(len(rec.Value)))})
+	rec.Headers, rec.Value = headers, nil
 	if len(rec.Key) > MaxErrorSize {
 		rec.Key = nil
 	}
@@ -96,8 +97,8 @@ func WithoutValue(rec Record) Record {
 // HeaderReason, since they come last and it comes first. It is len(headers) where
 // there is none.
 func added(headers []Header) int {
-	for i := len(headers) - 1; i >= 0; i-- {
-		if headers[i].Key == HeaderReason {
+	for i, h := range slices.Backward(headers) {
+		if h.Key == HeaderReason {
 			return i
 		}
 	}
@@ -107,9 +108,9 @@ func added(headers []Header) int {
 // Redrives is how often the record was redriven so far, by its own header; a
 // value that is not a small number counts as 0.
 func Redrives(rec *Record) int {
-	for i := len(rec.Headers) - 1; i >= 0; i-- {
-		if rec.Headers[i].Key == HeaderRedrives {
-			n, err := strconv.ParseUint(string(rec.Headers[i].Value), 10, 16)
+	for _, h := range slices.Backward(rec.Headers) {
+		if h.Key == HeaderRedrives {
+			n, err := strconv.ParseUint(string(h.Value), 10, 16)
 			if err != nil {
 				return 0
 			}

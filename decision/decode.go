@@ -94,8 +94,8 @@ func wholeFault(rec *Record) string {
 	case !utf8.Valid(v):
 		return "not valid UTF-8"
 	case !json.Valid(v):
-		var any json.RawMessage
-		return fmt.Sprintf("not valid JSON: %v", json.Unmarshal(v, &any))
+		var ignored json.RawMessage
+		return fmt.Sprintf("not valid JSON: %v", json.Unmarshal(v, &ignored))
 	case bytes.TrimSpace(v)[0] != '{':
 		return "not a JSON object"
 	}

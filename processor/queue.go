@@ -198,9 +198,6 @@ func (q *queue) done(j *job) {
 	q.settleReady(j.task)
 }
 
-// again makes a decision that was begun ready at once.
-func (q *queue) again(j *job) { q.settleReady(j.task) }
-
 // delay makes a decision that was begun ready when it is due. Until then it
 // holds its own task alone.
 func (q *queue) delay(j *job, due time.Time) {

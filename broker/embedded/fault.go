@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -50,7 +51,7 @@ type FaultHandle struct{ handle *kfake.FaultHandle }
 
 // Inject lets requests fail as f says.
 func (c *Cluster) Inject(f Fault) FaultHandle {
-	code, ok := kerr.ErrorForCode(int16(f.Code)).(*kerr.Error)
+	code, ok := errors.AsType[*kerr.Error](kerr.ErrorForCode(int16(f.Code)))
 	if !ok || code == nil {
 		panic(fmt.Sprintf("embedded: inject: %d is not the code of a Kafka error", f.Code))
 	}

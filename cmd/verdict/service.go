@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -227,10 +228,10 @@ func (s *stops) add(name string, stop func() error) {
 
 func (s stops) run(log *slog.Logger) error {
 	var errs []error
-	for i := len(s) - 1; i >= 0; i-- {
-		log.Debug("stopping", "part", s[i].name)
-		if err := s[i].stop(); err != nil {
-			errs = append(errs, fmt.Errorf("stop %s: %w", s[i].name, err))
+	for _, part := range slices.Backward(s) {
+		log.Debug("stopping", "part", part.name)
+		if err := part.stop(); err != nil {
+			errs = append(errs, fmt.Errorf("stop %s: %w", part.name, err))
 		}
 	}
 	return errors.Join(errs...)
