@@ -89,16 +89,15 @@ func appendName(b []byte, name string) []byte {
 // appendString writes a JSON string. Most need no escapes; encoding/json sees to
 // the others.
 func appendString(b []byte, s string) []byte {
-	for i := range len(s) {
-		if c := s[i]; c < ' ' || c == '"' || c == '\\' || c >= utf8.RuneSelf {
-			var escaped bytes.Buffer
-			enc := json.NewEncoder(&escaped)
-			enc.SetEscapeHTML(false)
-			if err := enc.Encode(s); err != nil {
-				panic(err) // a string always encodes
-			}
-			return append(b, bytes.TrimSuffix(escaped.Bytes(), []byte("\n"))...)
+	escapes := func(r rune) bool { return r < ' ' || r == '"' || r == '\\' || r >= utf8.RuneSelf }
+	if strings.ContainsFunc(s, escapes) {
+		var escaped bytes.Buffer
+		enc := json.NewEncoder(&escaped)
+		enc.SetEscapeHTML(false)
+		if err := enc.Encode(s); err != nil {
+			panic(err) // a string always encodes
 		}
+		return append(b, bytes.TrimSuffix(escaped.Bytes(), []byte("\n"))...)
 	}
 	b = append(b, '"')
 	b = append(b, s...)

@@ -29,7 +29,7 @@ import (
 // from Kafka in the order of their tasks, and end there acknowledged.
 func BenchmarkPipeline(b *testing.B) {
 	const each = 50_000 // decisions a turn
-	log := slog.New(slog.NewTextHandler(io.Discard, nil))
+	log := slog.New(slog.DiscardHandler)
 	box, err := sandbox.New(sandbox.Options{Key: demoKey})
 	if err != nil {
 		b.Fatal(err)
