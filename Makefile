@@ -37,7 +37,7 @@ fuzz: ## each fuzz target for a while (FUZZTIME=30s)
 
 test-kafka: ## the tests that want a real Apache Kafka (Java 17 and Maven)
 	@brokers=$$(test/kafka/kafka.sh start) || exit 1; \
-		VERDICT_TEST_BROKERS=$$brokers go test -race -count=1 -run Kafka ./broker ./cmd/verdict; status=$$?; \
+		VERDICT_TEST_BROKERS=$$brokers go test -race -count=1 -run Kafka ./broker; status=$$?; \
 		test/kafka/kafka.sh stop; exit $$status
 
 demo: ## everything in one process
