@@ -119,10 +119,6 @@ func (c *Connection) Brokers() []string { return slices.Clone(c.options.Brokers)
 // that they dial.
 func (c *Connection) Dialer() *kafka.Dialer { return c.dialer }
 
-// Transport is for kafka.Writer and own kafka.Clients. It remembers the
-// cluster's topics and leaders for up to six seconds.
-func (c *Connection) Transport() *kafka.Transport { return c.transport }
-
 // Client sends single requests by the transport, each bounded by its context
 // and by 30 seconds.
 func (c *Connection) Client() *kafka.Client { return c.client }

@@ -81,7 +81,6 @@ type Options struct {
 	Instance    string // names this instance in dead letters
 	Results     string // topic
 	DeadLetters string // topic
-	HasBackfill bool   // there is a backfill lane; only then workers are kept for the live one
 
 	RateLimit  float64 // calls a second of the group (or of the instance, see GroupRate); 0: unlimited
 	Burst      int     // calls at once, above the rate; 0: 10

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -48,7 +47,7 @@ func (k *apiKey) Reload() error {
 	case len(text) > most:
 		return fmt.Errorf("read api.key_file: %s has more than %d bytes, so it is no key", k.file, most)
 	case key == "":
-		return fmt.Errorf("read api.key_file: %w", errors.New(k.file+" is empty"))
+		return fmt.Errorf("read api.key_file: %s is empty", k.file)
 	}
 	k.key.Store(&key)
 	return nil

@@ -142,10 +142,7 @@ func TestAPersonsOppositeDecisionIsNotOverwrittenUnasked(t *testing.T) {
 func TestA429HoldsEveryCallAndIsNobodysAttempt(t *testing.T) {
 	inWorld(t, sandbox.Options{Latency: 5 * time.Millisecond}, func(t *testing.T, w *world) {
 		w.cfg.API.RateLimit, w.cfg.Processor.MaxAttempts = 100, 1
-		var records []outgoing
-		for i := range 2000 {
-			records = append(records, decide(w.cfg.Kafka.Topics.Decisions, task(i, i), decision.CompletedPass))
-		}
+		records := passes(w.cfg.Kafka.Topics.Decisions, 2000)
 		w.send(records...)
 		var told atomic.Int64
 		var holdFrom atomic.Int64
@@ -185,10 +182,7 @@ func TestA429HoldsEveryCallAndIsNobodysAttempt(t *testing.T) {
 func TestTheRateHeadersSlowCallsDownBeforeA429(t *testing.T) {
 	inWorld(t, sandbox.Options{Latency: 20 * time.Millisecond, RateLimit: 50, Burst: 100}, func(t *testing.T, w *world) {
 		w.cfg.API.RateLimit = 1000 // far more than the API takes
-		var records []outgoing
-		for i := range 3000 {
-			records = append(records, decide(w.cfg.Kafka.Topics.Decisions, task(i, i), decision.CompletedPass))
-		}
+		records := passes(w.cfg.Kafka.Topics.Decisions, 3000)
 		w.send(records...)
 		m := w.start()
 		began := time.Now()
@@ -244,10 +238,7 @@ func TestARefusedKeyPausesUntilItsFileHasAGoodOne(t *testing.T) {
 		write(demoKey)
 		w.cfg.API.Key, w.cfg.API.KeyFile = configs.Secret{}, file
 		w.cfg.API.RateLimit, w.cfg.Processor.MaxAttempts = 50, 1
-		var records []outgoing
-		for i := range 1500 {
-			records = append(records, decide(w.cfg.Kafka.Topics.Decisions, task(i, i), decision.CompletedPass))
-		}
+		records := passes(w.cfg.Kafka.Topics.Decisions, 1500)
 		w.send(records...)
 		m := w.start()
 		w.await(time.Minute, "some are done", func() bool { return w.count(w.cfg.Kafka.Topics.Results) > 200 })
@@ -282,10 +273,7 @@ func TestAnOutageOfTenMinutesDeadLettersNothing(t *testing.T) {
 			inWorld(t, sandbox.Options{Latency: 5 * time.Millisecond}, func(t *testing.T, w *world) {
 				w.cfg.API.RateLimit, w.cfg.API.Timeout = 400, 10*time.Second
 				const n = 20_000
-				var records []outgoing
-				for i := range n {
-					records = append(records, decide(w.cfg.Kafka.Topics.Backfill, task(i, i), decision.CompletedPass))
-				}
+				records := passes(w.cfg.Kafka.Topics.Backfill, n)
 				w.send(records...)
 				m := w.start()
 				w.await(time.Minute, "half are done", func() bool { return w.count(w.cfg.Kafka.Topics.Results) > n/4 })
@@ -354,10 +342,7 @@ func TestARetryBlocksNoOtherTaskAndItsAttemptsSurviveARestart(t *testing.T) {
 func TestKafkaAwayForMinutesPausesAndLosesNothing(t *testing.T) {
 	inWorld(t, sandbox.Options{Latency: 20 * time.Millisecond}, func(t *testing.T, w *world) {
 		w.cfg.API.RateLimit = 100
-		var records []outgoing
-		for i := range 3000 {
-			records = append(records, decide(w.cfg.Kafka.Topics.Decisions, task(i, i), decision.CompletedPass))
-		}
+		records := passes(w.cfg.Kafka.Topics.Decisions, 3000)
 		w.send(records...)
 		m := w.start()
 		w.await(time.Minute, "some are done", func() bool { return w.count(w.cfg.Kafka.Topics.Results) > 500 })
@@ -415,10 +400,7 @@ func TestFaultsOfTheBrokersAreWaitedOut(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			inWorld(t, sandbox.Options{Latency: 20 * time.Millisecond}, func(t *testing.T, w *world) {
 				w.cfg.API.RateLimit = 200
-				var records []outgoing
-				for i := range 2000 {
-					records = append(records, decide(w.cfg.Kafka.Topics.Decisions, task(i, i), decision.CompletedPass))
-				}
+				records := passes(w.cfg.Kafka.Topics.Decisions, 2000)
 				w.send(records[:1000]...)
 				m := w.start()
 				w.await(time.Minute, "some are done", func() bool { return w.count(w.cfg.Kafka.Topics.Results) > 300 })

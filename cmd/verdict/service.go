@@ -103,8 +103,7 @@ func serve(ctx context.Context, cfg configs.Config, w wiring) (err error) {
 	work, err := processor.New(processor.Options{
 		API: client, Publisher: publisher, Metrics: m, Logger: w.log, Instance: instance(),
 		Results: cfg.Kafka.Topics.Results, DeadLetters: cfg.Kafka.Topics.DeadLetters,
-		HasBackfill: cfg.Kafka.Topics.Backfill != "",
-		RateLimit:   cfg.API.RateLimit, Burst: cfg.API.Burst, GroupRate: cfg.API.RateLimitScope == configs.ScopeGroup,
+		RateLimit: cfg.API.RateLimit, Burst: cfg.API.Burst, GroupRate: cfg.API.RateLimitScope == configs.ScopeGroup,
 		Workers: cfg.Processor.Workers, MaxPending: cfg.Processor.MaxPending, MaxBytes: int64(cfg.Processor.MaxPendingBytes),
 		MaxAttempts: cfg.Processor.MaxAttempts, BackoffMin: cfg.Processor.BackoffMin, BackoffMax: cfg.Processor.BackoffMax,
 		BackfillMinShare: cfg.Processor.BackfillMinShare,

@@ -234,6 +234,15 @@ func decide(topic string, task decision.Task, state decision.State, more ...stri
 	return outgoing{topic: topic, key: task.ProfileID, value: value(task, state, more...), task: task, state: state}
 }
 
+// passes makes n decisions in a topic, each on a task of its own.
+func passes(topic string, n int) []outgoing {
+	records := make([]outgoing, n)
+	for i := range records {
+		records[i] = decide(topic, task(i, i), decision.CompletedPass)
+	}
+	return records
+}
+
 // send puts records into their topics, in order, and remembers where they are.
 func (w *world) send(records ...outgoing) {
 	w.t.Helper()
