@@ -215,7 +215,7 @@ func (o *demoOptions) open() (demoInput, error) {
 
 // submitDemo puts every row into the live topic as it stands.
 func submitDemo(ctx context.Context, cfg configs.Config, in demoInput, submitted *atomic.Int64, log *slog.Logger) error {
-	connection, err := broker.NewConnection(broker.Options{Brokers: cfg.Kafka.Brokers, ClientID: "verdict-demo"})
+	connection, err := connectKafka(cfg.Kafka, nil)
 	if err != nil {
 		return err
 	}

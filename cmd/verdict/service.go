@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"os"
 	"slices"
 	"sync"
@@ -25,11 +24,9 @@ import (
 
 // wiring is what a service has beside its configuration.
 type wiring struct {
-	log      *slog.Logger
-	registry *prometheus.Registry
-	// dialKafka and dialAPI open connections; nil: TCP. Tests give a network in
-	// memory.
-	dialKafka, dialAPI func(ctx context.Context, network, address string) (net.Conn, error)
+	log                *slog.Logger
+	registry           *prometheus.Registry
+	dialKafka, dialAPI dialFunc
 	// ready is told the address of the admin server once it listens.
 	ready func(adminAddr string)
 }
@@ -61,9 +58,7 @@ func serve(ctx context.Context, cfg configs.Config, w wiring) (err error) {
 		w.ready(admin.Addr())
 	}
 
-	connection, err := broker.NewConnection(broker.Options{
-		Brokers: cfg.Kafka.Brokers, ClientID: cfg.Kafka.ClientID, DialFunc: w.dialKafka,
-	})
+	connection, err := connectKafka(cfg.Kafka, w.dialKafka)
 	if err != nil {
 		return err
 	}

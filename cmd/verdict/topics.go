@@ -32,7 +32,7 @@ there stays as it is, whatever its partitions and settings.`,
 			if err != nil {
 				return err
 			}
-			connection, err := broker.NewConnection(broker.Options{Brokers: cfg.Kafka.Brokers, ClientID: cfg.Kafka.ClientID})
+			connection, err := connectKafka(cfg.Kafka, nil)
 			if err != nil {
 				return err
 			}
