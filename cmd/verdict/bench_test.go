@@ -72,7 +72,7 @@ func BenchmarkPipeline(b *testing.B) {
 		ended := make(chan error, 1)
 		began := time.Now()
 		go func() { ended <- serve(running, cfg, wiring{log: log, registry: registry}) }()
-		for settled(cluster, cfg.Kafka.Topics.Results) < int64(n+each) {
+		for recordsIn(cluster, cfg.Kafka.Topics.Results) < int64(n+each) {
 			time.Sleep(time.Millisecond)
 		}
 		verdictTook += time.Since(began) // from a standing start: the join of the group included
@@ -86,15 +86,6 @@ func BenchmarkPipeline(b *testing.B) {
 	b.ReportMetric(float64(n)/verdictTook.Seconds(), "decisions/s")
 	b.ReportMetric(float64(n)/bareTook.Seconds(), "bare-calls/s")
 	b.ReportMetric(bareTook.Seconds()/verdictTook.Seconds(), "ratio")
-}
-
-// settled is how many records a topic has.
-func settled(cluster *embedded.Cluster, topic string) int64 {
-	n := int64(0)
-	for p := range demoPartitions {
-		n += cluster.HighWatermark(topic, p)
-	}
-	return n
 }
 
 func publishAll(b *testing.B, cluster *embedded.Cluster, topic string, rows []backfill.Row) {

@@ -19,9 +19,10 @@ func rootCommand(s surroundings) *cobra.Command {
 		Long: `Verdict reads task decisions from Kafka and carries each of them out once: it
 completes the task at the PassFort API, publishes a result or a dead letter,
 and only then commits. Try it without anything else: verdict demo`,
-		SilenceUsage:      true,
-		SilenceErrors:     true,
-		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
+		SilenceUsage:               true,
+		SilenceErrors:              true,
+		SuggestionsMinimumDistance: 2,
+		CompletionOptions:          cobra.CompletionOptions{HiddenDefaultCmd: true},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return cmd.Help()

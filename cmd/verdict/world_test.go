@@ -276,12 +276,18 @@ func (w *world) send(records ...outgoing) {
 }
 
 // count is how many records a topic has.
-func (w *world) count(topic string) int {
+func (w *world) count(topic string) int { return int(recordsIn(w.kafka, topic)) }
+
+// recordsIn is how many records a topic has.
+func recordsIn(cluster *embedded.Cluster, topic string) int64 {
 	n := int64(0)
-	for p := range partitions {
-		n += w.kafka.HighWatermark(topic, p)
+	for p := 0; ; p++ {
+		end := cluster.HighWatermark(topic, p)
+		if end < 0 {
+			return n
+		}
+		n += end
 	}
-	return int(n)
 }
 
 // await lets time pass until what is true, for at most d of the bubble's time.
@@ -309,16 +315,25 @@ func (w *world) awaitAll(d time.Duration) {
 // read is every record of a topic, partition by partition.
 func (w *world) read(topic string) []decision.Record {
 	w.t.Helper()
+	all, err := readTopic(w.t.Context(), w.kafka, w.client.Dialer(), topic)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return all
+}
+
+// readTopic is every record of a topic, partition by partition.
+func readTopic(ctx context.Context, cluster *embedded.Cluster, dialer *kafka.Dialer, topic string) ([]decision.Record, error) {
 	var all []decision.Record
-	for p := range partitions {
+	for p := 0; cluster.HighWatermark(topic, p) >= 0; p++ {
 		reader := kafka.NewReader(kafka.ReaderConfig{
-			Brokers: w.kafka.Addrs(), Dialer: w.client.Dialer(), Topic: topic, Partition: p,
+			Brokers: cluster.Addrs(), Dialer: dialer, Topic: topic, Partition: p,
 			MaxWait: 100 * time.Millisecond, ReadLagInterval: -1,
 		})
-		for range w.kafka.HighWatermark(topic, p) {
-			m, err := reader.ReadMessage(w.t.Context())
+		for range cluster.HighWatermark(topic, p) {
+			m, err := reader.ReadMessage(ctx)
 			if err != nil {
-				w.t.Fatal(err)
+				return nil, errors.Join(err, reader.Close())
 			}
 			rec := decision.Record{Topic: topic, Partition: p, Offset: m.Offset, Key: m.Key, Value: m.Value, Time: m.Time}
 			for _, h := range m.Headers {
@@ -326,9 +341,11 @@ func (w *world) read(topic string) []decision.Record {
 			}
 			all = append(all, rec)
 		}
-		reader.Close()
+		if err := reader.Close(); err != nil {
+			return nil, err
+		}
 	}
-	return all
+	return all, nil
 }
 
 // results is every result that was published.
