@@ -31,6 +31,9 @@ bench: ## every benchmark; BenchmarkPipeline's ratio is the one to compare
 	go test -run '^$$' -bench . -benchmem ./backfill ./broker ./consumer ./decision ./passfort/... ./processor
 	go test -run '^$$' -bench Pipeline -benchtime 6x ./cmd/verdict
 
+memory: ## what a run's memory is beside a backlog of a million (some minutes)
+	VERDICT_TEST_BACKLOGS=100000,1000000 go test -count=1 -timeout 30m -v -run MemoryDoesNotFollow ./cmd/verdict
+
 fuzz: ## each fuzz target for a while (FUZZTIME=30s)
 	@grep -rho --include='*_test.go' -E '^func Fuzz[A-Za-z0-9]+' --with-filename . | sed 's/:func /:/' | while IFS=: read -r file target; do \
 		go test -run '^$$' -fuzz "^$$target$$" -fuzztime $${FUZZTIME:-30s} "$$(dirname $$file)" || exit 1; done
@@ -46,4 +49,4 @@ demo: ## everything in one process
 clean: ## what was built
 	rm -rf verdict bin test/kafka/target test/kafka/data
 
-.PHONY: help build test race lint vuln bench fuzz test-kafka demo clean
+.PHONY: help build test race lint vuln bench memory fuzz test-kafka demo clean
