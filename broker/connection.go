@@ -1,6 +1,7 @@
 // Package broker is Kafka in both directions that is not consuming: reaching
-// the cluster (Connection), its topics (Create, Partitions) and publishing with
-// acknowledgement (Publisher). Consuming is left to package consumer, which
+// the cluster (Connection), its topics (Create, Partitions, Bounds), publishing
+// with acknowledgement (Publisher), and reading a topic without a group, leaving
+// no trace (Scan). Consuming is left to package consumer, which
 // takes its dialer and client from here, so that every connection of the
 // process is made in one way. It stands on kafka-go.
 package broker

@@ -15,6 +15,7 @@ import (
 	"verdict/decision"
 
 	"github.com/segmentio/kafka-go"
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // connectToKafka is a connection to the real cluster that the environment
@@ -264,4 +265,49 @@ func readFromKafka(t *testing.T, conn *broker.Connection, topic string, partitio
 		t.Fatalf("list offsets: %v, %+v", err, res)
 	}
 	return readTo(t, conn, topic, partition, res.Topics[topic][0].LastOffset)
+}
+
+func TestKafkaIsScannedToItsEndsPastMarkersAndGaps(t *testing.T) {
+	conn := connectToKafka(t)
+	topic := topicInKafka(t, conn, 4, nil)
+	const n = 20000
+	cut := time.Now()
+	publishToKafka(t, conn, n, func(i int) decision.Record {
+		rec := record(topic, fmt.Sprint("key-", i%100), fmt.Sprint(i))
+		rec.Time = cut.Add(time.Duration(i-n/2) * time.Millisecond)
+		return rec
+	})
+	scan := func(o broker.ScanOptions) []string {
+		o.Topic = topic
+		var values []string
+		if err := conn.Scan(withTimeout(t), o, func(rec decision.Record) error {
+			values = append(values, string(rec.Value))
+			return nil
+		}); err != nil {
+			t.Error(err)
+		}
+		return values
+	}
+	wantNumbers(t, scan(broker.ScanOptions{}), 0, n)
+	if got := len(scan(broker.ScanOptions{Since: cut})); got != n/2 {
+		t.Errorf("%d records since then, want %d", got, n/2)
+	}
+
+	// The last offset of partition 0 is a marker from here on.
+	c, err := kgo.NewClient(kgo.SeedBrokers(conn.Brokers()...), kgo.TransactionalID(topic), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	transact(t, c, &kgo.Record{Topic: topic, Value: fmt.Append(nil, n)})
+	wantNumbers(t, scan(broker.ScanOptions{}), 0, n) // it is open
+	if err := c.EndTransaction(withTimeout(t), kgo.TryCommit); err != nil {
+		t.Fatal(err)
+	}
+	wantNumbers(t, scan(broker.ScanOptions{}), 0, n+1)
+	if bounds, err := conn.Bounds(withTimeout(t), topic); err != nil {
+		t.Error(err)
+	} else if got := scan(broker.ScanOptions{Partitions: []int{0}, Offsets: map[int]int64{0: bounds[0].End - 1}}); len(got) != 0 {
+		t.Errorf("behind the marker: %q", got)
+	}
 }
