@@ -77,7 +77,9 @@ func NewGenerator(o GeneratorOptions) (*Generator, error) {
 		o.Start = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	}
 	r := rand.New(rand.NewPCG(o.Seed, 0))
-	return &Generator{o: o, rand: r, zipf: rand.NewZipf(r, 1.2, 1, uint64(o.RepeatedTasks-1))}, nil
+	// Flattened at its head: a task is carried out one decision after the other, and
+	// one with thousands of them would be all that is left to do in the end.
+	return &Generator{o: o, rand: r, zipf: rand.NewZipf(r, 1.2, 20, uint64(o.RepeatedTasks-1))}, nil
 }
 
 var (

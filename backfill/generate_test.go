@@ -60,7 +60,7 @@ func TestGeneratedDecisionsAreValidAndPlausible(t *testing.T) {
 			repeated += count
 		}
 	}
-	if repeated < n*9/100 || repeated > n*11/100 || most < 500 {
+	if repeated < n*9/100 || repeated > n*11/100 || most < 150 || most > 500 {
 		t.Errorf("%d decisions on repeated tasks, %d on the busiest", repeated, most)
 	}
 	if failed < n*9/100 || failed > n*11/100 || len(profiles) < 9_900 || len(profiles) > 10_000 {
