@@ -239,6 +239,10 @@ func (c *Client) roundTrip(ctx context.Context, x *exchange, p *prepared, path s
 		u.RawPath += path
 	}
 	req.URL = &u
+	if traceparent := traceparentOf(ctx); traceparent != "" {
+		req.Header = req.Header.Clone() // the template's belongs to all calls
+		req.Header.Set("traceparent", traceparent)
+	}
 	if req.GetBody != nil {
 		req.Body, _ = req.GetBody() // from memory: can't fail
 	}
