@@ -127,7 +127,7 @@ func (p *Processor) choose(ctx context.Context) *job {
 		p.opts.Metrics.InFlight.Inc()
 		expired := j.dec.Expired(now)
 		duplicate := !expired && j.dec.OwnID && j.attempts == 0 && p.knows(j)
-		if !expired && !duplicate {
+		if !expired && !duplicate && j.instead == nil {
 			p.queue.charge(lane)
 			p.mu.Unlock()
 			return j
@@ -135,11 +135,21 @@ func (p *Processor) choose(ctx context.Context) *job {
 		p.mu.Unlock()
 
 		p.breaker.release(permit, false, true)
-		if expired {
-			p.deadLetter(ctx, j, deadLetter{reason: decision.Expired, text: "it expired at " + decision.Time{Time: j.dec.ExpiresAt}.String()})
-		} else {
-			p.result(ctx, j, result{outcome: decision.Duplicate})
-		}
+		p.endUncalled(ctx, j, expired)
+	}
+}
+
+// endUncalled ends a decision that needs no call: it expired, or is a duplicate,
+// or was to be ended already when a panic came in between.
+func (p *Processor) endUncalled(ctx context.Context, j *job, expired bool) {
+	defer func() { p.rescue(j, recover()) }()
+	switch {
+	case j.instead != nil:
+		j.instead(ctx)
+	case expired:
+		p.deadLetter(ctx, j, deadLetter{reason: decision.Expired, text: "it expired at " + decision.Time{Time: j.dec.ExpiresAt}.String()})
+	default:
+		p.result(ctx, j, result{outcome: decision.Duplicate})
 	}
 }
 

@@ -19,9 +19,7 @@ func (p *Processor) outage(c change, j *job) {
 		p.Pause(decision.PausedOutage, true)
 	case confirmed:
 		spell := j.permit.spell - 1 // they were spent before the breaker opened
-		p.mu.Lock()
-		p.queue.begunWaiting(func(j *job) { p.refund(j, spell) })
-		p.mu.Unlock()
+		p.refundAll(spell)
 		p.refund(j, spell)
 	case closed:
 		p.log.Info("the API serves again", "pause", string(decision.PausedOutage))
@@ -30,6 +28,12 @@ func (p *Processor) outage(c change, j *job) {
 	if c != unchanged {
 		p.nudge()
 	}
+}
+
+func (p *Processor) refundAll(spell uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.queue.begunWaiting(func(j *job) { p.refund(j, spell) })
 }
 
 func (p *Processor) refund(j *job, spell uint64) {

@@ -235,7 +235,7 @@ func (p *Processor) Submit(ctx context.Context, lane decision.Lane, claim Claim,
 	}
 	var err error
 	if j.dec, err = decode(&j.rec); err != nil {
-		p.deadLetter(ctx, j, deadLetter{reason: decision.InvalidEvent, err: err})
+		p.refuseInvalid(ctx, j, err)
 		return nil
 	}
 	p.mu.Lock()
@@ -249,6 +249,14 @@ func (p *Processor) Submit(ctx context.Context, lane decision.Lane, claim Claim,
 	p.mu.Unlock()
 	p.nudge()
 	return nil
+}
+
+// refuseInvalid ends a record that is no decision.
+func (p *Processor) refuseInvalid(ctx context.Context, j *job, err error) {
+	defer func() { p.rescue(j, recover()) }()
+	letter := deadLetter{reason: decision.InvalidEvent, err: err}
+	j.instead = func(ctx context.Context) { p.deadLetter(ctx, j, letter) }
+	p.deadLetter(ctx, j, letter)
 }
 
 // decode is decision.Decode, where a panic is a fault of that record alone.

@@ -2,6 +2,7 @@ package processor
 
 import (
 	"container/heap"
+	"context"
 	"time"
 
 	"verdict/decision"
@@ -34,6 +35,12 @@ type job struct {
 	delayed  int // index in queue.delayed; -1: not there
 	permit   permit
 	working  bool // a worker, or the dispatcher on its behalf, has it
+	settling bool // its record is being published
+	gone     bool // it is settled
+	panics   int  // outside of its calls
+	// instead is what is to be done with it in place of a call; nil: the call.
+	// Set after a panic, when another call is not what is missing.
+	instead func(ctx context.Context)
 }
 
 // task is the queue of the decisions on one task. At most one of them is begun;

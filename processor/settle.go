@@ -70,6 +70,7 @@ func (p *Processor) settle(ctx context.Context, j *job, e ending) {
 		p.handBack(j)
 	}
 	p.settling++
+	j.settling = true
 	p.mu.Unlock()
 	p.nudge()
 	p.publish(ctx, j, e)
@@ -82,33 +83,59 @@ func (p *Processor) publish(ctx context.Context, j *job, e ending) {
 	}
 }
 
-// published is told what became of the record.
+// published is told what became of the record, by a goroutine of the
+// publisher's.
 func (p *Processor) published(ctx context.Context, j *job, e ending, err error) {
+	defer func() { p.rescue(j, recover()) }()
 	switch {
 	case err == nil:
-		j.claim.Settle(j.rec.Offset)
-		p.count(j, e)
+		// From here on it is not published again, whatever fails.
+		j.instead = func(context.Context) { p.acknowledged(j, e) }
+		p.acknowledged(j, e)
+		return
 	case errors.Is(err, decision.ErrTooLarge) && e.smaller != nil:
 		p.log.Warn("Kafka refuses the record as too large; publishing it without its body (raise the topic's max.message.bytes)",
 			"topic", e.rec.Topic, "decision_id", j.dec.ID, "origin", j.rec.Origin().String(), "bytes", e.rec.Size())
 		e.rec, e.smaller = e.smaller(), nil
 		// Not from the publisher's own goroutine, whose queue may be full.
-		p.running.Go(func() { p.publish(ctx, j, e) })
+		p.running.Go(func() {
+			defer func() { p.rescue(j, recover()) }()
+			p.publish(ctx, j, e)
+		})
 		return
 	case errors.Is(err, decision.ErrTooLarge):
 		p.log.Error("Kafka refuses even the smallest record as too large; the decision stays unsettled and will be read again (raise the topic's max.message.bytes)",
 			"topic", e.rec.Topic, "decision_id", j.dec.ID, "origin", j.rec.Origin().String())
 	}
+	p.dismiss(j, false)
+}
+
+// acknowledged settles a decision whose record Kafka has.
+func (p *Processor) acknowledged(j *job, e ending) {
+	j.claim.Settle(j.rec.Offset)
+	p.dismiss(j, e.reason == "")
+	p.count(j, e)
+}
+
+// dismiss lets go of a decision whose way ends here. remember: it has a result.
+func (p *Processor) dismiss(j *job, remember bool) {
 	p.mu.Lock()
-	p.settling--
-	if err == nil && e.reason == "" {
+	defer p.mu.Unlock()
+	j.gone = true
+	switch {
+	case j.working: // settled at last, after a panic
+		p.handBack(j)
+	case j.settling:
+		j.settling = false
+		p.settling--
+	}
+	if remember {
 		p.remember(j)
 	}
 	if j.task != nil {
 		p.queue.done(j)
 	}
 	p.leave(j)
-	p.mu.Unlock()
 	p.nudge()
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime/debug"
 	"strconv"
 	"time"
 
@@ -15,6 +14,7 @@ import (
 // work makes one attempt at a decision, and sees to what comes of it. A panic
 // costs the decision this attempt, and nobody else anything.
 func (p *Processor) work(ctx context.Context, j *job) {
+	defer func() { p.rescue(j, recover()) }()
 	v := p.attempt(j)
 	failed, neutral := v.about()
 	change := p.breaker.release(j.permit, failed, neutral)
@@ -46,10 +46,8 @@ func (p *Processor) work(ctx context.Context, j *job) {
 func (p *Processor) attempt(j *job) (v verdict) {
 	defer func() {
 		if r := recover(); r != nil {
-			err := panicked(r)
-			p.log.Error("a decision made Verdict panic", "decision_id", j.dec.ID, "origin", j.rec.Origin().String(), "err", err, "stack", string(debug.Stack()))
 			// The call may have been made.
-			v = verdict{action: retry, cause: decision.RetryPanic, err: err, unclear: true}
+			v = verdict{action: retry, cause: decision.RetryPanic, err: p.tellPanic(j, r), unclear: true}
 		}
 	}()
 	ctx := j.hold.ctx
@@ -153,13 +151,6 @@ func code(resp passfort.Response, err error) string {
 		return "timeout"
 	}
 	return "error"
-}
-
-func panicked(r any) error {
-	if err, ok := r.(error); ok {
-		return fmt.Errorf("panic: %w", err)
-	}
-	return fmt.Errorf("panic: %v", r)
 }
 
 // retry lets a decision wait and try again, or dead-letters it after its last
