@@ -16,6 +16,10 @@ type Claim struct {
 	span  int64  // offsets beyond the committed one that may be open
 	dirty func() // tells the committer; called without mu
 
+	// doubtful is the offset below which a record may have been carried out
+	// already, by a commit that does not fit the partition; set by restore.
+	doubtful int64
+
 	mu        sync.Mutex // short pure sections only
 	tracker   *tracker
 	open      map[int64]progress // of unsettled offsets that were tried
@@ -96,6 +100,7 @@ func (c *Claim) track(ctx context.Context, offset int64) (settled bool, before p
 				c.change() // a gap was passed: there is something to commit
 			}
 			before = c.open[offset]
+			before.unclear = before.unclear || offset < c.doubtful
 			c.mu.Unlock()
 			return settled, before, nil
 		}
@@ -151,6 +156,13 @@ func (c *Claim) lag() int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return max(c.end-c.tracker.base, 0)
+}
+
+// next is the offset that is to be fetched next.
+func (c *Claim) next() int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.tracker.next
 }
 
 // begin is the first offset that is to be fetched.

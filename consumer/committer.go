@@ -110,12 +110,12 @@ func (m *committer) commit(ctx context.Context) error {
 		}
 		c.opts.Metrics.Commits.WithLabelValues(string(metrics.CommitError)).Inc()
 		if ctx.Err() == nil && !errors.Is(err, errFenced) && !errors.Is(err, kafka.RebalanceInProgress) {
-			c.state.failed(partCommit, err)
+			c.state.failed(PartCommit, err)
 		}
 		return err
 	}
 	c.opts.Metrics.Commits.WithLabelValues(string(metrics.CommitOK)).Inc()
-	c.state.works(partCommit)
+	c.state.works(PartCommit)
 	for _, t := range all {
 		c.showLag(t.claim)
 	}

@@ -59,9 +59,10 @@ type Options struct {
 
 	Metrics *metrics.Metrics
 	Logger  *slog.Logger
-	// OnState is told when reading or committing begins to fail, with the
-	// error, and when it works again, with nil. Nil: nobody is told.
-	OnState func(err error)
+	// OnState is told when a part of the dealings with Kafka begins to fail,
+	// with the error, and when it works again, with nil. Calls are made one at a
+	// time and must be quick. Nil: nobody is told.
+	OnState func(part Part, err error)
 }
 
 func (o *Options) withDefaults() {
@@ -72,7 +73,7 @@ func (o *Options) withDefaults() {
 	o.DrainTimeout = cmp.Or(o.DrainTimeout, 25*time.Second)
 	o.WatchInterval = cmp.Or(o.WatchInterval, 5*time.Second)
 	if o.OnState == nil {
-		o.OnState = func(error) {}
+		o.OnState = func(Part, error) {}
 	}
 }
 
@@ -104,6 +105,13 @@ type Consumer struct {
 	// metadata, in bytes. Only the one committer of the one generation at a
 	// time reads and writes it.
 	metadataSize int
+
+	// since is how many partitions of each topic were there when this process
+	// first looked. Where the group has no commit, StartLatest is for those
+	// alone: what came into a younger partition came while the group was there.
+	// Only the one generation at a time, and awaitTopics between two of them,
+	// read and write it.
+	since map[string]int
 }
 
 // New is a Consumer that hands its records to handler. Nothing is dialed before
@@ -117,8 +125,9 @@ func New(opts Options, handler Handler) (*Consumer, error) {
 		opts:         opts,
 		handler:      handler,
 		log:          opts.Logger,
-		state:        &state{tell: opts.OnState, log: opts.Logger},
+		state:        &state{tell: opts.OnState},
 		metadataSize: defaultMetadataSize,
+		since:        make(map[string]int),
 	}, nil
 }
 
@@ -174,10 +183,10 @@ func (c *Consumer) member(ctx context.Context) error {
 			// The group goes on trying by itself.
 			if !errors.Is(err, kafka.RebalanceInProgress) {
 				c.joined.Store(false)
-				c.state.failed(partGroup, fmt.Errorf("join group %s: %w", c.opts.GroupID, err))
+				c.state.failed(PartGroup, fmt.Errorf("join group %s: %w", c.opts.GroupID, err))
 			}
 		default:
-			c.state.works(partGroup)
+			c.state.works(PartGroup)
 			c.joined.Store(true)
 			generations.Add(1)
 			gen.Start(func(genCtx context.Context) {
@@ -194,16 +203,21 @@ func (c *Consumer) member(ctx context.Context) error {
 // kafka-go assigns nothing at all while one of the topics is missing.
 func (c *Consumer) awaitTopics(ctx context.Context) error {
 	for {
-		_, missing, err := c.partitions(ctx)
+		counts, missing, err := c.partitions(ctx)
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case err != nil:
-			c.state.failed(partTopics, err)
+			c.state.failed(PartMetadata, err)
 		case len(missing) > 0:
-			c.state.failed(partTopics, fmt.Errorf("topic %s does not exist; create it (`verdict topics`) or correct kafka.topics", strings.Join(missing, ", ")))
+			c.state.failed(PartTopics, fmt.Errorf("topic %s does not exist; create it (`verdict topics`) or correct kafka.topics", strings.Join(missing, ", ")))
+			c.state.works(PartMetadata)
 		default:
-			c.state.works(partTopics)
+			c.state.works(PartMetadata)
+			c.state.works(PartTopics)
+		}
+		c.firstSeen(counts, missing)
+		if err == nil && len(missing) == 0 {
 			return nil
 		}
 		if err := sleep(ctx, time.Second); err != nil {
@@ -212,27 +226,49 @@ func (c *Consumer) awaitTopics(ctx context.Context) error {
 	}
 }
 
-// partitions counts the partitions of the topics, and names those that are
+// firstSeen notes how many partitions the topics had at first: none where the
+// topic was missing.
+func (c *Consumer) firstSeen(counts map[string]int, missing []string) {
+	for topic, n := range counts {
+		if _, seen := c.since[topic]; !seen {
+			c.since[topic] = n
+		}
+	}
+	for _, topic := range missing {
+		c.since[topic] = 0
+	}
+}
+
+// sum is the number of partitions of all topics.
+func sum(counts map[string]int) (total int) {
+	for _, n := range counts {
+		total += n
+	}
+	return total
+}
+
+// partitions counts the partitions of each topic, and names the topics that are
 // missing.
-func (c *Consumer) partitions(ctx context.Context) (total int, missing []string, err error) {
+func (c *Consumer) partitions(ctx context.Context) (counts map[string]int, missing []string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	meta, err := c.opts.Client.Metadata(ctx, &kafka.MetadataRequest{Topics: c.opts.Topics})
 	if err != nil {
-		return 0, nil, fmt.Errorf("read the topics' partitions: %w", err)
+		return nil, nil, fmt.Errorf("read the topics' partitions: %w", err)
 	}
 	missing = slices.Clone(c.opts.Topics)
+	counts = make(map[string]int, len(missing))
 	for _, topic := range meta.Topics {
 		if topic.Error != nil {
 			if !errors.Is(topic.Error, kafka.UnknownTopicOrPartition) {
-				return 0, nil, fmt.Errorf("read the partitions of topic %s: %w", topic.Name, topic.Error)
+				return nil, nil, fmt.Errorf("read the partitions of topic %s: %w", topic.Name, topic.Error)
 			}
 			continue
 		}
-		total += len(topic.Partitions)
+		counts[topic.Name] = len(topic.Partitions)
 		missing = slices.DeleteFunc(missing, func(name string) bool { return name == topic.Name })
 	}
-	return total, missing, nil
+	return counts, missing, nil
 }
 
 // sleep waits for d or until ctx ends.

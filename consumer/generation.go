@@ -3,6 +3,8 @@ package consumer
 import (
 	"context"
 	"fmt"
+	"maps"
+	"strings"
 	"sync"
 	"time"
 
@@ -14,7 +16,7 @@ type ending uint8
 
 const (
 	groupEnded   ending = iota // the group or the process wants it
-	topicChanged               // a topic has more partitions than at the start
+	topicChanged               // a topic has other partitions than at the start
 	topicGone                  // a topic is not there any more
 )
 
@@ -35,15 +37,16 @@ func (c *Consumer) generation(ctx context.Context, gen *kafka.Generation) ending
 		return groupEnded // it was over before it began; nothing may be fetched
 	}
 	c.opts.Metrics.Rebalances.Inc()
-	total, _, err := c.partitions(ctx)
+	counts, _, err := c.partitions(ctx)
 	for err != nil {
-		c.state.failed(partTopics, err)
+		c.state.failed(PartMetadata, err)
 		if sleep(ctx, time.Second) != nil {
 			return groupEnded
 		}
-		total, _, err = c.partitions(ctx)
+		counts, _, err = c.partitions(ctx)
 	}
-	c.state.works(partTopics)
+	c.state.works(PartMetadata)
+	total := sum(counts)
 
 	com := &committer{consumer: c, gen: gen, wake: make(chan struct{}, 1), refused: make(chan struct{})}
 	claims, err := c.restore(ctx, gen, com.dirty)
@@ -53,7 +56,7 @@ func (c *Consumer) generation(ctx context.Context, gen *kafka.Generation) ending
 	com.claims = claims
 	// What could not be committed belongs to a generation that is over, and while
 	// the service is paused for it nothing would settle that could be committed.
-	c.state.works(partCommit)
+	c.state.works(PartCommit)
 	c.log.Info("partitions assigned", "generation", gen.ID, "member", gen.MemberID, "owned", len(claims), "of", total)
 	c.opts.Metrics.PartitionsAssigned.Set(float64(len(claims)))
 	c.handler.Assigned(len(claims), total)
@@ -65,7 +68,7 @@ func (c *Consumer) generation(ctx context.Context, gen *kafka.Generation) ending
 		fetchers.Go(func() { c.fetch(fetching, claim) })
 	}
 	commits.Go(func() { com.run(committing) })
-	why := c.watch(fetching, claims, total, com)
+	why := c.watch(fetching, claims, counts, com)
 	stop()
 
 	// Drain while the readers close: they may sit in a long poll, and nothing
@@ -89,7 +92,7 @@ func (c *Consumer) generation(ctx context.Context, gen *kafka.Generation) ending
 
 // watch returns when the generation is to end: its context ended, its commits
 // are refused, or the topics changed. On the way it keeps the lag metric true.
-func (c *Consumer) watch(ctx context.Context, claims []*Claim, total int, com *committer) ending {
+func (c *Consumer) watch(ctx context.Context, claims []*Claim, counts map[string]int, com *committer) ending {
 	ticker := time.NewTicker(c.opts.WatchInterval)
 	defer ticker.Stop()
 	c.lag(ctx, claims)
@@ -106,33 +109,48 @@ func (c *Consumer) watch(ctx context.Context, claims []*Claim, total int, com *c
 		case ctx.Err() != nil:
 			return groupEnded
 		case err != nil:
-			c.state.failed(partTopics, err)
+			c.state.failed(PartMetadata, err)
 			continue
 		case len(missing) > 0:
-			c.state.failed(partTopics, fmt.Errorf("topic %v is gone; create it again or correct kafka.topics", missing))
+			c.state.failed(PartTopics, fmt.Errorf("topic %s is gone; create it again or correct kafka.topics", strings.Join(missing, ", ")))
+			c.firstSeen(nil, missing)
 			return topicGone
-		case now != total:
-			c.log.Info("the topics' partitions changed; joining again", "before", total, "now", now)
+		case !maps.Equal(now, counts):
+			c.log.Info("the topics' partitions changed; joining again", "before", sum(counts), "now", sum(now))
 			return topicChanged
 		}
-		c.state.works(partTopics)
-		c.lag(ctx, claims)
+		c.state.works(PartMetadata)
+		if c.lag(ctx, claims) {
+			return topicChanged
+		}
 	}
 }
 
 // lag reads the partitions' ends, so that the lag is right also where nothing is
-// fetched because the span or the lane is full.
-func (c *Consumer) lag(ctx context.Context, claims []*Claim) {
+// fetched because the span or the lane is full. It says whether a partition ends
+// before what was read of it: then it was made anew, and its reader would wait
+// for the offset that it is at, past everything that comes until then.
+func (c *Consumer) lag(ctx context.Context, claims []*Claim) (anew bool) {
+	read := make([]int64, len(claims))
+	for i, claim := range claims {
+		read[i] = claim.next()
+	}
 	ends, err := c.offsets(ctx, claims, kafka.LastOffset)
 	if err != nil {
-		return // the loops that matter report what is wrong with Kafka
+		return false // the loops that matter report what is wrong with Kafka
 	}
-	for _, claim := range claims {
+	for i, claim := range claims {
 		if at, ok := ends[topicPartition{claim.Topic, claim.Partition}]; ok {
+			if at.LastOffset < read[i] {
+				c.log.Warn("a partition ends before what was read of it; joining again", "topic", claim.Topic, "partition", claim.Partition, "read", read[i], "end", at.LastOffset)
+				c.firstSeen(nil, []string{claim.Topic})
+				anew = true
+			}
 			claim.sawEnd(at.LastOffset)
 		}
 		c.showLag(claim)
 	}
+	return anew
 }
 
 func (c *Consumer) showLag(claim *Claim) {

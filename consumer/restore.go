@@ -58,10 +58,10 @@ func (c *Consumer) restore(ctx context.Context, gen *kafka.Generation, dirty fun
 			return nil, ctx.Err()
 		}
 		if err == nil {
-			c.state.works(partOffsets)
+			c.state.works(PartOffsets)
 			return claims, nil
 		}
-		c.state.failed(partOffsets, err)
+		c.state.failed(PartOffsets, err)
 		if err := sleep(ctx, time.Second); err != nil {
 			return nil, err
 		}
@@ -129,7 +129,7 @@ func (c *Consumer) place(claim *Claim, at kafka.OffsetFetchPartition, bound kafk
 	switch {
 	case base < 0:
 		base, metadata = bound.FirstOffset, ""
-		if c.opts.StartLatest {
+		if c.opts.StartLatest && claim.Partition < c.since[claim.Topic] {
 			base = bound.LastOffset
 		}
 		// Commit it before anything is settled: a group that began at the end
@@ -141,8 +141,9 @@ func (c *Consumer) place(claim *Claim, at kafka.OffsetFetchPartition, bound kafk
 		base = bound.FirstOffset
 		claim.changedAt = time.Now()
 	case base > bound.LastOffset:
-		log.Error("the commit lies beyond the partition's end, so the topic was made anew or lost records; reading it from its start",
+		log.Error("the commit lies beyond the partition's end, so the topic was made anew or lost records; reading it from its start, and looking at each task first",
 			"committed", base, "end", bound.LastOffset)
+		claim.doubtful = base
 		base, metadata = bound.FirstOffset, ""
 		claim.changedAt = time.Now()
 	}

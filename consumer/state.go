@@ -1,56 +1,46 @@
 package consumer
 
-import (
-	"log/slog"
-	"sync"
-)
+import "sync"
 
-// part is one of the things that can fail in the dealings with Kafka.
-type part string
+// Part is one of the things that can fail in the dealings with Kafka.
+type Part string
 
+// The parts that OnState tells of.
 const (
-	partTopics  part = "topics"
-	partGroup   part = "group"
-	partOffsets part = "offsets"
-	partCommit  part = "commit"
+	PartMetadata Part = "metadata" // what topics and partitions there are
+	PartTopics   Part = "topics"   // a topic is missing
+	PartGroup    Part = "group"    // to join it
+	PartOffsets  Part = "offsets"  // where a generation begins
+	PartCommit   Part = "commit"
 )
 
-// state turns the failures of several loops into one word for the outside:
-// told once when the first part begins to fail and once when the last works
-// again, whatever happens in between.
+// state tells of each part once that it fails and once that it works again,
+// however often it fails in between and whichever loop notices.
 type state struct {
-	tell func(error)
-	log  *slog.Logger
+	tell func(Part, error)
 
 	mu      sync.Mutex
-	failing map[part]bool
+	failing map[Part]bool
 }
 
-func (s *state) failed(p part, err error) {
+func (s *state) failed(p Part, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.failing[p] {
 		return
 	}
 	if s.failing == nil {
-		s.failing = make(map[part]bool)
+		s.failing = make(map[Part]bool)
 	}
 	s.failing[p] = true
-	s.log.Warn("Kafka does not answer as it should; waiting", "part", string(p), "err", err)
-	if len(s.failing) == 1 {
-		s.tell(err)
-	}
+	s.tell(p, err)
 }
 
-func (s *state) works(p part) {
+func (s *state) works(p Part) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.failing[p] {
-		return
-	}
-	delete(s.failing, p)
-	s.log.Info("Kafka answers again", "part", string(p))
-	if len(s.failing) == 0 {
-		s.tell(nil)
+	if s.failing[p] {
+		delete(s.failing, p)
+		s.tell(p, nil)
 	}
 }

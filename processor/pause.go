@@ -59,6 +59,9 @@ func (p *Processor) throttled(r passfort.RateLimit) {
 	}
 	p.paused[decision.PausedThrottled] = true
 	p.opts.Metrics.Paused.WithLabelValues(string(decision.PausedThrottled)).Set(1)
+	if p.throttleTold.Swap(true) {
+		return // the first call after a hold met the next
+	}
 	p.log.Warn("the API asks to wait; holding calls and cutting the rate", "pause", string(decision.PausedThrottled), "wait", wait)
 }
 
@@ -73,8 +76,16 @@ func (p *Processor) liftHold(now time.Time) time.Duration {
 	}
 	p.paused[decision.PausedThrottled] = false
 	p.opts.Metrics.Paused.WithLabelValues(string(decision.PausedThrottled)).Set(0)
-	p.log.Info("calls go on after the wait that the API asked for", "pause", string(decision.PausedThrottled))
 	return 0
+}
+
+// served notes that the API took a call. The log tells that it asks to wait no
+// more when that is after the hold, and not of a call that was under way before:
+// a hold that is followed by another is not over.
+func (p *Processor) served() {
+	if p.throttleTold.Load() && !p.Paused(decision.PausedThrottled) && p.throttleTold.Swap(false) {
+		p.log.Info("the API takes calls again", "pause", string(decision.PausedThrottled))
+	}
 }
 
 // auth is what is known of the API key. At most one worker asks at a time; those

@@ -142,7 +142,8 @@ type Processor struct {
 	running sync.WaitGroup
 	life    context.Context // of Run; set before any goroutine starts
 
-	throttles atomic.Int32 // 429s in a row that did not say how long to wait
+	throttles    atomic.Int32 // 429s in a row that did not say how long to wait
+	throttleTold atomic.Bool  // the log tells that the API asks to wait
 
 	mu     sync.Mutex // guards what follows; short pure sections only
 	queue  *queue

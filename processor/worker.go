@@ -139,6 +139,8 @@ func call[T any](p *Processor, op passfort.Operation, do func() (T, passfort.Res
 	p.limiter.heed(resp.Rate)
 	if e, ok := errors.AsType[*passfort.Error](err); ok && e.Kind == passfort.KindThrottled {
 		p.throttled(resp.Rate)
+	} else if resp.Status != 0 {
+		p.served()
 	}
 	return value, resp, err
 }

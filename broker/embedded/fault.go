@@ -76,3 +76,26 @@ func (h FaultHandle) Lift() { h.handle.Remove() }
 
 // Wait waits until n requests have failed by the fault.
 func (h FaultHandle) Wait(ctx context.Context, n int) error { return h.handle.Wait(ctx, n) }
+
+// LimitMetadata makes the cluster refuse commits whose metadata is longer than
+// size bytes, as offset.metadata.max.bytes does, which the embedded cluster does
+// not know. Unlike a real one it refuses all partitions of such a request.
+func (c *Cluster) LimitMetadata(size int) {
+	c.kfake.ControlKey(int16(OffsetCommit), func(kreq kmsg.Request) (kmsg.Response, error, bool) {
+		c.kfake.KeepControl()
+		req := kreq.(*kmsg.OffsetCommitRequest)
+		resp := req.ResponseKind().(*kmsg.OffsetCommitResponse)
+		tooLong := false
+		for _, topic := range req.Topics {
+			answer := kmsg.OffsetCommitResponseTopic{Topic: topic.Topic, TopicID: topic.TopicID}
+			for _, p := range topic.Partitions {
+				tooLong = tooLong || p.Metadata != nil && len(*p.Metadata) > size
+				answer.Partitions = append(answer.Partitions, kmsg.OffsetCommitResponseTopicPartition{
+					Partition: p.Partition, ErrorCode: kerr.OffsetMetadataTooLarge.Code,
+				})
+			}
+			resp.Topics = append(resp.Topics, answer)
+		}
+		return resp, nil, tooLong
+	})
+}

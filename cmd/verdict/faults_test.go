@@ -2,9 +2,11 @@ package main
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -496,20 +498,18 @@ func TestMembersThatComeAndGoForAMinuteRepeatNoCall(t *testing.T) {
 			records = append(records, decide(w.cfg.Kafka.Topics.Decisions, task(i%900, i%1300), decision.CompletedPass))
 		}
 		w.send(records...)
+		w.watchCommits()
 		members := []*member{w.start(), w.start()}
-		committed := make([]int64, partitions)
-		for range 15 {
-			time.Sleep(4 * time.Second)
-			members = append(members, w.start())
-			members[0].stop()
-			members = members[1:]
-			for p := range committed {
-				now, _, _ := w.kafka.Committed(w.cfg.Kafka.GroupID, w.cfg.Kafka.Topics.Decisions, p)
-				if now < committed[p] {
-					t.Errorf("partition %d: the commit went back from %d to %d", p, committed[p], now)
-				}
-				committed[p] = now
+		r := rand.New(rand.NewPCG(7, 8))
+		for end := time.Now().Add(time.Minute); time.Now().Before(end); {
+			time.Sleep(time.Second + time.Duration(r.Int64N(int64(4*time.Second))))
+			if len(members) < 4 && r.IntN(2) == 0 || len(members) == 1 {
+				members = append(members, w.start())
+				continue
 			}
+			leaves := r.IntN(len(members))
+			members[leaves].stop()
+			members = slices.Delete(members, leaves, leaves+1)
 		}
 		w.awaitAll(10 * time.Minute)
 		for _, m := range members {

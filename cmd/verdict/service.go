@@ -64,17 +64,10 @@ func serve(ctx context.Context, cfg configs.Config, w wiring) (err error) {
 	}
 	stops.add("Kafka connections", func() error { connection.Close(); return nil })
 
-	kafka := &kafkaHealth{}
+	kafka := &kafkaHealth{log: w.log, failing: make(map[string]error)}
 	publisher := broker.NewPublisher(broker.PublisherOptions{
-		Client: connection.Client(),
-		OnState: func(failing bool, err error) {
-			if failing {
-				w.log.Warn("publishing to Kafka fails; holding calls", "pause", string(decision.PausedKafka), "err", err)
-			} else {
-				w.log.Info("publishing to Kafka works again", "pause", string(decision.PausedKafka))
-			}
-			kafka.set(&kafka.publishing, failing)
-		},
+		Client:  connection.Client(),
+		OnState: func(_ bool, err error) { kafka.set("publish", err) },
 		Observe: func(topic string, seconds float64) {
 			m.PublishDuration.WithLabelValues(topic).Observe(seconds)
 		},
@@ -109,7 +102,7 @@ func serve(ctx context.Context, cfg configs.Config, w wiring) (err error) {
 	if err != nil {
 		return err
 	}
-	kafka.tell = func(failing bool) { work.Pause(decision.PausedKafka, failing) }
+	kafka.pause = func(on bool) { work.Pause(decision.PausedKafka, on) }
 	stops.add("processor", background(func(ctx context.Context) error { work.Run(ctx); return nil }))
 
 	lanes := map[string]decision.Lane{cfg.Kafka.Topics.Decisions: decision.Live}
@@ -125,7 +118,7 @@ func serve(ctx context.Context, cfg configs.Config, w wiring) (err error) {
 		SessionTimeout: cfg.Kafka.SessionTimeout, RebalanceTimeout: cfg.Kafka.RebalanceTimeout,
 		DrainTimeout: cfg.Processor.ShutdownTimeout,
 		Metrics:      m, Logger: w.log,
-		OnState: func(err error) { kafka.set(&kafka.consuming, err != nil) },
+		OnState: func(part consumer.Part, err error) { kafka.set(string(part), err) },
 	}, handler{work, lanes})
 	if err != nil {
 		return err
@@ -171,21 +164,6 @@ func instance() string {
 		host = "unknown"
 	}
 	return fmt.Sprintf("%s/%d", host, os.Getpid())
-}
-
-// kafkaHealth makes one pause of the two sides of the dealings with Kafka.
-type kafkaHealth struct {
-	tell func(failing bool)
-
-	mu                    sync.Mutex
-	publishing, consuming bool // that side fails
-}
-
-func (k *kafkaHealth) set(side *bool, failing bool) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	*side = failing
-	k.tell(k.publishing || k.consuming)
 }
 
 // health answers the admin server's /readyz.

@@ -39,6 +39,7 @@ type world struct {
 	cfg     configs.Config
 
 	running   map[*member]struct{}
+	watching  []func() // stops of what looks on in the background
 	mu        sync.Mutex
 	calls     []sandbox.Call // in the order of their arrival
 	faults    func(sandbox.Call) sandbox.Fault
@@ -59,6 +60,12 @@ const partitions = 4
 // inWorld runs a test in a bubble with a world of its own.
 func inWorld(t *testing.T, api sandbox.Options, test func(t *testing.T, w *world)) {
 	t.Helper()
+	inWorldOf(t, 1, api, test)
+}
+
+// inWorldOf is inWorld with so many brokers.
+func inWorldOf(t *testing.T, brokers int, api sandbox.Options, test func(t *testing.T, w *world)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{t: t, network: &embedded.Network{}, submitted: make(map[decision.Origin]sent), running: make(map[*member]struct{})}
 		cfg := configs.Default()
@@ -70,7 +77,7 @@ func inWorld(t *testing.T, api sandbox.Options, test func(t *testing.T, w *world
 			topics[name] = partitions
 		}
 		var err error
-		if w.kafka, err = embedded.Start(embedded.Options{Topics: topics, Listen: w.network.Listen}); err != nil {
+		if w.kafka, err = embedded.Start(embedded.Options{Brokers: brokers, Topics: topics, Listen: w.network.Listen}); err != nil {
 			t.Fatal(err)
 		}
 		defer w.kafka.Close()
@@ -112,7 +119,7 @@ func inWorld(t *testing.T, api sandbox.Options, test func(t *testing.T, w *world
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer w.client.Close()
+		defer func() { w.client.Close() }()
 		defer func() {
 			if t.Failed() {
 				t.Logf("logs:\n%s", w.logs.String())
@@ -122,6 +129,9 @@ func inWorld(t *testing.T, api sandbox.Options, test func(t *testing.T, w *world
 			for m := range w.running { // what a test that failed left behind
 				m.stopping()
 				<-m.ended
+			}
+			for _, stop := range w.watching {
+				stop()
 			}
 		}()
 		test(t, w)
@@ -134,6 +144,7 @@ type member struct {
 	registry *prometheus.Registry
 	stopping context.CancelFunc
 	ended    chan error
+	link     *link // to Kafka
 }
 
 // start starts a service with the world's configuration, changed by change.
@@ -147,12 +158,12 @@ func (w *world) start(change ...func(*configs.Config)) *member {
 		w.t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(w.t.Context())
-	m := &member{w: w, registry: prometheus.NewRegistry(), stopping: cancel, ended: make(chan error, 1)}
+	m := &member{w: w, registry: prometheus.NewRegistry(), stopping: cancel, ended: make(chan error, 1), link: &link{network: w.network}}
 	log := slog.New(slog.NewTextHandler(&lockedWriter{mu: &w.mu, to: &w.logs}, &slog.HandlerOptions{Level: slog.LevelInfo}))
 	w.running[m] = struct{}{}
 	go func() {
 		m.ended <- serve(ctx, cfg, wiring{
-			log: log, registry: m.registry, dialKafka: w.network.DialContext, dialAPI: w.network.DialContext,
+			log: log, registry: m.registry, dialKafka: m.link.DialContext, dialAPI: w.network.DialContext,
 		})
 	}()
 	return m
@@ -243,35 +254,43 @@ func passes(topic string, n int) []outgoing {
 	return records
 }
 
+// place is a partition of a topic.
+type place struct {
+	topic     string
+	partition int
+}
+
 // send puts records into their topics, in order, and remembers where they are.
 func (w *world) send(records ...outgoing) {
 	w.t.Helper()
-	type place struct {
-		topic     string
-		partition int
-	}
 	batches := make(map[place][]outgoing)
 	for _, r := range records {
 		p := kafka.Murmur2Balancer{}.Balance(kafka.Message{Key: []byte(r.key)}, 0, 1, 2, 3)
 		batches[place{r.topic, p}] = append(batches[place{r.topic, p}], r)
 	}
 	for at, batch := range batches {
-		out := make([]kafka.Record, len(batch))
-		for i, r := range batch {
-			out[i] = kafka.Record{Key: kafka.NewBytes([]byte(r.key)), Value: kafka.NewBytes([]byte(r.value)), Time: time.Now()}
-		}
-		answer, err := w.client.Client().Produce(w.t.Context(), &kafka.ProduceRequest{
-			Topic: at.topic, Partition: at.partition, RequiredAcks: kafka.RequireAll, Records: kafka.NewRecordReader(out...),
-		})
-		if err == nil {
-			err = answer.Error
-		}
-		if err != nil {
-			w.t.Fatal(err)
-		}
-		for i, r := range batch {
-			w.submitted[decision.Origin{Topic: at.topic, Partition: at.partition, Offset: answer.BaseOffset + int64(i)}] = sent{r.task, r.state, time.Now()}
-		}
+		w.sendTo(at, batch...)
+	}
+}
+
+// sendTo puts records into one partition.
+func (w *world) sendTo(at place, batch ...outgoing) {
+	w.t.Helper()
+	out := make([]kafka.Record, len(batch))
+	for i, r := range batch {
+		out[i] = kafka.Record{Key: kafka.NewBytes([]byte(r.key)), Value: kafka.NewBytes([]byte(r.value)), Time: time.Now()}
+	}
+	answer, err := w.client.Client().Produce(w.t.Context(), &kafka.ProduceRequest{
+		Topic: at.topic, Partition: at.partition, RequiredAcks: kafka.RequireAll, Records: kafka.NewRecordReader(out...),
+	})
+	if err == nil {
+		err = answer.Error
+	}
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for i, r := range batch {
+		w.submitted[decision.Origin{Topic: at.topic, Partition: at.partition, Offset: answer.BaseOffset + int64(i)}] = sent{r.task, r.state, time.Now()}
 	}
 }
 

@@ -1,0 +1,49 @@
+package main
+
+import (
+	"log/slog"
+	"sync"
+
+	"verdict/decision"
+)
+
+// kafkaHealth makes one pause of all that can fail in the dealings with Kafka,
+// which in an outage is one part after the other. The log says once that it
+// begins and once that it is over; in between it speaks only when what it named
+// is over and something else is not.
+type kafkaHealth struct {
+	log   *slog.Logger
+	pause func(on bool)
+
+	mu      sync.Mutex
+	failing map[string]error // by part
+	named   string           // the part that the log named last
+}
+
+// set notes that a part fails, with its error, or works, with nil.
+func (k *kafkaHealth) set(part string, err error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	was := len(k.failing) > 0
+	if err != nil {
+		k.failing[part] = err
+	} else {
+		delete(k.failing, part)
+	}
+	pause := slog.String("pause", string(decision.PausedKafka))
+	switch {
+	case !was && err != nil:
+		k.named = part
+		k.log.Warn("Kafka does not answer as it should; holding calls", pause, "part", part, "err", err)
+		k.pause(true)
+	case was && len(k.failing) == 0:
+		k.pause(false)
+		k.log.Info("Kafka answers again; calls go on", pause)
+	case err == nil && part == k.named:
+		for other, why := range k.failing {
+			k.named = other
+			k.log.Warn("Kafka still does not answer as it should", "part", other, "err", why)
+			break
+		}
+	}
+}
