@@ -30,15 +30,14 @@ func (k *kafkaHealth) set(part string, err error) {
 	} else {
 		delete(k.failing, part)
 	}
-	pause := slog.String("pause", string(decision.PausedKafka))
 	switch {
 	case !was && err != nil:
 		k.named = part
-		k.log.Warn("Kafka does not answer as it should; holding calls", pause, "part", part, "err", err)
+		k.log.Warn("Kafka does not answer as it should; holding calls", "pause", string(decision.PausedKafka), "part", part, "err", err)
 		k.pause(true)
 	case was && len(k.failing) == 0:
 		k.pause(false)
-		k.log.Info("Kafka answers again; calls go on", pause)
+		k.log.Info("Kafka answers again; calls go on", "pause", string(decision.PausedKafka))
 	case err == nil && part == k.named:
 		for other, why := range k.failing {
 			k.named = other
