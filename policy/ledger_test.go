@@ -426,7 +426,7 @@ func BenchmarkLedger(b *testing.B) {
 
 // TestWhatATaskCosts holds the documentation to what it says of memory.
 func TestWhatATaskCosts(t *testing.T) {
-	const tasks = 50_000
+	const tasks = 10_000
 	heap := func() uint64 {
 		runtime.GC()
 		var m runtime.MemStats

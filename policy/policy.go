@@ -65,6 +65,9 @@ func Default() Set {
 	return set
 }
 
+// DefaultFile is the file of Default, to show and to begin from.
+func DefaultFile() string { return string(defaultFile) }
+
 // match is the first policy that is for the task, or nil. One for a type or an
 // alias is not for a task of which that is not known.
 func (s *Set) match(t *Task) *policy {
