@@ -29,6 +29,8 @@ type Ledger struct {
 	// gone are the keys of states that were forgotten and whose records are
 	// still to be.
 	gone []string
+	// unreadable are states that were restored and can't be read.
+	unreadable map[string]error
 }
 
 // NewLedger is a Ledger without counts.
@@ -183,23 +185,39 @@ func (l *Ledger) Changes() ([]Change, error) {
 // first Apply. Of two states of a task the one with the higher number stays,
 // wherever they stand: an instance that had lost the partition may have written
 // late. What stays so is written again, since compaction would keep the late one.
-func (l *Ledger) Restore(key, value []byte) error {
+func (l *Ledger) Restore(key, value []byte) {
 	k := string(key)
 	if value == nil {
 		delete(l.tasks, k)
-		return nil
+		delete(l.unreadable, k)
+		return
 	}
 	s, err := decodeState(value)
 	if err != nil {
-		return fmt.Errorf("the state of %s can't be read: %w", decision.OneLine(k, 200), err)
+		if l.unreadable == nil {
+			l.unreadable = make(map[string]error)
+		}
+		l.unreadable[k] = err
+		return
 	}
-	if held := l.tasks[k]; held != nil && held.seq > s.seq {
+	held := l.tasks[k]
+	switch {
+	case held != nil && held.seq > s.seq:
 		l.write(k, held)
-		return nil
-	} else if held != nil && held.dirty {
-		s.dirty = true // its key is among the dirty ones already
+		return
+	case held != nil:
+		s.dirty = held.dirty // whose key is noted already
 	}
 	l.tasks[k] = s
+}
+
+// Restored says, after the last record, whether the counts are known: not if a
+// state can't be read and no tombstone came behind it, which forgets it.
+func (l *Ledger) Restored() error {
+	for key, err := range l.unreadable {
+		return fmt.Errorf("%s of %d states that can't be read: %w; either a newer Verdict wrote it, or it is to be forgotten by a record with its key and no value",
+			decision.OneLine(key, 200), len(l.unreadable), err)
+	}
 	return nil
 }
 

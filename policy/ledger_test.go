@@ -162,9 +162,7 @@ func TestAStateThatWasWrittenLateDoesNotWin(t *testing.T) {
 
 	again := NewLedger(Default())
 	for _, c := range log {
-		if err := again.Restore(c.Key, c.Value); err != nil {
-			t.Fatal(err)
-		}
+		again.Restore(c.Key, c.Value)
 	}
 	changes, err := again.Changes()
 	if err != nil || !reflect.DeepEqual(changes, log[1:2]) {
@@ -182,8 +180,13 @@ func TestOnlyWhatAStateCanBeIsRestored(t *testing.T) {
 		`{"v":1,"seq":1,"checks":["a"],"run":-1}`, `{"v":1,"seq":1,"checks":["a"],"decided":"MAYBE"}`,
 		`{"v":1,"seq":1,"checks":["` + strings.Repeat("a", decision.MaxRecordSize) + `"]}`,
 	} {
-		if err := NewLedger(Default()).Restore([]byte("key"), []byte(value)); err == nil {
+		l := NewLedger(Default())
+		l.Restore([]byte("key"), []byte(value))
+		if l.Restored() == nil || l.Tasks() != 0 {
 			t.Errorf("%.80s was taken", value)
+		}
+		if l.Restore([]byte("key"), nil); l.Restored() != nil {
+			t.Errorf("a tombstone does not forget it: %v", l.Restored())
 		}
 	}
 }
@@ -293,9 +296,7 @@ func TestAnyInterleavingAndRedeliveryDecidesAsAPlainReading(t *testing.T) {
 		for committed < len(input) {
 			ledger := NewLedger(set) // a new owner
 			for _, c := range log {
-				if err := ledger.Restore(c.Key, c.Value); err != nil {
-					t.Fatal(err)
-				}
+				ledger.Restore(c.Key, c.Value)
 			}
 			if changes, err := ledger.Changes(); err != nil {
 				t.Fatal(err)
@@ -364,9 +365,7 @@ func TestAnyInterleavingAndRedeliveryDecidesAsAPlainReading(t *testing.T) {
 		// A replay of the whole decides nothing new.
 		ledger := NewLedger(set)
 		for _, c := range log {
-			if err := ledger.Restore(c.Key, c.Value); err != nil {
-				t.Fatal(err)
-			}
+			ledger.Restore(c.Key, c.Value)
 		}
 		for _, d := range input {
 			if o := ledger.Apply(&d.check, &d.task, now); o.Decision != nil {
@@ -381,9 +380,7 @@ func TestAnyInterleavingAndRedeliveryDecidesAsAPlainReading(t *testing.T) {
 func compacted(set Set, log []Change) []Change {
 	mended := NewLedger(set)
 	for _, c := range log {
-		if mended.Restore(c.Key, c.Value) != nil {
-			return log
-		}
+		mended.Restore(c.Key, c.Value)
 	}
 	changes, err := mended.Changes()
 	if err != nil {

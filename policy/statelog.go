@@ -23,27 +23,29 @@ type stateLog struct {
 	next      int64 // the offset that the next record must have
 }
 
-// restore reads the whole of it into an empty ledger.
-func (s *stateLog) restore(ctx context.Context, ledger *Ledger) error {
-	clear(ledger.tasks) // of an attempt that failed midway
-	ledger.dirty = nil
+// restore is a ledger with the counts of the whole of it.
+func (s *stateLog) restore(ctx context.Context, policies Set) (*Ledger, error) {
 	bounds, err := s.log.Bounds(ctx, s.topic)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	bound, ok := bounds[s.partition]
 	if !ok {
-		return fmt.Errorf("topic %s has %d partitions, none for partition %d of the input; add partitions (kafka-topics.sh --alter --topic %s --partitions …)",
+		return nil, fmt.Errorf("topic %s has %d partitions, none for partition %d of the input; add partitions (kafka-topics.sh --alter --topic %s --partitions …)",
 			s.topic, len(bounds), s.partition, s.topic)
 	}
-	s.next = bound.End
-	return s.read(ctx, bound.First, bound.End, func(rec decision.Record) error {
-		if err := ledger.Restore(rec.Key, rec.Value); err != nil {
-			return fmt.Errorf("%s: %w; the partition waits until a newer Verdict reads it, or its key is given a tombstone, which forgets the counts",
-				rec.Origin(), err)
-		}
+	ledger := NewLedger(policies)
+	if err := s.read(ctx, bound.First, bound.End, func(rec decision.Record) error {
+		ledger.Restore(rec.Key, rec.Value)
 		return nil
-	})
+	}); err != nil {
+		return nil, err
+	}
+	if err := ledger.Restored(); err != nil {
+		return nil, fmt.Errorf("%s/%d: %w", s.topic, s.partition, err)
+	}
+	s.next = bound.End
+	return ledger, nil
 }
 
 func (s *stateLog) read(ctx context.Context, from, to int64, each func(decision.Record) error) error {

@@ -63,8 +63,7 @@ func newWorker(d *Decider, claim Claim, partition int) *worker {
 		d: d, claim: claim, partition: partition, log: d.opts.Logger.With("partition", partition),
 		in:     make(chan decision.Record, maxBatch),
 		intake: intake, stop: stop, work: work, abort: abort, ended: make(chan struct{}),
-		ledger: NewLedger(d.opts.Policies),
-		state:  stateLog{log: d.opts.Log, topic: d.opts.State, partition: partition},
+		state: stateLog{log: d.opts.Log, topic: d.opts.State, partition: partition},
 	}
 }
 
@@ -72,7 +71,10 @@ func newWorker(d *Decider, claim Claim, partition int) *worker {
 func (w *worker) run() {
 	defer w.leave()
 	// To restore is to begin nothing yet.
-	if !w.try(w.intake, "read the counts of the partition", func() error { return w.state.restore(w.intake, w.ledger) }) {
+	if !w.try(w.intake, "read the counts of the partition", func() (err error) {
+		w.ledger, err = w.state.restore(w.intake, w.d.opts.Policies)
+		return err
+	}) {
 		return
 	}
 	w.log.Info("counts restored", "tasks", w.ledger.Tasks())
