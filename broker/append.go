@@ -3,14 +3,15 @@ package broker
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"verdict/decision"
 
 	"github.com/segmentio/kafka-go"
 )
 
-// Append puts records into a partition of the caller's choice, in their order,
-// and returns the offset of the first once all in-sync replicas have them. It
+// Append puts records (their Key, Value, Headers and Time, by which zero means
+// now) into a partition of the caller's choice, in their order, and returns the offset of the first once all in-sync replicas have them. It
 // makes one attempt of one request (the records together must fit the broker's
 // message.max.bytes): the caller decides whether there is still a reason for
 // another, which a Publisher would not ask. After an error the records may have
@@ -18,6 +19,9 @@ import (
 func (c *Connection) Append(ctx context.Context, topic string, partition int, records []decision.Record) (offset int64, err error) {
 	items := make([]*item, len(records))
 	for i, rec := range records {
+		if rec.Time.IsZero() {
+			rec.Time = time.Now()
+		}
 		items[i] = &item{rec: rec}
 	}
 	res, err := c.client.Produce(ctx, &kafka.ProduceRequest{
