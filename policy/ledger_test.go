@@ -26,19 +26,20 @@ func mustParse(t testing.TB, text string) Set {
 	return set
 }
 
-// results are written as NAME:RESULT; the effects as words, decisions as words
-// with their state.
-func effects(l *Ledger, results string) string {
+// play counts results of one task, written as check:RESULT=effect, and writes down
+// in the same way what they did. A decision is written as its state and checks.
+func play(l *Ledger, script string) string {
 	var all []string
-	for _, word := range strings.Fields(results) {
+	for word := range strings.FieldsSeq(script) {
+		word, _, _ = strings.Cut(word, "=")
 		id, result, _ := strings.Cut(word, ":")
 		c := Check{ID: id, Result: decision.CheckResult(result), At: now}
 		o := l.Apply(&c, &Task{ProfileID: profile, TaskID: task1}, now)
+		did := string(o.Effect)
 		if o.Decision != nil {
-			all = append(all, string(o.Decision.State)+"("+strings.Join(o.Decision.Checks, ",")+")")
-		} else {
-			all = append(all, string(o.Effect))
+			did = string(o.Decision.State) + "(" + strings.Join(o.Decision.Checks, ",") + ")"
 		}
+		all = append(all, word+"="+did)
 	}
 	return strings.Join(all, " ")
 }
@@ -46,28 +47,29 @@ func effects(l *Ledger, results string) string {
 func TestWhatResultsDoToATask(t *testing.T) {
 	const consecutive = "policies: [{pass: {on: [PASS]}, fail: {on: [FAIL], times: 2, consecutive: true}, ignore: [PARTIAL]}]"
 	const reopen = "policies: [{pass: {on: [PASS]}, fail: {on: [FAIL], times: 2}, reopen: true}]"
-	for _, c := range []struct{ name, policy, results, want string }{
-		{"a pass passes", "", "a:PASS", "COMPLETED_PASS(a)"},
-		{"the third fail fails", "", "a:FAIL b:FAIL c:FAIL", "counted counted COMPLETED_FAIL(a,b,c)"},
-		{"fails count in all", "", "a:FAIL w:WARN b:FAIL e:ERROR p:PARTIAL c:FAIL", "counted ignored counted ignored ignored COMPLETED_FAIL(a,b,c)"},
-		{"a pass after fails passes by itself", "", "a:FAIL b:FAIL c:PASS", "counted counted COMPLETED_PASS(c)"},
-		{"an error never counts", "", "a:ERROR b:ERROR c:ERROR d:ERROR", "ignored ignored ignored ignored"},
-		{"a check counts once", "", "a:FAIL a:FAIL b:FAIL a:FAIL b:FAIL c:FAIL c:FAIL", "counted duplicate counted duplicate duplicate COMPLETED_FAIL(a,b,c) duplicate"},
-		{"a check counts as what it said first", "", "a:FAIL a:PASS", "counted duplicate"},
-		{"what is decided stays", "", "a:PASS b:FAIL c:FAIL d:FAIL e:PASS w:WARN", "COMPLETED_PASS(a) already_decided already_decided already_decided already_decided already_decided"},
-		{"fails in a row", consecutive, "a:FAIL w:WARN b:FAIL c:FAIL", "counted reset counted COMPLETED_FAIL(b,c)"},
-		{"what is ignored does not end a row", consecutive, "a:FAIL p:PARTIAL c:FAIL", "counted ignored COMPLETED_FAIL(a,c)"},
-		{"what ended a row does so once", consecutive, "w:WARN a:FAIL w:WARN b:FAIL", "ignored counted duplicate COMPLETED_FAIL(a,b)"},
-		{"reopened, it is counted anew", reopen, "a:FAIL b:FAIL a:FAIL c:FAIL d:PASS e:FAIL f:FAIL g:PASS g:PASS", "counted COMPLETED_FAIL(a,b) duplicate counted COMPLETED_PASS(d) counted COMPLETED_FAIL(e,f) COMPLETED_PASS(g) duplicate"},
-		{"no policy for it", "policies: [{match: {type: T}, pass: {on: [PASS]}}]", "a:PASS", "unmatched"},
-		{"fail alone", "policies: [{fail: {on: [FAIL, WARN]}}]", "a:PASS b:WARN", "ignored COMPLETED_FAIL(b)"},
+	for _, c := range []struct{ name, policy, want string }{
+		{"a pass passes", "", "a:PASS=COMPLETED_PASS(a)"},
+		{"the third fail fails", "", "a:FAIL=counted b:FAIL=counted c:FAIL=COMPLETED_FAIL(a,b,c)"},
+		{"fails count in all", "", "a:FAIL=counted w:WARN=ignored b:FAIL=counted e:ERROR=ignored p:PARTIAL=ignored c:FAIL=COMPLETED_FAIL(a,b,c)"},
+		{"a pass after fails passes by itself", "", "a:FAIL=counted b:FAIL=counted c:PASS=COMPLETED_PASS(c)"},
+		{"an error never counts", "", "a:ERROR=ignored b:ERROR=ignored c:ERROR=ignored d:ERROR=ignored"},
+		{"a check counts once", "", "a:FAIL=counted a:FAIL=duplicate b:FAIL=counted a:FAIL=duplicate b:FAIL=duplicate c:FAIL=COMPLETED_FAIL(a,b,c) c:FAIL=duplicate"},
+		{"a check counts as what it said first", "", "a:FAIL=counted a:PASS=duplicate"},
+		{"an error that was run again counts", "", "a:ERROR=ignored a:FAIL=counted"},
+		{"what is decided stays", "", "a:PASS=COMPLETED_PASS(a) b:FAIL=already_decided c:FAIL=already_decided d:FAIL=already_decided e:PASS=already_decided w:WARN=already_decided"},
+		{"fails in a row", consecutive, "a:FAIL=counted w:WARN=reset b:FAIL=counted c:FAIL=COMPLETED_FAIL(b,c)"},
+		{"what is ignored does not end a row", consecutive, "a:FAIL=counted p:PARTIAL=ignored c:FAIL=COMPLETED_FAIL(a,c)"},
+		{"what ended a row does so once", consecutive, "w:WARN=ignored a:FAIL=counted w:WARN=duplicate b:FAIL=COMPLETED_FAIL(a,b)"},
+		{"reopened, it is counted anew", reopen, "a:FAIL=counted b:FAIL=COMPLETED_FAIL(a,b) a:FAIL=duplicate c:FAIL=counted d:PASS=COMPLETED_PASS(d) e:FAIL=counted f:FAIL=COMPLETED_FAIL(e,f) g:PASS=COMPLETED_PASS(g) g:PASS=duplicate"},
+		{"no policy for it", "policies: [{match: {type: T}, pass: {on: [PASS]}}]", "a:PASS=unmatched"},
+		{"fail alone", "policies: [{fail: {on: [FAIL, WARN]}}]", "a:PASS=ignored b:WARN=COMPLETED_FAIL(b)"},
 	} {
 		set := Default()
 		if c.policy != "" {
 			set = mustParse(t, c.policy)
 		}
-		if got := effects(NewLedger(set), c.results); got != c.want {
-			t.Errorf("%s: %s\n got %s\nwant %s", c.name, c.results, got, c.want)
+		if got := play(NewLedger(set), c.want); got != c.want {
+			t.Errorf("%s:\n got %s\nwant %s", c.name, got, c.want)
 		}
 	}
 }
@@ -96,7 +98,7 @@ func TestADecisionsIDIsMadeOfTaskStateAndChecksAlone(t *testing.T) {
 	decide := func(policy, results string, task Task) string {
 		l := NewLedger(mustParse(t, policy))
 		var d *Decision
-		for _, word := range strings.Fields(results) {
+		for word := range strings.FieldsSeq(results) {
 			id, result, _ := strings.Cut(word, ":")
 			d = l.Apply(&Check{ID: id, Result: decision.CheckResult(result), At: now}, &task, now).Decision
 		}
@@ -151,7 +153,7 @@ func TestAStateThatWasWrittenLateDoesNotWin(t *testing.T) {
 	l := NewLedger(Default())
 	var log []Change
 	for _, id := range []string{"a", "b"} {
-		effects(l, id+":FAIL")
+		play(l, id+":FAIL")
 		changes, err := l.Changes()
 		if err != nil {
 			t.Fatal(err)
@@ -168,7 +170,8 @@ func TestAStateThatWasWrittenLateDoesNotWin(t *testing.T) {
 	if err != nil || !reflect.DeepEqual(changes, log[1:2]) {
 		t.Errorf("written again: %q, %v; want the newer state", changes, err)
 	}
-	if got := effects(again, "a:FAIL b:FAIL c:FAIL"); got != "duplicate duplicate COMPLETED_FAIL(a,b,c)" {
+	const want = "a:FAIL=duplicate b:FAIL=duplicate c:FAIL=COMPLETED_FAIL(a,b,c)"
+	if got := play(again, want); got != want {
 		t.Error(got)
 	}
 }
@@ -194,17 +197,18 @@ func TestOnlyWhatAStateCanBeIsRestored(t *testing.T) {
 func TestWhatATaskRemembersIsBoundedAndHoldsWhatCounts(t *testing.T) {
 	l := NewLedger(mustParse(t, "policies: [{fail: {on: [FAIL], times: 32, consecutive: true}}]"))
 	for i := range 1000 {
-		effects(l, fmt.Sprintf("w%d:WARN", i))
+		play(l, fmt.Sprintf("w%d:WARN", i))
 	}
 	for i := range 31 {
-		effects(l, fmt.Sprintf("f%d:FAIL", i))
+		play(l, fmt.Sprintf("f%d:FAIL", i))
 	}
 	for _, s := range l.tasks {
 		if len(s.checks) != maxChecks || cap(s.checks) > 2*maxChecks {
 			t.Errorf("%d checks in room for %d", len(s.checks), cap(s.checks))
 		}
 	}
-	if got := effects(l, "f0:FAIL f30:FAIL w999:WARN f31:FAIL"); !strings.HasPrefix(got, "duplicate duplicate duplicate COMPLETED_FAIL(f0,f1,") {
+	const want = "f0:FAIL=duplicate f30:FAIL=duplicate w999:WARN=duplicate f31:FAIL=COMPLETED_FAIL(f0,f1,"
+	if got := play(l, want); !strings.HasPrefix(got, want) {
 		t.Error(got)
 	}
 }
@@ -448,12 +452,7 @@ func TestWhatATaskCosts(t *testing.T) {
 				l.Apply(&Check{ID: fmt.Sprintf("%08x-3de3-1785-203b-68044cd3ecb%d", n, check), Result: c.result}, &task, now)
 			}
 		}
-		changes, err := l.Changes()
-		if err != nil {
-			t.Fatal(err)
-		}
-		size := len(changes[0].Key) + len(changes[0].Value)
-		changes = nil
+		size := recordSize(t, l)
 		each := (heap() - before) / tasks
 		t.Logf("a task %s: %d bytes in memory, %d as a record", c.name, each, size)
 		if each > c.most {
@@ -461,4 +460,13 @@ func TestWhatATaskCosts(t *testing.T) {
 		}
 		runtime.KeepAlive(l)
 	}
+}
+
+// recordSize is the size of one state as a record; all are as large.
+func recordSize(t *testing.T, l *Ledger) int {
+	changes, err := l.Changes()
+	if err != nil || len(changes) == 0 {
+		t.Fatal(err)
+	}
+	return len(changes[0].Key) + len(changes[0].Value)
 }

@@ -115,7 +115,7 @@ func TestAFileThatIsNoPolicyFile(t *testing.T) {
 
 func TestForgetAfterHasUnits(t *testing.T) {
 	for text, want := range map[string]time.Duration{"0": 0, "1h": time.Hour, "7d": 7 * 24 * time.Hour, "100h30m": 100*time.Hour + 30*time.Minute} {
-		set, faults := Parse("p.yaml", []byte(fmt.Sprintf("forget_after: %s\npolicies: [{pass: {on: [PASS]}}]", text)))
+		set, faults := Parse("p.yaml", fmt.Appendf(nil, "forget_after: %s\npolicies: [{pass: {on: [PASS]}}]", text))
 		if faults != nil || set.ForgetAfter != want {
 			t.Errorf("%s: %v, %v", text, set.ForgetAfter, faults)
 		}

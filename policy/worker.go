@@ -15,8 +15,8 @@ const (
 	// published, and how many may wait for it.
 	maxBatch = 256
 	// The wait before another attempt at what failed.
-	backoffMin = 100 * time.Millisecond
-	backoffMax = 5 * time.Second
+	firstPause = 100 * time.Millisecond
+	longPause  = 5 * time.Second
 )
 
 // errLost ends a worker whose partition may belong to another instance.
@@ -254,7 +254,7 @@ func (w *worker) publish(out []outgoing) bool {
 		default:
 			// A decision has about a KiB.
 			w.log.Error("Kafka refuses even the smallest record as too large; the partition waits (raise the topic's max.message.bytes)", "topic", o.rec.Topic, "bytes", o.rec.Size())
-			if !sleep(w.work, backoffMax) {
+			if !sleep(w.work, longPause) {
 				return false
 			}
 		}
@@ -291,17 +291,17 @@ func (w *worker) flush() bool {
 
 // try makes attempts until one succeeds, and says whether to go on.
 func (w *worker) try(ctx context.Context, what string, attempt func() error) bool {
-	for pause := backoffMin; ; pause = min(2*pause, backoffMax) {
+	for pause := firstPause; ; pause = min(2*pause, longPause) {
 		err := attempt()
 		switch {
 		case err == nil:
-			if pause > backoffMin {
+			if pause > firstPause {
 				w.log.Info("works again", "what", what)
 			}
 			return true
 		case ctx.Err() != nil || errors.Is(err, errLost):
 			return false
-		case pause == backoffMin:
+		case pause == firstPause:
 			w.log.Warn("Kafka does not answer as it should; the partition waits", "what", what, "err", err)
 		}
 		if !sleep(ctx, pause) {

@@ -31,9 +31,9 @@ func inPolicyWorld(t *testing.T, test func(t *testing.T, w *world)) {
 	})
 }
 
-func (w *world) createTopic(topic string, n int, configs map[string]string) {
+func (w *world) createTopic(topic string, n int, settings map[string]string) {
 	w.t.Helper()
-	if err := w.kafka.CreateTopic(topic, n, configs); err != nil {
+	if err := w.kafka.CreateTopic(topic, n, settings); err != nil {
 		w.t.Fatal(err)
 	}
 }
