@@ -64,6 +64,21 @@ func TestKafkaTopicsAreCreatedOnce(t *testing.T) {
 	}
 }
 
+func TestKafkaAppendsToTheChosenPartition(t *testing.T) {
+	conn := connectToKafka(t)
+	topic := topicInKafka(t, conn, 3, map[string]string{"cleanup.policy": "compact"})
+	two := []decision.Record{{Key: []byte("a"), Value: []byte("1")}, {Key: []byte("b"), Value: []byte("2")}}
+	if offset, err := conn.Append(withTimeout(t), topic, 2, two); err != nil || offset != 0 {
+		t.Errorf("offset %d, %v, want 0", offset, err)
+	}
+	if offset, err := conn.Append(withTimeout(t), topic, 2, []decision.Record{{Key: []byte("a")}}); err != nil || offset != 2 {
+		t.Errorf("a tombstone: offset %d, %v, want 2", offset, err)
+	}
+	if cleanup, err := broker.CleanupPolicy(withTimeout(t), conn.Client(), topic); err != nil || cleanup != "compact" {
+		t.Errorf("cleanup.policy %q, %v", cleanup, err)
+	}
+}
+
 func TestKafkaStoresWhatWasPublished(t *testing.T) {
 	conn := connectToKafka(t)
 	topic := topicInKafka(t, conn, 3, nil)

@@ -96,3 +96,29 @@ func Partitions(ctx context.Context, client *kafka.Client, topics ...string) (co
 	}
 	return counts, missing, nil
 }
+
+// CleanupPolicy is the topic's configuration cleanup.policy, such as "compact".
+// It is empty where this user has no right to read it.
+func CleanupPolicy(ctx context.Context, client *kafka.Client, topic string) (string, error) {
+	const name = "cleanup.policy"
+	res, err := client.DescribeConfigs(ctx, &kafka.DescribeConfigsRequest{Resources: []kafka.DescribeConfigRequestResource{{
+		ResourceType: kafka.ResourceTypeTopic, ResourceName: topic, ConfigNames: []string{name},
+	}}})
+	if err != nil {
+		return "", fmt.Errorf("read the configuration of topic %s: %w%s", topic, err, likelyCause(err))
+	}
+	for _, r := range res.Resources {
+		switch {
+		case errors.Is(r.Error, kafka.TopicAuthorizationFailed), errors.Is(r.Error, kafka.ClusterAuthorizationFailed):
+			return "", nil
+		case r.Error != nil:
+			return "", fmt.Errorf("read the configuration of topic %s: %w%s", topic, r.Error, likelyCause(r.Error))
+		}
+		for _, entry := range r.ConfigEntries {
+			if entry.ConfigName == name {
+				return entry.ConfigValue, nil
+			}
+		}
+	}
+	return "", fmt.Errorf("read the configuration of topic %s: the broker does not tell %s", topic, name)
+}

@@ -23,6 +23,7 @@ import (
 	"verdict/decision"
 	"verdict/metrics"
 	"verdict/passfort/sandbox"
+	"verdict/policy"
 )
 
 // demoPartitions is the number of partitions of each topic of the demo.
@@ -37,6 +38,7 @@ type demoOptions struct {
 	rate      float64
 	workers   int
 	api       sandbox.Options
+	policy    bool
 	keep      bool
 	log       configs.Log
 }
@@ -50,10 +52,14 @@ func demoCommand(s surroundings) *cobra.Command {
 them, submits decisions and waits until the last is settled. Its last line on
 standard output sums up:
 
-  submitted=N completed=N dead_lettered=N retries=N duplicates=N seconds=S rate=R`,
+  submitted=N completed=N dead_lettered=N retries=N duplicates=N seconds=S rate=R
+
+With --policy it submits check results of as many tasks instead, from which
+` + "`verdict decide`" + ` makes the decisions by its default policy.`,
 		Example: `  verdict demo
   verdict demo --decisions 100000 --rate 0 --latency 0
-  verdict demo --file decisions.csv --error-rate 0.05 --keep`,
+  verdict demo --file decisions.csv --error-rate 0.05 --keep
+  verdict demo --policy`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := o.validate(); err != nil {
@@ -65,6 +71,7 @@ standard output sums up:
 	f := cmd.Flags()
 	f.IntVar(&o.decisions, "decisions", 1000, "decisions to make up and submit")
 	f.StringVar(&o.file, "file", "", "CSV or JSON Lines file of decisions to submit instead")
+	f.BoolVar(&o.policy, "policy", false, "submit check results and let decide make the decisions")
 	f.Float64Var(&o.rate, "rate", 200, "API calls per second (0: unlimited)")
 	f.IntVar(&o.workers, "workers", configs.Default().Processor.Workers, "calls in flight at the most")
 	f.DurationVar(&o.api.Latency, "latency", 20*time.Millisecond, "how long the sandbox takes for a call")
@@ -80,6 +87,9 @@ func (o *demoOptions) validate() error {
 	cfg := o.config("127.0.0.1:9092", "http://127.0.0.1:8081/4.0")
 	if o.decisions < 0 {
 		return fmt.Errorf("--decisions: want 0 or more, is %d", o.decisions)
+	}
+	if o.policy && o.file != "" {
+		return errors.New("--file has decisions and --policy makes them; leave one out (decide --dry-run shows what a file of check results would decide)")
 	}
 	if _, err := sandbox.New(o.api); err != nil {
 		return err
@@ -115,6 +125,11 @@ func demo(ctx context.Context, s surroundings, o demoOptions) (err error) {
 		return fmt.Errorf("start the embedded Kafka: %w", err)
 	}
 	defer cluster.Close()
+	if o.policy {
+		if err := createPolicyTopics(cluster); err != nil {
+			return fmt.Errorf("create the topics of decide: %w", err)
+		}
+	}
 	o.api.Key = demoKey
 	box, err := sandbox.New(o.api)
 	if err != nil {
@@ -142,6 +157,17 @@ func demo(ctx context.Context, s surroundings, o demoOptions) (err error) {
 		return serve(running, cfg, wiring{log: log, registry: registry, ready: func(addr string) { adminAddr <- addr }})
 	})
 
+	deciding := prometheus.NewRegistry()
+	if o.policy {
+		service.Go(func() error {
+			err := serveDecide(running, cfg, policy.Default(), policy.StateTopic, wiring{log: log, registry: deciding})
+			if err != nil {
+				stopRunning() // nothing would ever be submitted
+			}
+			return err
+		})
+	}
+
 	began := time.Now()
 	var submitted atomic.Int64
 	submitting, stopSubmitting := context.WithCancel(running)
@@ -150,6 +176,9 @@ func demo(ctx context.Context, s surroundings, o demoOptions) (err error) {
 	allSubmitted := make(chan struct{})
 	submitter.Go(func() error {
 		defer close(allSubmitted)
+		if o.policy {
+			return submitChecks(submitting, cfg, o.decisions, deciding, &submitted)
+		}
 		return submitDemo(submitting, cfg, input, &submitted, log)
 	})
 	bar := newProgress(s.err, "settled", input.total)

@@ -10,6 +10,7 @@ import (
 
 	"verdict/broker"
 	"verdict/configs"
+	"verdict/policy"
 )
 
 // decisionTopics is every topic that run reads or writes.
@@ -23,8 +24,10 @@ func topicsCommand(s surroundings) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "topics",
 		Short: "Create the topics that the configuration names",
-		Long: `Topics creates the topics of the configuration that are missing. One that is
-there stays as it is, whatever its partitions and settings.`,
+		Long: `Topics creates the topics of the configuration that are missing, and the
+compacted topic in which ` + "`verdict decide`" + ` keeps its counts, with as many partitions
+as kafka.topics.check_results has. One that is there stays as it is, whatever
+its partitions and settings.`,
 		Example: "  verdict topics --kafka-brokers kafka-1:9092 --partitions 12 --replication-factor 3",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -39,12 +42,17 @@ there stays as it is, whatever its partitions and settings.`,
 			defer connection.Close()
 			ctx, cancel := context.WithTimeout(cmd.Context(), time.Minute)
 			defer cancel()
-			names := decisionTopics(cfg.Kafka.Topics)
+			names := append(decisionTopics(cfg.Kafka.Topics), cfg.Kafka.Topics.CheckResults)
 			wanted := make([]broker.Topic, len(names))
 			for i, name := range names {
 				wanted[i] = broker.Topic{Name: name, Partitions: partitions, ReplicationFactor: replicas}
 			}
 			created, err := broker.Create(ctx, connection.Client(), wanted)
+			if err == nil {
+				var state []string
+				state, err = createState(ctx, connection, cfg.Kafka.Topics.CheckResults, replicas)
+				names, created = append(names, policy.StateTopic), append(created, state...)
+			}
 			for _, name := range names {
 				switch {
 				case slices.Contains(created, name):
@@ -60,4 +68,14 @@ there stays as it is, whatever its partitions and settings.`,
 	cmd.Flags().IntVar(&replicas, "replication-factor", 0, "replicas of a topic that is created (0: the cluster's default)")
 	configFlags(cmd)
 	return cmd
+}
+
+// createState creates the topic of counts that belongs to the input, if it is
+// missing.
+func createState(ctx context.Context, connection *broker.Connection, input string, replicas int) (created []string, err error) {
+	bounds, err := connection.Bounds(ctx, input) // which waits for a topic that was made just now
+	if err != nil {
+		return nil, err
+	}
+	return broker.Create(ctx, connection.Client(), []broker.Topic{policy.Topic(policy.StateTopic, len(bounds), replicas)})
 }
