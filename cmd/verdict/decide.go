@@ -131,22 +131,15 @@ func serveDecide(ctx context.Context, cfg configs.Config, policies policy.Set, s
 	}
 
 	paused := m.Paused.WithLabelValues(string(decision.PausedKafka))
-	kafka := &kafkaHealth{tell: func(failing bool) {
+	kafka := &kafkaHealth{log: w.log, failing: make(map[string]error), pause: func(on bool) {
 		paused.Set(0)
-		if failing {
+		if on {
 			paused.Set(1)
 		}
 	}}
 	publisher := broker.NewPublisher(broker.PublisherOptions{
-		Client: connection.Client(),
-		OnState: func(failing bool, err error) {
-			if failing {
-				w.log.Warn("publishing to Kafka fails; holding check results", "pause", string(decision.PausedKafka), "err", err)
-			} else {
-				w.log.Info("publishing to Kafka works again", "pause", string(decision.PausedKafka))
-			}
-			kafka.set(&kafka.publishing, failing)
-		},
+		Client:  connection.Client(),
+		OnState: func(_ bool, err error) { kafka.set("publish", err) },
 		Observe: func(topic string, seconds float64) {
 			m.PublishDuration.WithLabelValues(topic).Observe(seconds)
 		},
@@ -174,7 +167,7 @@ func serveDecide(ctx context.Context, cfg configs.Config, policies policy.Set, s
 		SessionTimeout: cfg.Kafka.SessionTimeout, RebalanceTimeout: cfg.Kafka.RebalanceTimeout,
 		DrainTimeout: cfg.Processor.ShutdownTimeout,
 		Metrics:      m, Logger: w.log,
-		OnState: func(err error) { kafka.set(&kafka.consuming, err != nil) },
+		OnState: func(part consumer.Part, err error) { kafka.set(string(part), err) },
 	}, deciding{decider})
 	if err != nil {
 		return err
