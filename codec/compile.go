@@ -8,9 +8,10 @@ import (
 )
 
 // compile makes the function that turns a value of this schema into JSON. A panic
-// in one of the libraries is a fault of this schema or value alone.
-func compile(ctx context.Context, s sr.Schema, parts []part) (decode func([]byte) ([]byte, error), err error) {
+// in one of the libraries is a fault of this schema, or of one value, alone.
+func compile(ctx context.Context, s sr.Schema, parts []part) (_ func([]byte) ([]byte, error), err error) {
 	defer recovered(&err)
+	var decode func([]byte) ([]byte, error)
 	switch s.Type {
 	case sr.TypeJSON:
 		// What counts of it package decision checks, and more strictly than schemas do.
@@ -20,7 +21,7 @@ func compile(ctx context.Context, s sr.Schema, parts []part) (decode func([]byte
 	case sr.TypeProtobuf:
 		decode, err = compileProtobuf(ctx, s, parts)
 	default:
-		return nil, fmt.Errorf("its type %s is not one that is read", s.Type)
+		err = fmt.Errorf("type %s is not read", s.Type)
 	}
 	if err != nil {
 		return nil, err
