@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -275,7 +276,7 @@ func TestProtobufTypesBecomeWhatTheDecisionReads(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			inWorld(t, func(w *world) {
 				w.seed(1, sr.TypeProtobuf, head+tc.more+"}")
-				_, err := w.decoder.Decode(w.Context(), record(framed(1, indexed(append(required[:len(required):len(required)], tc.value...), 0))))
+				_, err := w.decoder.Decode(w.Context(), record(framed(1, indexed(append(slices.Clip(required), tc.value...), 0))))
 				if text := plain(err); text != tc.want {
 					w.Errorf("got  %s\nwant %s", text, tc.want)
 				}

@@ -25,8 +25,8 @@ const (
 	maxAnswer     = 2 << 20          // bytes of one answer; Kafka keeps no schema of more than 1 MiB unasked
 	maxReferences = 100              // schemas that one schema is made of, whether directly or not
 	unknownFor    = 30 * time.Second // until an ID that the registry does not know is asked for again
-	backoffMin    = 250 * time.Millisecond
-	backoffMax    = 10 * time.Second
+	firstWait     = 250 * time.Millisecond
+	longestWait   = 10 * time.Second
 )
 
 // schema is what is known of a schema ID.
@@ -154,7 +154,7 @@ func (r *registry) await(ctx context.Context, id int) (*schema, error) {
 			r.waits(-1, ctx.Err() == nil)
 		}
 	}()
-	for wait := backoffMin; ; wait = min(2*wait, backoffMax) {
+	for wait := firstWait; ; wait = min(2*wait, longestWait) {
 		s, err := r.lookUp(ctx, id)
 		if err == nil {
 			return s, nil

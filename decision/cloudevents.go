@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -183,12 +184,9 @@ func (e *Event) place(name string) int {
 
 func (e *Event) fault(name, problem string, args ...any) {
 	f := Fault{"cloudevent." + name, fmt.Sprintf(problem, args...)}
-	for _, have := range e.faults {
-		if have == f {
-			return
-		}
+	if !slices.Contains(e.faults, f) {
+		e.faults = append(e.faults, f)
 	}
-	e.faults = append(e.faults, f)
 }
 
 // lend puts the event's attributes in the place of the fields that the decision

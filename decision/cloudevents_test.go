@@ -28,9 +28,9 @@ func (r sdkRecord) header(key, value string) {
 	r.Headers = append(r.Headers, decision.Header{Key: key, Value: []byte(value)})
 }
 
-func (r sdkRecord) SetStructuredEvent(_ context.Context, f format.Format, event io.Reader) (err error) {
+func (r sdkRecord) SetStructuredEvent(_ context.Context, f format.Format, whole io.Reader) (err error) {
 	r.header("content-type", f.MediaType())
-	r.Value, err = io.ReadAll(event)
+	r.Value, err = io.ReadAll(whole)
 	return err
 }
 
@@ -269,8 +269,8 @@ func TestAnEventWithoutItsHeaderCanBeOpenedAsOne(t *testing.T) {
 	if decision.IsEvent(rec) {
 		t.Error("taken for an event without a header")
 	}
-	event, data := decision.OpenEvent(rec)
-	if d, err := decision.DecodeValue(rec, event, data); err != nil || d.ID != "ce-1" {
+	around, data := decision.OpenEvent(rec)
+	if d, err := decision.DecodeValue(rec, around, data); err != nil || d.ID != "ce-1" {
 		t.Errorf("got %+v, %v", d, err)
 	}
 }
@@ -296,8 +296,8 @@ func FuzzCloudEvent(f *testing.F) {
 		rec := record(string(value))
 		rec.Headers = headers("content-type", media)
 		bounded(decision.Decode(rec))
-		event, data := decision.OpenEvent(rec)
-		bounded(decision.DecodeValue(rec, event, data))
+		around, data := decision.OpenEvent(rec)
+		bounded(decision.DecodeValue(rec, around, data))
 
 		rec.Headers = headers("ce_specversion", version, "ce_id", id, "ce_source", source, "ce_type", kind)
 		object := map[string]any{
