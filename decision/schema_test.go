@@ -79,16 +79,21 @@ func sayable(err error) bool {
 
 func TestTheSchemaOfDecisionsSaysWhatDecodeSays(t *testing.T) {
 	s := compiled(t, document(t, "decision.json"))
-	for field, values := range candidates { // each value by itself, then many together
-		for _, v := range append(values, "null") {
-			base := map[string]string{"profile_id": `"` + profileID + `"`, "task_id": `"` + taskID + `"`, "state": `"COMPLETED_PASS"`}
-			if field == "is_complete" {
-				delete(base, "state")
+	base := map[string]string{"profile_id": `"` + profileID + `"`, "task_id": `"` + taskID + `"`, "state": `"COMPLETED_PASS"`}
+	each := func(with map[string]string, do func(members map[string]string)) { // in one field more
+		for field, values := range candidates {
+			for _, v := range append(values, "null", "") {
+				members := maps.Clone(with)
+				if members[field] = v; v == "" {
+					delete(members, field)
+				}
+				do(members)
 			}
-			base[field] = v
-			agree(t, s, base)
 		}
 	}
+	each(base, func(members map[string]string) {
+		each(members, func(members map[string]string) { agree(t, s, members) })
+	})
 	for _, field := range decision.Fields {
 		if _, ok := document(t, "decision.json")["properties"].(map[string]any)[field]; !ok {
 			t.Errorf("the schema does not know %s", field)
