@@ -3,7 +3,9 @@ package codec
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math/big"
+	"slices"
 	"strings"
 	"time"
 
@@ -94,9 +96,13 @@ func avroValue(name string, value any, zoneless bool) []byte {
 			return strange("record", len(v))
 		}
 		var o object
-		for _, name := range taskFields {
-			if field, ok := v[name]; ok && field != nil {
+		for _, name := range slices.Sorted(maps.Keys(v)) {
+			switch field := v[name]; {
+			case field == nil:
+			case isTaskField(name):
 				o.add(name, avroValue(name, field, false))
+			default:
+				o.add(name, strange("unknown", 1))
 			}
 		}
 		return o.done()

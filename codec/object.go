@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"strconv"
 	"unicode/utf8"
 
 	"verdict/decision"
@@ -19,7 +18,7 @@ func (o *object) add(name string, value []byte) {
 		sep = '{'
 	}
 	*o = append(*o, sep)
-	*o = strconv.AppendQuote(*o, name) // of a field: letters alone
+	*o = append(*o, text(name)...)
 	*o = append(*o, ':')
 	*o = append(*o, value...)
 }
@@ -31,8 +30,10 @@ func (o *object) done() []byte {
 	return append(*o, '}')
 }
 
-// taskFields is what the field task may hold; it holds nothing else that counts.
-var taskFields = []string{"alias", "type"}
+// isTaskField says whether a field is one of those by which a task is named. Of any
+// other in the field task its name alone is passed on, for package decision to say
+// that it does not know it: it may be meant to narrow down which task it is.
+func isTaskField(name string) bool { return name == "alias" || name == "type" }
 
 // isField says whether a value's field is one of a decision's. The others are left
 // out: they count for nothing, and could be large.

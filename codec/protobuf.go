@@ -57,7 +57,14 @@ func compileProtobuf(ctx context.Context, s sr.Schema, parts []part) (func([]byt
 		if err := opts.Unmarshal(value, m); err != nil {
 			return nil, errors.New(decision.OneLine(err.Error(), 200))
 		}
-		return messageObject(m, isField), nil
+		var o object
+		m.Range(func(fd protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+			if name, ok := fieldName(fd, isField); ok {
+				o.add(name, protoValue(name, fd, v))
+			}
+			return true
+		})
+		return o.done(), nil
 	}, nil
 }
 
@@ -85,21 +92,9 @@ func pick(in protoreflect.MessageDescriptors, indexes []int) (m protoreflect.Mes
 	return m, nil
 }
 
-// messageObject is the fields of a message that are wanted, as JSON. A field
-// without presence is not given where it has its zero value.
-func messageObject(m protoreflect.Message, wanted func(name string) bool) []byte {
-	var o object
-	m.Range(func(fd protoreflect.FieldDescriptor, v protoreflect.Value) bool {
-		if name, ok := fieldName(fd, wanted); ok {
-			o.add(name, protoValue(name, fd, v))
-		}
-		return true
-	})
-	return o.done()
-}
-
 // fieldName is the decision's name of a Protobuf field: its own name or its name
-// in JSON, which is profileId for profile_id unless the schema says otherwise.
+// in JSON, which is profileId for profile_id unless the schema says otherwise. A
+// field without presence is not given where it has its zero value.
 func fieldName(fd protoreflect.FieldDescriptor, wanted func(string) bool) (string, bool) {
 	if name := string(fd.Name()); wanted(name) {
 		return name, true
@@ -169,7 +164,16 @@ func protoMessage(name string, m protoreflect.Message) []byte {
 			return b
 		}
 	case name == "task":
-		return messageObject(m, func(name string) bool { return slices.Contains(taskFields, name) })
+		var o object
+		m.Range(func(fd protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+			if name, ok := fieldName(fd, isTaskField); ok {
+				o.add(name, protoValue(name, fd, v))
+			} else {
+				o.add(name, strange("unknown", 1))
+			}
+			return true
+		})
+		return o.done()
 	}
 	return strange(string(full), 1)
 }
