@@ -14,7 +14,7 @@ import (
 	"verdict/decision"
 )
 
-var fence = regexp.MustCompile("(?ms)^```(.*?)\n(.*?)^```$")
+var fence = regexp.MustCompile("(?s)```([^\n`]+)\n(.*?)```\n")
 
 // TestTheExamplesOfTheEventsPageAreWhatTheySay runs each fenced example of the
 // page as what its fence calls it.

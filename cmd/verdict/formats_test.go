@@ -87,8 +87,8 @@ func TestDecisionsOfEveryFormatAreCarriedOutSideBySide(t *testing.T) {
 			structured := decide(topic, task(2, 2), decision.CompletedPass)
 			structured.value = `{"specversion":"1.0","id":"ce-2","source":"/two","type":"t","data":` + structured.value + `}`
 			structured.headers = header("content-type", "application/cloudevents+json; charset=utf-8")
-			binary := decide(topic, task(3, 3), decision.CompletedFail)
-			binary.headers = header("ce_specversion", "1.0", "ce_id", "ce-3", "ce_source", "/three", "ce_type", "t", "ce_time", "2026-11-01T06:00:29Z")
+			inHeaders := decide(topic, task(3, 3), decision.CompletedFail)
+			inHeaders.headers = header("ce_specversion", "1.0", "ce_id", "ce-3", "ce_source", "/three", "ce_type", "t", "ce_time", "2026-11-01T06:00:29Z")
 			framed := decide(topic, task(5, 5), decision.CompletedPass)
 			framed.value = "\x00\x00\x00\x00\x02" + framed.value
 			proto := decide(topic, task(6, 6), decision.CompletedPass)
@@ -96,7 +96,7 @@ func TestDecisionsOfEveryFormatAreCarriedOutSideBySide(t *testing.T) {
 			unknown := inAvro(t, topic, 99, task(7, 7))
 			misfit := inAvro(t, topic, 1, task(8, 8))
 			misfit.value = misfit.value[:20]
-			w.send(decide(topic, task(1, 1), decision.CompletedPass, `"id":"json-1"`), structured, binary,
+			w.send(decide(topic, task(1, 1), decision.CompletedPass, `"id":"json-1"`), structured, inHeaders,
 				inAvro(t, topic, 1, task(4, 4)), framed, proto, unknown, misfit)
 			m := w.start()
 			w.awaitAll(time.Minute)
