@@ -94,7 +94,7 @@ type Processor struct {
 // Decode is the section decode.
 type Decode struct {
 	Format      DecodeFormat `key:"format" default:"auto" help:"Format of the values of decision records; auto tells them apart."`
-	RegistryURL string       `key:"registry_url" default:"" help:"Where the Schema Registry for avro and protobuf is; empty for none."`
+	RegistryURL Secret       `key:"registry_url" default:"" help:"Where the Schema Registry is that avro, protobuf and framed json need, with user and password where it wants them (https://user:password@registry.example.com); empty for none."`
 }
 
 // Admin is the section admin.

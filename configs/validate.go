@@ -54,9 +54,7 @@ func (v *validator) faultsFound() Faults {
 	v.api(v.cfg.API)
 	v.processor(v.cfg.Processor)
 	v.draining(v.cfg.Processor.ShutdownTimeout, v.cfg.Kafka)
-	if u := v.cfg.Decode.RegistryURL; u != "" {
-		v.url("decode.registry_url", u, "https://registry.example.com", true)
-	}
+	v.decode(v.cfg.Decode)
 	if v.cfg.Admin.Addr != "" && !isHostPort(v.cfg.Admin.Addr, 0) {
 		v.fault("is "+shown(v.cfg.Admin.Addr), "want host:port such as 127.0.0.1:9464, or empty for no admin server", "admin.addr")
 	}
@@ -218,6 +216,22 @@ func (v *validator) processor(p Processor) {
 	v.require(p.MaxPendingBytes >= minPendingBytes, "processor.max_pending_bytes", p.MaxPendingBytes, "64KiB or more, so that the largest record fits")
 	v.require(p.BackfillMinShare >= 0 && p.BackfillMinShare < 1, "processor.backfill_min_share", p.BackfillMinShare, "0 to below 1")
 	v.require(p.ShutdownTimeout > 0, "processor.shutdown_timeout", p.ShutdownTimeout, "more than 0s")
+}
+
+func (v *validator) decode(d Decode) {
+	const key = "decode.registry_url"
+	if !d.RegistryURL.IsSet() {
+		if d.Format == DecodeAvro || d.Format == DecodeProtobuf {
+			v.fault("is empty, and decode.format is "+string(d.Format), "set it to where the Schema Registry is", key, "decode.format")
+		}
+		return
+	}
+	text := d.RegistryURL.Reveal()
+	if u, err := url.Parse(text); err == nil {
+		u.User = nil // it may have one
+		text = u.String()
+	}
+	v.url(key, text, "https://registry.example.com", true)
 }
 
 // draining checks that calls in flight end before Kafka gives the partitions to

@@ -45,15 +45,34 @@ func (e *Invalid) Error() string {
 	return b.String()
 }
 
-// Decode reads the decision in a record's value. The error is an *Invalid with
-// every fault; the Decision then still has its ID where that could be read.
+// Decode reads the decision in a record's value: as JSON, or in a CloudEvent where
+// the headers say so. The error is an *Invalid with every fault; the Decision then
+// still has its ID where that could be read.
 func Decode(rec *Record) (Decision, error) {
-	var d Decision
-	if fault := wholeFault(rec); fault != "" {
-		return d, &Invalid{Faults: []Fault{{"value", fault}}}
+	if IsEvent(rec) {
+		event, data := OpenEvent(rec)
+		return DecodeValue(rec, event, data)
 	}
+	return DecodeValue(rec, nil, rec.Value)
+}
+
+// DecodeValue reads the decision in value, a JSON object that stands in rec or was
+// made from what does. event is the CloudEvent around it, nil for none: its
+// attributes stand for fields that the decision does not have itself.
+func DecodeValue(rec *Record, event *Event, value []byte) (Decision, error) {
+	var d Decision
 	var f fields
-	members(rec.Value, f.add)
+	if event != nil {
+		if event.sealed {
+			return Unreadable(event, "")
+		}
+		f.faults = append(f.faults, event.faults...)
+	}
+	if fault := wholeFault(rec, value); fault != "" {
+		return Unreadable(event, fault)
+	}
+	members(value, f.add)
+	f.lend(event)
 
 	d.ID, d.OwnID = f.id()
 	if !d.OwnID {
@@ -84,8 +103,7 @@ func Decode(rec *Record) (Decision, error) {
 }
 
 // wholeFault says what is wrong with the value as a whole, if anything.
-func wholeFault(rec *Record) string {
-	v := rec.Value
+func wholeFault(rec *Record, v []byte) string {
 	switch {
 	case rec.Size() > MaxRecordSize:
 		return fmt.Sprintf("the record has %d bytes; the limit is %d", rec.Size(), MaxRecordSize)

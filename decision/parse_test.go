@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 
 	"verdict/decision"
 )
@@ -73,4 +74,34 @@ func TestParseDeadLetterRefuses(t *testing.T) {
 			t.Errorf("%s: got %+v, %v", name, got, err)
 		}
 	}
+}
+
+// FuzzParseDeadLetter: whatever the headers, what is read is bounded and fit to be
+// shown, and says the same when it is written again.
+func FuzzParseDeadLetter(f *testing.F) {
+	f.Add("verdict-reason", "rejected", "verdict-topic", "t", "verdict-partition", "1", "verdict-offset", "2", "verdict-error", "a\x1b[31mb\n")
+	f.Add("verdict-reason", "x", "verdict-reason", "expired", "verdict-offset", "-1", "verdict-redrives", "70000", "verdict-attempts", "1e9")
+	f.Add("", "", "verdict-timestamp", "0000-01-01T00:00:00Z", "verdict-http-status", "4294967296", "verdict-value-omitted", "", "verdict-partition", "2147483648")
+	f.Fuzz(func(t *testing.T, a, b, c, d, e, g, h, i, j, k string) {
+		rec := of(nil)
+		rec.Headers = append(rec.Headers, headers(a, b, c, d, e, g, h, i, j, k)...)
+		for _, from := range []*decision.Record{rec, {Headers: headers(a, b, c, d, e, g, h, i, j, k)}} {
+			got, err := decision.ParseDeadLetter(from)
+			if err != nil {
+				if len(err.Error()) > 300 {
+					t.Errorf("%d bytes of error", len(err.Error()))
+				}
+				continue
+			}
+			if got.Original.Partition < 0 || got.Original.Offset < 0 || got.Original.Topic == "" || got.Attempts < 0 || got.Redrives < 0 ||
+				len(got.Error) > decision.MaxErrorSize || strings.ContainsFunc(got.Error+got.Instance+got.DecisionID+got.Original.Topic, unicode.IsControl) {
+				t.Errorf("got %+v", got)
+			}
+			again := got.Record("dlq", &got.Original)
+			back, err := decision.ParseDeadLetter(&again)
+			if err != nil || back.Reason != got.Reason || back.Error != got.Error || back.Original.Origin() != got.Original.Origin() || back.Attempts != got.Attempts {
+				t.Errorf("got  %+v\nback %+v, %v", got, back, err)
+			}
+		}
+	})
 }

@@ -78,6 +78,11 @@ type Options struct {
 	Metrics   *metrics.Metrics
 	Logger    *slog.Logger
 
+	// Decode reads the decision in a record. It may wait for what it needs to
+	// understand the record, until ctx ends; any other error is the record's own
+	// fault and goes into its dead letter. Nil: decision.Decode.
+	Decode func(ctx context.Context, rec *decision.Record) (decision.Decision, error)
+
 	Instance    string // names this instance in dead letters
 	Results     string // topic
 	DeadLetters string // topic
@@ -111,6 +116,9 @@ func (o *Options) withDefaults() {
 	o.BackoffMax = cmp.Or(o.BackoffMax, time.Minute)
 	o.Preflight = cmp.Or(o.Preflight, PreflightRetry)
 	o.OnConflict = cmp.Or(o.OnConflict, ConflictDeadLetter)
+	if o.Decode == nil {
+		o.Decode = func(_ context.Context, rec *decision.Record) (decision.Decision, error) { return decision.Decode(rec) }
+	}
 	if o.ReloadKey == nil {
 		o.ReloadKey = func() error { return nil }
 	}
@@ -224,7 +232,7 @@ func (p *Processor) Assigned(owned, total int) {
 }
 
 // Submit takes a record over: it is decoded and queued, or dead-lettered. It
-// waits while its lane is full. An error means that it was not taken, because
+// waits while its lane is full, and while Decode waits. An error means that it was not taken, because
 // ctx ended or the claim is being drained.
 func (p *Processor) Submit(ctx context.Context, lane decision.Lane, claim Claim, rec decision.Record, attempts int, unclear bool) error {
 	j := &job{
@@ -235,7 +243,13 @@ func (p *Processor) Submit(ctx context.Context, lane decision.Lane, claim Claim,
 		return err
 	}
 	var err error
-	if j.dec, err = decode(&j.rec); err != nil {
+	if j.dec, err = p.decode(ctx, &j.rec); err != nil {
+		if ctx.Err() != nil {
+			p.mu.Lock()
+			p.leave(j) // it may not even have been understood; its next owner will read it
+			p.mu.Unlock()
+			return ctx.Err()
+		}
 		p.refuseInvalid(ctx, j, err)
 		return nil
 	}
@@ -260,14 +274,14 @@ func (p *Processor) refuseInvalid(ctx context.Context, j *job, err error) {
 	p.deadLetter(ctx, j, letter)
 }
 
-// decode is decision.Decode, where a panic is a fault of that record alone.
-func decode(rec *decision.Record) (d decision.Decision, err error) {
+// decode is Options.Decode, where a panic is a fault of that record alone.
+func (p *Processor) decode(ctx context.Context, rec *decision.Record) (d decision.Decision, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = panicked(r)
 		}
 	}()
-	return decision.Decode(rec)
+	return p.opts.Decode(ctx, rec)
 }
 
 var errDrained = errors.New("the partition is being given up")

@@ -14,10 +14,21 @@ import (
 type kafkaHealth struct {
 	log   *slog.Logger
 	pause func(on bool)
+	show  func(on bool) // shows the pause, and holds nothing
 
 	mu      sync.Mutex
 	failing map[string]error // by part
 	named   string           // the part that the log named last
+	waiting bool             // records wait for the Schema Registry
+}
+
+// await notes whether records wait for the Schema Registry. That shows as the same
+// pause, and holds only the partitions that need it: what was understood goes on.
+func (k *kafkaHealth) await(waiting bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.waiting = waiting
+	k.show(waiting || len(k.failing) > 0)
 }
 
 // set notes that a part fails, with its error, or works, with nil.
@@ -37,6 +48,9 @@ func (k *kafkaHealth) set(part string, err error) {
 		k.pause(true)
 	case was && len(k.failing) == 0:
 		k.pause(false)
+		if k.waiting {
+			k.show(true)
+		}
 		k.log.Info("Kafka answers again; calls go on", "pause", string(decision.PausedKafka))
 	case err == nil && part == k.named:
 		for other, why := range k.failing {

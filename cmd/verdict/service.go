@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"verdict/broker"
+	"verdict/codec"
 	"verdict/configs"
 	"verdict/consumer"
 	"verdict/decision"
@@ -27,6 +28,7 @@ type wiring struct {
 	log                *slog.Logger
 	registry           *prometheus.Registry
 	dialKafka, dialAPI dialFunc
+	dialSchemas        dialFunc // to the Schema Registry
 	// ready is told the address of the admin server once it listens.
 	ready func(adminAddr string)
 }
@@ -88,8 +90,18 @@ func serve(ctx context.Context, cfg configs.Config, w wiring) (err error) {
 	}
 	stops.add("API connections", func() error { client.Close(); return nil })
 
+	decoder, err := codec.New(codec.Options{
+		Format: codec.Format(cfg.Decode.Format), RegistryURL: cfg.Decode.RegistryURL.Reveal(),
+		UserAgent: "verdict/" + version, DialContext: w.dialSchemas, Logger: w.log,
+		OnState: kafka.await,
+	})
+	if err != nil {
+		return err
+	}
+	stops.add("Schema Registry connections", func() error { decoder.Close(); return nil })
+
 	work, err := processor.New(processor.Options{
-		API: client, Publisher: publisher, Metrics: m, Logger: w.log, Instance: instance(),
+		API: client, Publisher: publisher, Metrics: m, Logger: w.log, Instance: instance(), Decode: decoder.Decode,
 		Results: cfg.Kafka.Topics.Results, DeadLetters: cfg.Kafka.Topics.DeadLetters,
 		RateLimit: cfg.API.RateLimit, Burst: cfg.API.Burst, GroupRate: cfg.API.RateLimitScope == configs.ScopeGroup,
 		Workers: cfg.Processor.Workers, MaxPending: cfg.Processor.MaxPending, MaxBytes: int64(cfg.Processor.MaxPendingBytes),
@@ -103,6 +115,9 @@ func serve(ctx context.Context, cfg configs.Config, w wiring) (err error) {
 		return err
 	}
 	kafka.pause = func(on bool) { work.Pause(decision.PausedKafka, on) }
+	kafka.show = func(on bool) {
+		m.Paused.WithLabelValues(string(decision.PausedKafka)).Set(map[bool]float64{true: 1}[on])
+	}
 	stops.add("processor", background(func(ctx context.Context) error { work.Run(ctx); return nil }))
 
 	lanes := map[string]decision.Lane{cfg.Kafka.Topics.Decisions: decision.Live}

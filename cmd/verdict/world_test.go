@@ -164,6 +164,7 @@ func (w *world) start(change ...func(*configs.Config)) *member {
 	go func() {
 		m.ended <- serve(ctx, cfg, wiring{
 			log: log, registry: m.registry, dialKafka: m.link.DialContext, dialAPI: w.network.DialContext,
+			dialSchemas: w.network.DialContext,
 		})
 	}()
 	return m
@@ -236,6 +237,7 @@ func value(task decision.Task, state decision.State, more ...string) string {
 // outgoing is a record to be sent.
 type outgoing struct {
 	topic, key, value string
+	headers           []kafka.Header
 	task              decision.Task
 	state             decision.State
 }
@@ -278,7 +280,7 @@ func (w *world) sendTo(at place, batch ...outgoing) {
 	w.t.Helper()
 	out := make([]kafka.Record, len(batch))
 	for i, r := range batch {
-		out[i] = kafka.Record{Key: kafka.NewBytes([]byte(r.key)), Value: kafka.NewBytes([]byte(r.value)), Time: time.Now()}
+		out[i] = kafka.Record{Key: kafka.NewBytes([]byte(r.key)), Value: kafka.NewBytes([]byte(r.value)), Headers: r.headers, Time: time.Now()}
 	}
 	answer, err := w.client.Client().Produce(w.t.Context(), &kafka.ProduceRequest{
 		Topic: at.topic, Partition: at.partition, RequiredAcks: kafka.RequireAll, Records: kafka.NewRecordReader(out...),
