@@ -6,7 +6,7 @@ GOVULNCHECK   := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 .DEFAULT_GOAL := help
 
 help: ## print this
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
 build: ## build ./verdict
 	CGO_ENABLED=0 go build -trimpath -o verdict ./cmd/verdict
@@ -38,10 +38,24 @@ fuzz: ## each fuzz target for a while (FUZZTIME=30s)
 	@grep -rho --include='*_test.go' -E '^func Fuzz[A-Za-z0-9]+' --with-filename . | sed 's/:func /:/' | while IFS=: read -r file target; do \
 		go test -run '^$$' -fuzz "^$$target$$" -fuzztime $${FUZZTIME:-30s} "$$(dirname $$file)" || exit 1; done
 
-test-kafka: ## the tests that want a real Apache Kafka (Java 17 and Maven)
-	@brokers=$$(test/kafka/kafka.sh start) || exit 1; \
-		VERDICT_TEST_BROKERS=$$brokers go test -race -count=1 -run Kafka ./broker; status=$$?; \
-		test/kafka/kafka.sh stop; exit $$status
+KAFKA := test/kafka/kafka.sh
+
+test-kafka: test-kafka-1 test-kafka-3 ## the tests on a real Apache Kafka, of one node and then of three (Java 17 and Maven)
+
+test-kafka-1: ## the first half of it
+	@brokers=$$($(KAFKA) start) || exit 1; status=0; export VERDICT_TEST_BROKERS=$$brokers; \
+		go test -race -count=1 -run Kafka ./broker || status=1; \
+		go test -count=1 ./test/integration || status=1; \
+		$(KAFKA) stop; exit $$status
+
+test-kafka-3: ## the second half of it: nodes are lost
+	@data=$$PWD/test/kafka/data/three; \
+		brokers=$$($(KAFKA) start --nodes 3 --data $$data) || exit 1; status=0; \
+		VERDICT_TEST_BROKERS=$$brokers VERDICT_TEST_NODES=$$data go test -count=1 -v -run BrokersAreLost ./test/integration || status=1; \
+		$(KAFKA) stop --data $$data; exit $$status
+
+soak: ## faults from a seed for DURATION=10m, on the embedded Kafka or on VERDICT_TEST_BROKERS (SEED=… replays)
+	go test -count=1 -timeout 0 -v -run '^TestSoak$$' ./test/integration -soak $(or $(DURATION),10m) -seed $(or $(SEED),0)
 
 demo: ## everything in one process
 	go run ./cmd/verdict demo
@@ -49,4 +63,4 @@ demo: ## everything in one process
 clean: ## what was built
 	rm -rf verdict bin test/kafka/target test/kafka/data
 
-.PHONY: help build test race lint vuln bench memory fuzz test-kafka demo clean
+.PHONY: help build test race lint vuln bench memory fuzz test-kafka test-kafka-1 test-kafka-3 soak demo clean

@@ -17,6 +17,9 @@ func TestBadConnectionsLoseNothing(t *testing.T) {
 		t.Run(name+", to Kafka", func(t *testing.T) {
 			t.Parallel()
 			s := newScene(t, setting{api: calm, proxies: true})
+			if s.kafka == nil {
+				t.Skip("a real Kafka says its own addresses, past any proxy")
+			}
 			s.send(s.passes(s.topics.decisions, 0, 800)...)
 			p := s.start("verdict", "VERDICT_API_RATE_LIMIT=150")
 			await(t, "it works", func() bool { return len(s.completions()) > 200 })

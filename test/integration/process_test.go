@@ -68,7 +68,7 @@ func launch(t *testing.T, name string, env []string) *process {
 		t.Fatal(err)
 	}
 	p := &process{t: t, name: name, exited: make(chan struct{}), admin: make(chan string, 1)}
-	p.cmd = exec.Command(path, "run") //nolint:noctx // it is ended by signals, which is what is tested
+	p.cmd = exec.Command(path, "run")
 	p.cmd.Env = env
 	stderr, err := p.cmd.StderrPipe()
 	if err != nil {

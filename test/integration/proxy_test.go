@@ -27,7 +27,7 @@ type proxy struct {
 
 // newProxy listens on an address for a server that is elsewhere.
 func newProxy(address, target string) (*proxy, error) {
-	front, err := net.Listen("tcp", address) //nolint:noctx // a test's, at once
+	front, err := net.Listen("tcp", address)
 	if err != nil {
 		return nil, err
 	}
@@ -53,7 +53,7 @@ func (p *proxy) join(client *net.TCPConn) {
 		return
 	}
 	defer p.drop(client)
-	conn, err := net.Dial("tcp", p.target) //nolint:noctx // a test's, at once
+	conn, err := net.Dial("tcp", p.target)
 	if err != nil {
 		return
 	}
@@ -179,7 +179,7 @@ type proxied struct {
 }
 
 func listenBehindProxy(network, address string, keep func(*proxy)) (net.Listener, error) {
-	back, err := net.Listen(network, "127.0.0.1:0") //nolint:noctx // a test's, at once
+	back, err := net.Listen(network, "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
@@ -201,7 +201,7 @@ func (l *proxied) Close() error {
 }
 
 func TestTheProxyStallsDelaysAndResets(t *testing.T) {
-	back, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // a test's, at once
+	back, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -212,7 +212,7 @@ func TestTheProxyStallsDelaysAndResets(t *testing.T) {
 			if err != nil {
 				return
 			}
-			go io.Copy(c, c) //nolint:errcheck // an echo
+			go io.Copy(c, c)
 		}
 	}()
 	p, err := newProxy("127.0.0.1:0", back.Addr().String())
@@ -220,7 +220,7 @@ func TestTheProxyStallsDelaysAndResets(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer p.close()
-	c, err := net.Dial("tcp", p.addr()) //nolint:noctx // a test's, at once
+	c, err := net.Dial("tcp", p.addr())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -65,7 +65,7 @@ type sent struct {
 type setting struct {
 	api     sandbox.Options
 	brokers int    // of the embedded Kafka; 0: 1
-	proxies bool   // before Kafka and API; the Kafka is the embedded one then
+	proxies bool   // before the API and, where it is the embedded one, Kafka
 	key     string // of the API, in a file: its name; "": in the environment
 }
 
@@ -74,8 +74,8 @@ type setting struct {
 func newScene(t *testing.T, set setting) *scene {
 	t.Helper()
 	s := &scene{t: t, sent: make(map[decision.Origin]sent)}
-	if real := os.Getenv("VERDICT_TEST_BROKERS"); real != "" && !set.proxies {
-		s.brokers = strings.Split(real, ",")
+	if named := os.Getenv("VERDICT_TEST_BROKERS"); named != "" {
+		s.brokers = strings.Split(named, ",")
 	} else {
 		o := embedded.Options{Brokers: set.brokers}
 		if set.proxies {
@@ -91,7 +91,7 @@ func newScene(t *testing.T, set setting) *scene {
 		s.cluster, s.brokers = cluster, cluster.Addrs()
 	}
 	var err error
-	s.conn, err = broker.NewConnection(broker.Options{Brokers: s.brokers, ClientID: "verdict-test"})
+	s.conn, err = broker.NewConnection(broker.Options{Brokers: s.brokers, ClientID: "verdict-test", DialFunc: s.pastProxies})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -158,6 +158,16 @@ func newScene(t *testing.T, set setting) *scene {
 		s.env = append(s.env, "VERDICT_API_KEY_FILE="+set.key)
 	}
 	return s
+}
+
+// pastProxies lets the test itself have none of the faults that it makes.
+func (s *scene) pastProxies(ctx context.Context, network, address string) (net.Conn, error) {
+	for _, p := range s.kafka {
+		if p.addr() == address {
+			address = p.target
+		}
+	}
+	return new(net.Dialer).DialContext(ctx, network, address)
 }
 
 // wordly keeps a topic's name to the characters that Kafka takes.

@@ -83,7 +83,7 @@ func TestASecondSignalEndsAtOnce(t *testing.T) {
 
 func TestItWaitsForAKafkaThatIsNotThereAndStopsAllTheSame(t *testing.T) {
 	t.Parallel()
-	nobody, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // a test's, at once
+	nobody, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +105,7 @@ func TestItWaitsForAKafkaThatIsNotThereAndStopsAllTheSame(t *testing.T) {
 
 func TestExitStatusesOfWhatCanNotStart(t *testing.T) {
 	t.Parallel()
-	taken, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // a test's, at once
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
