@@ -54,10 +54,24 @@ func (c *Consumer) fetch(ctx context.Context, claim *Claim) {
 		if settled {
 			continue
 		}
+		if isMarker(&msg) {
+			claim.Settle(msg.Offset)
+			continue
+		}
 		if err := c.handler.Accept(ctx, claim, record(&msg), before.attempts, before.unclear); err != nil {
 			return
 		}
 	}
+}
+
+// isMarker says whether a message is the marker of a transaction's end, which
+// kafka-go's reader gives like any other and does not tell apart: a key of
+// version 0 and the type abort or commit, and a value of version 0 and the
+// coordinator's epoch (Kafka's EndTransactionMarker). No decision has such a
+// value, in any format.
+func isMarker(m *kafka.Message) bool {
+	return len(m.Headers) == 0 && len(m.Key) == 4 && m.Key[0] == 0 && m.Key[1] == 0 && m.Key[2] == 0 && m.Key[3] <= 1 &&
+		len(m.Value) == 6 && m.Value[0] == 0 && m.Value[1] == 0
 }
 
 // record is a message without kafka-go's types.

@@ -236,15 +236,7 @@ func (s *scene) send(all ...outgoing) {
 		batches[place{o.topic, p}] = append(batches[place{o.topic, p}], o)
 	}
 	for at, batch := range batches {
-		records := make([]kafka.Record, len(batch))
-		for i, o := range batch {
-			value := o.value
-			if value == "" {
-				value = fmt.Sprintf(`{"profile_id":%q,"task_id":%q,"state":%q}`, o.task.ProfileID, o.task.TaskID, o.state)
-			}
-			records[i] = kafka.Record{Key: kafka.NewBytes([]byte(o.task.ProfileID)), Value: kafka.NewBytes([]byte(value)), Time: time.Now()}
-		}
-		base := s.produce(at.topic, at.partition, records)
+		base := s.produce(at.topic, at.partition, batch)
 		for i, o := range batch {
 			s.sent[decision.Origin{Topic: at.topic, Partition: at.partition, Offset: base + int64(i)}] = sent{o.task, o.state}
 		}
@@ -253,12 +245,20 @@ func (s *scene) send(all ...outgoing) {
 
 // produce waits out what a new topic's first moments answer. It is not tried
 // again where it may have been stored.
-func (s *scene) produce(topic string, partition int, records []kafka.Record) int64 {
+func (s *scene) produce(topic string, partition int, batch []outgoing) int64 {
 	s.t.Helper()
 	var base int64
 	await(s.t, "decisions are produced to "+topic, func() bool {
+		records := make([]kafka.Record, len(batch)) // anew each time: a request reads them up
+		for i, o := range batch {
+			value := o.value
+			if value == "" {
+				value = fmt.Sprintf(`{"profile_id":%q,"task_id":%q,"state":%q}`, o.task.ProfileID, o.task.TaskID, o.state)
+			}
+			records[i] = kafka.Record{Key: kafka.NewBytes([]byte(o.task.ProfileID)), Value: kafka.NewBytes([]byte(value)), Time: time.Now()}
+		}
 		answer, err := s.conn.Client().Produce(s.ctx(), &kafka.ProduceRequest{
-			Topic: topic, Partition: partition, RequiredAcks: kafka.RequireAll, Records: kafka.NewRecordReader(slices.Clone(records)...),
+			Topic: topic, Partition: partition, RequiredAcks: kafka.RequireAll, Records: kafka.NewRecordReader(records...),
 		})
 		if err == nil {
 			err = answer.Error
