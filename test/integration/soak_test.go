@@ -58,7 +58,7 @@ func TestSoak(t *testing.T) {
 	}
 	s.writeKey("sandbox")
 	s.env = append(s.env,
-		"VERDICT_API_RATE_LIMIT=600", "VERDICT_API_BURST=50", "VERDICT_API_TIMEOUT=2s",
+		"VERDICT_API_RATE_LIMIT=300", "VERDICT_API_BURST=50", "VERDICT_API_TIMEOUT=2s",
 		// An answer that is lost and looked after must not become a conflict with
 		// the decision that a repeat undid, nor the last attempt.
 		"VERDICT_PROCESSOR_ON_CONFLICT=overwrite", "VERDICT_PROCESSOR_MAX_ATTEMPTS=50",
@@ -76,8 +76,10 @@ func TestSoak(t *testing.T) {
 		s.feed(time.Second)
 		fault := s.fault()
 		t.Logf("%6v %s", time.Since(began).Round(100*time.Millisecond), fault.name)
+		lasts := time.Duration(s.faulty.Int64N(int64(3*time.Second))) + 500*time.Millisecond + fault.longer
+		s.send(s.draw(soakRate / 2)...) // so that it meets calls in flight
 		fault.begin()
-		s.feed(time.Duration(s.faulty.Int64N(int64(3*time.Second))) + 500*time.Millisecond)
+		s.feed(lasts)
 		fault.end()
 	}
 	t.Logf("%6v all is well again; %d decisions were sent", time.Since(began).Round(100*time.Millisecond), len(s.sent))
@@ -106,25 +108,31 @@ func (s *soak) launch(i int) {
 // feed sends decisions for a while.
 func (s *soak) feed(d time.Duration) {
 	for end := time.Now().Add(d); time.Now().Before(end); {
-		var batch []outgoing
-		for range soakRate / 10 {
-			n := s.fed.IntN(soakTasks)
-			topic := s.topics.decisions
-			if n%3 == 0 {
-				topic = s.topics.backfill
-			}
-			state := []decision.State{decision.CompletedPass, decision.CompletedFail}[s.fed.IntN(2)]
-			batch = append(batch, outgoing{topic: topic, task: task(n%soakProfiles, n), state: state})
-		}
-		s.send(batch...)
+		s.send(s.draw(soakRate / 10)...)
 		time.Sleep(100 * time.Millisecond)
 	}
 }
 
-// fault is something that goes wrong for a while.
+// draw makes decisions up.
+func (s *soak) draw(n int) []outgoing {
+	batch := make([]outgoing, n)
+	for i := range batch {
+		n := s.fed.IntN(soakTasks)
+		topic := s.topics.decisions
+		if n%3 == 0 {
+			topic = s.topics.backfill
+		}
+		state := []decision.State{decision.CompletedPass, decision.CompletedFail}[s.fed.IntN(2)]
+		batch[i] = outgoing{topic: topic, task: task(n%soakProfiles, n), state: state}
+	}
+	return batch
+}
+
+// soakFault is something that goes wrong for a while.
 type soakFault struct {
 	name       string
 	begin, end func()
+	longer     time.Duration
 }
 
 // fault draws the next. The third member is never ended: it is the one that is
@@ -145,18 +153,19 @@ func (s *soak) fault() soakFault {
 				}
 				return f
 			})
-		}, func() { s.setFaults(nil) }}
+		}, func() { s.setFaults(nil) }, 0}
+	}
+	killed := func() soakFault {
+		return soakFault{fmt.Sprintf("member %d is killed", i), func() { s.lossy++; s.members[i].kill() }, func() { s.launch(i) }, 0}
 	}
 	faults := []func() soakFault{
+		killed, killed,
 		func() soakFault {
-			return soakFault{fmt.Sprintf("member %d is killed", i), func() { s.lossy++; s.members[i].kill() }, func() { s.launch(i) }}
+			return soakFault{fmt.Sprintf("member %d is stopped", i), func() { s.members[i].stop() }, func() { s.launch(i) }, 0}
 		},
-		func() soakFault {
-			return soakFault{fmt.Sprintf("member %d is stopped", i), func() { s.members[i].stop() }, func() { s.launch(i) }}
-		},
-		func() soakFault { // a pause of its machine, perhaps beyond its session
-			m := s.members[some]
-			return soakFault{fmt.Sprintf("member %d stands still", some), func() { s.lossy++; m.signal(syscall.SIGSTOP) }, func() { m.signal(syscall.SIGCONT) }}
+		func() soakFault { // a pause of its machine, half of the time beyond its session
+			m, longer := s.members[some], 6*time.Second*time.Duration(s.faulty.IntN(2))
+			return soakFault{fmt.Sprintf("member %d stands still", some), func() { s.lossy++; m.signal(syscall.SIGSTOP) }, func() { m.signal(syscall.SIGCONT) }, longer}
 		},
 		func() soakFault { return answers("half of the API's answers are 503", 0.5, answer(503)) },
 		func() soakFault { return answers("all of the API's answers are 500", 1, answer(500)) },
@@ -177,14 +186,14 @@ func (s *soak) fault() soakFault {
 				s.feed(500 * time.Millisecond)
 				s.writeKey("sandbox")
 				s.api.SetKey("sandbox")
-			}}
+			}, 0}
 		},
 		func() soakFault {
-			return soakFault{"connections to the API break", func() { s.gate.reset(true) }, s.gate.mend}
+			return soakFault{"connections to the API break", func() { s.gate.reset(true) }, s.gate.mend, 0}
 		},
-		func() soakFault { return soakFault{"connections to the API stall", s.gate.freeze, s.gate.mend} },
+		func() soakFault { return soakFault{"connections to the API stall", s.gate.freeze, s.gate.mend, 0} },
 		func() soakFault {
-			return soakFault{"connections to the API are late", func() { s.gate.slow(200 * time.Millisecond) }, s.gate.mend}
+			return soakFault{"connections to the API are late", func() { s.gate.slow(200 * time.Millisecond) }, s.gate.mend, 0}
 		},
 	}
 	if s.cluster != nil {
@@ -199,16 +208,16 @@ func (s *soak) fault() soakFault {
 					for _, p := range s.kafka {
 						p.mend()
 					}
-				}}
+				}, 0}
 			}
 		}
 		faults = append(faults,
 			kafka("connections to Kafka break", func(p *proxy) { p.reset(true) }),
 			kafka("connections to Kafka stall", func(p *proxy) { p.freeze() }),
 			kafka("connections to Kafka are late", func(p *proxy) { p.slow(100 * time.Millisecond) }),
-			func() soakFault { return soakFault{"the partitions' leaders move", s.cluster.MoveLeaders, none} },
+			func() soakFault { return soakFault{"the partitions' leaders move", s.cluster.MoveLeaders, none, 0} },
 			func() soakFault {
-				return soakFault{"the group's coordinator moves", func() { s.lossy++; s.cluster.MoveCoordinators() }, none}
+				return soakFault{"the group's coordinator moves", func() { s.lossy++; s.cluster.MoveCoordinators() }, none, 0}
 			},
 		)
 	}
