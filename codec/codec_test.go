@@ -303,6 +303,7 @@ func TestValuesThatFitNoSchemaAreRefusedWithTheReason(t *testing.T) {
 		w.seed(5, sr.TypeJSON, `{}`)
 		w.seed(6, sr.TypeAvro, `{"type":"record","name":"R","fields":[{"name":"n","type":{"type":"array","items":"null"}},{"name":"next","type":["null","R"]}]}`)
 		w.seed(7, sr.TypeProtobuf, `syntax = "proto3"; import "gone.proto"; message M {}`)
+		w.seed(8, sr.TypeProtobuf, `syntax = "proto3"; message M { map<string, M> x = 1; }`)
 		var deep []byte
 		for range 200 {
 			deep = encodeProto(2, deep)
@@ -312,25 +313,26 @@ func TestValuesThatFitNoSchemaAreRefusedWithTheReason(t *testing.T) {
 			value []byte
 			want  string
 		}{
-			"too short":               {[]byte{0, 0, 0}, "value: begins with byte 0, and its 3 bytes are too few for the schema ID of a Schema Registry"},
-			"an ID that can be none":  {framed(1<<31, nil), "value: schema ID 2147483648 can be none"},
-			"an ID nobody knows":      {framed(999, nil), "value: schema ID 999 is not known to the Schema Registry"},
-			"Avro, empty":             {framed(1, nil), noFit + "(AVRO, ID 1): "},
-			"Avro, cut":               {framed(1, encodeAvro(w, avroRecord, fields)[:40]), noFit + "(AVRO, ID 1): "},
-			"Avro, and more":          {framed(1, append(encodeAvro(w, avroRecord, fields), 0)), noFit + "(AVRO, ID 1): 1 bytes are left behind it"},
-			"Avro, no record":         {framed(3, []byte{2, 'a'}), `value: its schema (AVRO, ID 3) can't be used: it is no record, it is "string"`},
-			"Avro, endless nothing":   {framed(6, append(protowire.AppendVarint(nil, 1<<62), 0, 0)), noFit + "(AVRO, ID 6): "},
-			"Avro, too deep":          {framed(6, []byte(strings.Repeat("\x00\x02", 20000)+"\x00\x00")), noFit + "(AVRO, ID 6): "},
-			"Protobuf, no index":      {framed(2, nil), noFit + "(PROTOBUF, ID 2): it does not say which message of the schema it is"},
-			"Protobuf, endless index": {framed(2, protowire.AppendVarint(nil, 1<<40)), noFit + "(PROTOBUF, ID 2): it does not say which message of the schema it is"},
-			"Protobuf, no such":       {framed(2, indexed(nil, 0, 3)), noFit + "(PROTOBUF, ID 2): it is message [0 3] of the schema, which has no such message"},
-			"Protobuf, negative":      {framed(2, indexed(nil, -1)), noFit + "(PROTOBUF, ID 2): it is message [-1] of the schema, which has no such message"},
-			"Protobuf, too deep":      {framed(2, indexed(deep, 0)), noFit + "(PROTOBUF, ID 2): proto: "},
-			"Protobuf, no schema":     {framed(4, indexed(nil, 0)), "value: its schema (PROTOBUF, ID 4) can't be used: line 2:9: syntax error"},
-			"Protobuf, no import":     {framed(7, indexed(nil, 0)), "value: its schema (PROTOBUF, ID 7) can't be used: "},
-			"JSON, none":              {framed(5, []byte("x")), "value: not valid JSON: invalid character 'x' looking for beginning of value"},
-			"JSON, nothing":           {framed(5, nil), "value: empty; a decision is a JSON object"},
-			"too large":               {framed(1, make([]byte, decision.MaxRecordSize)), "value: the record has 65541 bytes; the limit is 65536"},
+			"too short":                          {[]byte{0, 0, 0}, "value: begins with byte 0, and its 3 bytes are too few for the schema ID of a Schema Registry"},
+			"an ID that can be none":             {framed(1<<31, nil), "value: schema ID 2147483648 can be none"},
+			"an ID nobody knows":                 {framed(999, nil), "value: schema ID 999 is not known to the Schema Registry"},
+			"Avro, empty":                        {framed(1, nil), noFit + "(AVRO, ID 1): "},
+			"Avro, cut":                          {framed(1, encodeAvro(w, avroRecord, fields)[:40]), noFit + "(AVRO, ID 1): "},
+			"Avro, and more":                     {framed(1, append(encodeAvro(w, avroRecord, fields), 0)), noFit + "(AVRO, ID 1): 1 bytes are left behind it"},
+			"Avro, no record":                    {framed(3, []byte{2, 'a'}), `value: its schema (AVRO, ID 3) can't be used: it is no record, it is "string"`},
+			"Avro, endless nothing":              {framed(6, append(protowire.AppendVarint(nil, 1<<62), 0, 0)), noFit + "(AVRO, ID 6): "},
+			"Avro, too deep":                     {framed(6, []byte(strings.Repeat("\x00\x02", 20000)+"\x00\x00")), noFit + "(AVRO, ID 6): "},
+			"Protobuf, no index":                 {framed(2, nil), noFit + "(PROTOBUF, ID 2): it does not say which message of the schema it is"},
+			"Protobuf, endless index":            {framed(2, protowire.AppendVarint(nil, 1<<40)), noFit + "(PROTOBUF, ID 2): it does not say which message of the schema it is"},
+			"Protobuf, no such":                  {framed(2, indexed(nil, 0, 3)), noFit + "(PROTOBUF, ID 2): it is message [0 3] of the schema, which has no such message"},
+			"Protobuf, negative":                 {framed(2, indexed(nil, -1)), noFit + "(PROTOBUF, ID 2): it is message [-1] of the schema, which has no such message"},
+			"Protobuf, too deep":                 {framed(2, indexed(deep, 0)), noFit + "(PROTOBUF, ID 2): proto: "},
+			"Protobuf, no schema":                {framed(4, indexed(nil, 0)), "value: its schema (PROTOBUF, ID 4) can't be used: line 2:9: syntax error"},
+			"Protobuf, no import":                {framed(7, indexed(nil, 0)), "value: its schema (PROTOBUF, ID 7) can't be used: "},
+			"Protobuf, a map's key in two types": {framed(8, indexed(encodeProto(1, encodeProto(1, "a", 1, 5)), 0)), noFit + "(PROTOBUF, ID 8): panic: "}, // of package proto, found by fuzzing
+			"JSON, none":                         {framed(5, []byte("x")), "value: not valid JSON: invalid character 'x' looking for beginning of value"},
+			"JSON, nothing":                      {framed(5, nil), "value: empty; a decision is a JSON object"},
+			"too large":                          {framed(1, make([]byte, decision.MaxRecordSize)), "value: the record has 65541 bytes; the limit is 65536"},
 		} {
 			_, err := w.decoder.Decode(w.Context(), record(tc.value))
 			_, ok := errors.AsType[*decision.Invalid](err)
