@@ -40,10 +40,11 @@ type Options struct {
 	// ClientID is the name that the brokers see in their logs and quotas;
 	// empty is none.
 	ClientID string
-	// TLS encrypts every connection; nil means plain text. The server name is
-	// each broker's host unless it is given here.
-	TLS *tls.Config
-	// SASL authenticates every connection; nil means none.
+	// TLS is asked at each connection how to encrypt it, see TLSFiles.Config;
+	// nil means plain text. The server name is the broker's host unless the
+	// answer has one.
+	TLS func() (*tls.Config, error)
+	// SASL authenticates every connection, see NewLogin; nil means none.
 	SASL sasl.Mechanism
 	// DialTimeout bounds making one connection, TLS and SASL included; 0 means
 	// 10s.
@@ -93,19 +94,17 @@ func NewConnection(o Options) (*Connection, error) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	c := &Connection{options: o, cancel: cancel}
-	c.dials = dials{dial: o.DialFunc, ctx: ctx, open: make(map[*dialled]struct{})}
+	c.dials = dials{dial: o.DialFunc, tls: o.TLS, ctx: ctx, open: make(map[*dialled]struct{})}
 	c.dialer = &kafka.Dialer{
 		ClientID:      o.ClientID,
 		Timeout:       o.DialTimeout,
 		DialFunc:      c.dials.dialContext,
-		TLS:           o.TLS,
 		SASLMechanism: o.SASL,
 	}
 	c.transport = &kafka.Transport{
 		Dial:        c.dials.dialContext,
 		DialTimeout: o.DialTimeout,
 		ClientID:    o.ClientID,
-		TLS:         o.TLS,
 		SASL:        o.SASL,
 		Context:     ctx,
 	}
@@ -138,10 +137,11 @@ func (c *Connection) Close() {
 	c.dials.close()
 }
 
-// dials keeps the connections that were dialled, so that close can end them.
+// dials makes connections, with TLS, and keeps them, so that close can end them.
 type dials struct {
 	dial func(ctx context.Context, network, address string) (net.Conn, error)
-	ctx  context.Context // ends at close
+	tls  func() (*tls.Config, error) // nil: plain text
+	ctx  context.Context             // ends at close
 
 	mu     sync.Mutex
 	closed bool
@@ -158,7 +158,14 @@ func (d *dials) dialContext(ctx context.Context, network, address string) (net.C
 	if err != nil {
 		return nil, err
 	}
-	c := &dialled{Conn: conn, dials: d}
+	c := &dialled{Conn: conn, socket: conn, dials: d}
+	if d.tls != nil {
+		secured, err := secure(ctx, conn, d.tls, address)
+		if err != nil {
+			return nil, err
+		}
+		c.Conn = secured
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	// Looked at under the lock: else a connection made while close goes
@@ -176,7 +183,7 @@ func (d *dials) close() {
 	d.mu.Lock()
 	d.closed = true
 	for c := range d.open {
-		c.Conn.Close()
+		c.socket.Close() // TLS would say good-bye first, and wait for it to be sent
 	}
 	d.mu.Unlock()
 	d.owned.Wait()
@@ -185,8 +192,9 @@ func (d *dials) close() {
 // dialled is a connection whose owner has not closed it yet.
 type dialled struct {
 	net.Conn
-	dials *dials
-	once  sync.Once
+	socket net.Conn // beneath TLS; without it, the same
+	dials  *dials
+	once   sync.Once
 }
 
 // Close is called by the connection's owner, kafka-go.

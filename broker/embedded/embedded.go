@@ -5,6 +5,7 @@
 package embedded
 
 import (
+	"crypto/tls"
 	"fmt"
 	"net"
 	"strconv"
@@ -31,6 +32,11 @@ type Options struct {
 	// message.max.bytes; one that the embedded cluster does not know is
 	// ignored by it.
 	Configs map[string]string
+	// TLS makes every listener speak TLS; nil means plain text.
+	TLS *tls.Config
+	// Users are those who may log in, and makes a login necessary; none means
+	// that everybody may do everything.
+	Users []User
 }
 
 // Cluster is a running embedded cluster.
@@ -58,6 +64,14 @@ func Start(o Options) (*Cluster, error) {
 	if len(o.Ports) > 0 {
 		opts = append(opts, kfake.Ports(o.Ports...))
 	}
+	if o.TLS != nil {
+		opts = append(opts, kfake.TLS(o.TLS))
+	}
+	security, err := securityOpts(o.Users)
+	if err != nil {
+		return nil, err
+	}
+	opts = append(opts, security...)
 	for topic, partitions := range o.Topics {
 		if partitions < 1 {
 			return nil, fmt.Errorf("embedded: topic %s: %d partitions, want 1 or more", topic, partitions)

@@ -64,6 +64,9 @@ func serve(ctx context.Context, cfg configs.Config, w wiring) (err error) {
 	if err != nil {
 		return err
 	}
+	if passwordInTheClear(cfg.Kafka) {
+		w.log.Warn("the password for Kafka travels in the clear: kafka.sasl.mechanism is PLAIN and kafka.tls.enabled is false")
+	}
 	stops.add("Kafka connections", func() error { connection.Close(); return nil })
 
 	kafka := &kafkaHealth{log: w.log, failing: make(map[string]error)}

@@ -1,0 +1,53 @@
+package embedded
+
+import (
+	"fmt"
+
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// User may log in by one SASL mechanism.
+type User struct {
+	Mechanism      string // PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512
+	Name, Password string
+	// May is all that the user may do; nil means everything.
+	May []Permission
+}
+
+// Permission is an operation on one resource.
+type Permission struct {
+	Resource  string // topic or group, or cluster, whose Name is kafka-cluster
+	Name      string
+	Operation string // such as read, write, describe or describe_configs
+}
+
+// securityOpts are the options of kfake that let these users in and no others.
+func securityOpts(users []User) ([]kfake.Opt, error) {
+	if len(users) == 0 {
+		return nil, nil
+	}
+	opts := []kfake.Opt{kfake.EnableSASL()}
+	for _, u := range users {
+		if u.May == nil {
+			opts = append(opts, kfake.Superuser(u.Mechanism, u.Name, u.Password))
+			continue
+		}
+		acls := make([]kfake.ACL, len(u.May))
+		for i, p := range u.May {
+			resource, err := kmsg.ParseACLResourceType(p.Resource)
+			if err != nil {
+				return nil, fmt.Errorf("embedded: user %s: %w", u.Name, err)
+			}
+			operation, err := kmsg.ParseACLOperation(p.Operation)
+			if err != nil {
+				return nil, fmt.Errorf("embedded: user %s: %w", u.Name, err)
+			}
+			acls[i] = kfake.ACL{
+				Resource: resource, Name: p.Name, Pattern: kmsg.ACLResourcePatternTypeLiteral, Operation: operation, Allow: true,
+			}
+		}
+		opts = append(opts, kfake.EnableACLs(), kfake.User(u.Mechanism, u.Name, u.Password, acls...))
+	}
+	return opts, nil
+}

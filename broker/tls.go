@@ -1,0 +1,126 @@
+package broker
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"io"
+	"net"
+	"os"
+)
+
+// maxPEM is how many bytes a PEM file may have; a system's whole bundle of
+// authorities has a quarter of it.
+const maxPEM = 1 << 20
+
+// TLSFiles is TLS by files. They are read again for each connection, so that a
+// renewed certificate or authority is used without a restart; connections that
+// are open stay as they are. A file that can't be read, or a certificate whose
+// new key is not there yet, fails that connection alone, which is then tried
+// again as after any other failure.
+type TLSFiles struct {
+	// CA is a PEM file of the authorities that the brokers' certificates are
+	// checked against; empty means the system's.
+	CA string
+	// Cert and Key are PEM files of the certificate to show the brokers (mutual
+	// TLS) and its private key; both empty means none.
+	Cert, Key string
+	// ServerName is the name that the brokers' certificates must have; empty
+	// means the host that is dialed.
+	ServerName string
+}
+
+// FileError is a file of TLSFiles that can't be used.
+type FileError struct {
+	Field string // of TLSFiles: CA, Cert or Key
+	Err   error
+}
+
+// Error names the field and what is wrong.
+func (e *FileError) Error() string { return "TLS " + e.Field + ": " + e.Err.Error() }
+
+// Unwrap is what is wrong.
+func (e *FileError) Unwrap() error { return e.Err }
+
+// Config reads the files. Its error is a *FileError.
+func (f TLSFiles) Config() (*tls.Config, error) {
+	c := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: f.ServerName}
+	if f.CA != "" {
+		pem, err := readPEM(f.CA)
+		if err != nil {
+			return nil, &FileError{"CA", err}
+		}
+		c.RootCAs = x509.NewCertPool()
+		if !c.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, &FileError{"CA", fmt.Errorf("%s holds no certificate in PEM form", f.CA)}
+		}
+	}
+	if f.Cert == "" {
+		return c, nil
+	}
+	cert, err := readPEM(f.Cert)
+	if err != nil {
+		return nil, &FileError{"Cert", err}
+	}
+	key, err := readPEM(f.Key)
+	switch {
+	case err != nil:
+		return nil, &FileError{"Key", err}
+	case bytes.Contains(key, []byte("ENCRYPTED")):
+		return nil, &FileError{"Key", fmt.Errorf("%s is encrypted; a key without a password is needed (openssl pkey -in … -out …)", f.Key)}
+	}
+	pair, err := tls.X509KeyPair(cert, key)
+	if err != nil {
+		// The error says which of the two is meant, and nothing of what is in them.
+		return nil, &FileError{"Cert", fmt.Errorf("%s with the key %s: %w", f.Cert, f.Key, err)}
+	}
+	c.Certificates = []tls.Certificate{pair}
+	return c, nil
+}
+
+func readPEM(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxPEM+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(data) > maxPEM {
+		return nil, fmt.Errorf("%s has more than %d bytes, so it is no PEM file of certificates or keys", path, maxPEM)
+	}
+	return data, nil
+}
+
+// secure makes the TLS handshake on conn, which it closes if that fails. It is
+// done here and not by kafka-go, whose Dialer keeps a connection open for ever
+// whose handshake failed.
+func secure(ctx context.Context, conn net.Conn, config func() (*tls.Config, error), address string) (*tls.Conn, error) {
+	c, err := config()
+	if err != nil {
+		conn.Close()
+		return nil, err
+	}
+	if c.ServerName == "" {
+		host, _, err := net.SplitHostPort(address)
+		if err != nil {
+			conn.Close()
+			return nil, err
+		}
+		c = c.Clone()
+		c.ServerName = host
+	}
+	secured := tls.Client(conn, c)
+	if err := secured.HandshakeContext(ctx); err != nil {
+		conn.Close()
+		if ctx.Err() != nil {
+			err = context.Cause(ctx) // why, where the handshake just says that ctx ended
+		}
+		return nil, fmt.Errorf("TLS handshake with %s: %w", address, err)
+	}
+	return secured, nil
+}
