@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -37,14 +38,11 @@ func likelyCause(err error) string {
 	case errors.Is(err, protocol.ErrNoLeader), errors.Is(err, kafka.LeaderNotAvailable),
 		errors.Is(err, kafka.BrokerNotAvailable):
 		return ": the partition has no leader; are brokers down?"
+	case is[*tls.CertificateVerificationError](err), isAlert(err):
+		return ": " + string(causeOf(stepDial, err)) + " (`verdict check` says more)"
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, syscall.ECONNREFUSED),
-		errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), isDNS(err):
-		return ": are the brokers up, and are their addresses and TLS right?"
+		errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), is[*net.DNSError](err):
+		return ": are the brokers up, and are their addresses and TLS right? (`verdict check` tells)"
 	}
 	return ""
-}
-
-func isDNS(err error) bool {
-	_, ok := errors.AsType[*net.DNSError](err)
-	return ok
 }
