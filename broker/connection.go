@@ -9,6 +9,7 @@ package broker
 import (
 	"context"
 	"crypto/tls"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
@@ -22,6 +23,10 @@ import (
 
 // ErrConnectionClosed is the error of a dial after Connection.Close.
 var ErrConnectionClosed = errors.New("broker: connection is closed")
+
+// ErrNotKafka is the error of a connection whose other end does not answer in
+// Kafka's protocol.
+var ErrNotKafka = errors.New("broker: the answer is not in Kafka's protocol: does the port speak TLS, or HTTP?")
 
 // defaultDialTimeout bounds a dial, with TLS and SASL, unless Options say
 // otherwise.
@@ -195,6 +200,16 @@ type dialled struct {
 	socket net.Conn // beneath TLS; without it, the same
 	dials  *dials
 	once   sync.Once
+	first  firstAnswer
+}
+
+// Read is called by one goroutine of kafka-go at a time.
+func (c *dialled) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if n > 0 && !c.first.plausible(p[:n]) {
+		return 0, ErrNotKafka
+	}
+	return n, err
 }
 
 // Close is called by the connection's owner, kafka-go.
@@ -207,4 +222,24 @@ func (c *dialled) Close() error {
 		c.dials.owned.Done()
 	})
 	return err
+}
+
+// maxFirstAnswer is how large the first answer of a broker may be, which lists
+// what it understands: some hundred bytes, and ten times that with many brokers.
+const maxFirstAnswer = 16 << 20
+
+// firstAnswer looks at the size of a connection's first answer. kafka-go
+// believes any size and any length of a list: the answer of a web server makes
+// it fill the memory for a minute.
+type firstAnswer struct {
+	size [4]byte
+	seen int
+}
+
+func (f *firstAnswer) plausible(p []byte) bool {
+	if f.seen == len(f.size) {
+		return true
+	}
+	f.seen += copy(f.size[f.seen:], p)
+	return f.seen < len(f.size) || binary.BigEndian.Uint32(f.size[:]) <= maxFirstAnswer
 }

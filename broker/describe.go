@@ -84,9 +84,9 @@ func settings(r kafka.DescribeConfigResponseResource) (map[string]string, error)
 	return m, nil
 }
 
-// BrokerSettings are the settings of one of the cluster's brokers by their
+// NodeSettings are the settings of one of the cluster's brokers by their
 // names.
-func BrokerSettings(ctx context.Context, client *kafka.Client, node int) (map[string]string, error) {
+func NodeSettings(ctx context.Context, client *kafka.Client, node int) (map[string]string, error) {
 	res, err := client.DescribeConfigs(ctx, &kafka.DescribeConfigsRequest{Resources: []kafka.DescribeConfigRequestResource{
 		{ResourceType: kafka.ResourceTypeBroker, ResourceName: fmt.Sprint(node)},
 	}})
@@ -135,19 +135,4 @@ func DescribeGroup(ctx context.Context, client *kafka.Client, group string) (Gro
 		s.Members = g.Members
 	}
 	return s, nil
-}
-
-// MayCommit tries a heartbeat of a member that the group does not have: who may
-// take part in the group is told so, others that they may not. nil: it is
-// allowed. Nothing changes in the group.
-func MayCommit(ctx context.Context, client *kafka.Client, group string) error {
-	res, err := client.Heartbeat(ctx, &kafka.HeartbeatRequest{GroupID: group, GenerationID: -1, MemberID: "verdict-check"})
-	if err != nil {
-		return fmt.Errorf("try group %s: %w", group, err)
-	}
-	switch {
-	case errors.Is(res.Error, kafka.GroupAuthorizationFailed), errors.Is(res.Error, kafka.InvalidGroupId):
-		return res.Error
-	}
-	return nil // UNKNOWN_MEMBER_ID, or what a cluster says while it moves the group
 }

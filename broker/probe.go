@@ -16,6 +16,7 @@ import (
 	"github.com/segmentio/kafka-go/protocol"
 	"github.com/segmentio/kafka-go/protocol/apiversions"
 	"github.com/segmentio/kafka-go/protocol/fetch"
+	"github.com/segmentio/kafka-go/protocol/heartbeat"
 	"github.com/segmentio/kafka-go/protocol/metadata"
 	"github.com/segmentio/kafka-go/protocol/produce"
 	"github.com/segmentio/kafka-go/protocol/saslauthenticate"
@@ -105,6 +106,9 @@ func negotiate(conn *protocol.Conn) error {
 		key := protocol.ApiKey(k.ApiKey)
 		versions[key] = key.SelectVersion(k.MinVersion, k.MaxVersion)
 	}
+	// Of later versions kafka-go takes the answer's fields in the wrong order
+	// (v0.4.51), and then sees no error.
+	versions[protocol.Heartbeat] = 0
 	conn.SetVersions(versions)
 	return nil
 }
@@ -178,11 +182,11 @@ func (c *Connection) speaksPlain(ctx context.Context, address string) bool {
 	if deadline, ok := ctx.Deadline(); ok && conn.SetDeadline(deadline) != nil {
 		return false
 	}
-	return negotiate(protocol.NewConn(conn, c.options.ClientID)) == nil
+	return negotiate(protocol.NewConn(&dialled{Conn: conn}, c.options.ClientID)) == nil
 }
 
 // probeAgain bounds the second look at a port.
-const probeAgain = 3 * time.Second
+const probeAgain = 2 * time.Second
 
 // causeOf looks at a connection that failed once more, where a plain word and a
 // TLS one tell two causes apart that look alike from outside.
@@ -226,7 +230,9 @@ func isCut(err error) bool {
 }
 
 // Close closes the connection.
-func (p *Probe) Close() { p.conn.Close() }
+func (p *Probe) Close() {
+	_ = p.conn.Close() // nothing is on its way
+}
 
 // TLS is what the broker showed; nil without TLS.
 func (p *Probe) TLS() *tls.ConnectionState { return p.state }
@@ -276,6 +282,23 @@ func (p *Probe) MayRead(topic string) error {
 		}
 	}
 	return errors.New("the broker gave no answer for the topic")
+}
+
+// MayJoin tries a heartbeat of a member that the group does not have: who may
+// take part in the group is told so, others that they may not. Nothing changes
+// in the group. Whether commits are allowed is the same question.
+func (p *Probe) MayJoin(group string) error {
+	answer, err := p.conn.RoundTrip(&heartbeat.Request{GroupID: group, GenerationID: math.MaxInt32, MemberID: "verdict-check"})
+	if err != nil {
+		return err
+	}
+	// The right is asked before anything else, by any broker; so every other code
+	// is an answer to someone who has it.
+	switch err := kafka.Error(answer.(*heartbeat.Response).ErrorCode); err {
+	case kafka.GroupAuthorizationFailed, kafka.InvalidGroupId:
+		return err
+	}
+	return nil
 }
 
 // unlessMissing is an error code as an error, if it is another than that of a

@@ -11,13 +11,17 @@ import (
 // member owns more than one partition more than another: an instance's share of
 // the rate limit is its share of the partitions, and kafka-go's own round robin
 // begins anew with each topic and would favour the first member each time.
-type balancer struct{}
+type balancer struct{ about []byte }
+
+// Protocol is the name by which the members know that they assign partitions in
+// the same way.
+const Protocol = "verdict-even"
 
 // ProtocolName tells the members which of their balancers they share.
-func (balancer) ProtocolName() string { return "verdict-even" }
+func (balancer) ProtocolName() string { return Protocol }
 
-// UserData is empty: members are alike.
-func (balancer) UserData() ([]byte, error) { return nil, nil }
+// UserData is for people and `verdict check` alone: members are alike.
+func (b balancer) UserData() ([]byte, error) { return b.about, nil }
 
 // AssignGroups assigns each partition to one of the members that read its topic.
 func (balancer) AssignGroups(members []kafka.GroupMember, partitions []kafka.Partition) kafka.GroupMemberAssignments {

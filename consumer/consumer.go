@@ -48,6 +48,7 @@ type Options struct {
 
 	GroupID     string
 	Topics      []string // that the group reads; at least one
+	About       []byte   // what this member tells the others of itself, seen by whoever describes the group; nil: nothing
 	StartLatest bool     // where a partition without a commit begins: at its end, not at its start
 
 	CommitInterval   time.Duration // longest time from settled to committed; 0: 200ms
@@ -156,7 +157,7 @@ func (c *Consumer) member(ctx context.Context) error {
 		Brokers:           c.opts.Brokers,
 		Dialer:            c.opts.Dialer,
 		Topics:            c.opts.Topics,
-		GroupBalancers:    []kafka.GroupBalancer{balancer{}},
+		GroupBalancers:    []kafka.GroupBalancer{balancer{c.opts.About}},
 		HeartbeatInterval: max(c.opts.SessionTimeout/10, 100*time.Millisecond),
 		SessionTimeout:    c.opts.SessionTimeout,
 		RebalanceTimeout:  c.opts.RebalanceTimeout,

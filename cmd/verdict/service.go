@@ -131,7 +131,7 @@ func serve(ctx context.Context, cfg configs.Config, w wiring) (err error) {
 	}
 	intake, err := consumer.New(consumer.Options{
 		Brokers: cfg.Kafka.Brokers, Dialer: connection.Dialer(), Client: connection.Client(),
-		GroupID: cfg.Kafka.GroupID, Topics: topics, StartLatest: cfg.Kafka.StartOffset == configs.StartLatest,
+		GroupID: cfg.Kafka.GroupID, Topics: topics, About: aboutMember(cfg), StartLatest: cfg.Kafka.StartOffset == configs.StartLatest,
 		CommitInterval: cfg.Kafka.CommitInterval, MaxUncommitted: cfg.Kafka.MaxUncommitted,
 		SessionTimeout: cfg.Kafka.SessionTimeout, RebalanceTimeout: cfg.Kafka.RebalanceTimeout,
 		DrainTimeout: cfg.Processor.ShutdownTimeout,
