@@ -237,6 +237,21 @@ func (p *Probe) Close() {
 // TLS is what the broker showed; nil without TLS.
 func (p *Probe) TLS() *tls.ConnectionState { return p.state }
 
+// MayDescribe says whether the topic may be seen: to who may not, a Client shows
+// it as missing. nil: it may, or there is none.
+func (p *Probe) MayDescribe(topic string) error {
+	answer, err := p.conn.RoundTrip(&metadata.Request{TopicNames: []string{topic}})
+	if err != nil {
+		return err
+	}
+	for _, t := range answer.(*metadata.Response).Topics {
+		if kafka.Error(t.ErrorCode) == kafka.TopicAuthorizationFailed {
+			return kafka.TopicAuthorizationFailed
+		}
+	}
+	return nil
+}
+
 // noPartition is the number of a partition that no topic has.
 const noPartition = math.MaxInt32
 

@@ -254,6 +254,9 @@ func (c *Client) roundTrip(ctx context.Context, x *exchange, p *prepared, path s
 	defer resp.Body.Close()
 	x.Status = resp.StatusCode
 	x.Rate = parseRateLimit(resp.Header, time.Now())
+	if x.op == OpWhoAmI {
+		x.Date, _ = http.ParseTime(first(resp.Header, "Date")) // else zero
+	}
 	x.location = first(resp.Header, "Location")
 	if resp.StatusCode == http.StatusSwitchingProtocols {
 		return nil // what follows is no body, and has no end

@@ -8,7 +8,10 @@
 // make a second, measuring, and logging. It imports nothing else of this module.
 package passfort
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"time"
+)
 
 // State is the state of a task. The API may know more of them than this package
 // does; an unknown one is handed on as it came.
@@ -64,6 +67,7 @@ type Institution struct {
 type Response struct {
 	Status int       // HTTP status; 0: no answer came
 	Rate   RateLimit // what the answer said about limits
+	Date   time.Time // of WhoAmI's answer: the server's clock, to the second; zero: not said
 }
 
 // Operation is a call that this package makes. Its text is fit for a metric

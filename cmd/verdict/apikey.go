@@ -13,14 +13,18 @@ type apiKey struct {
 	key  atomic.Pointer[configs.Secret]
 }
 
-// newAPIKey reads the key that the configuration names.
+// newAPIKey reads the key that the configuration names. A file that can't be
+// read is a fault of the configuration.
 func newAPIKey(cfg configs.API) (*apiKey, error) {
 	k := &apiKey{file: cfg.KeyFile}
 	if k.file == "" {
 		k.key.Store(&cfg.Key)
 		return k, nil
 	}
-	return k, k.Reload()
+	if err := k.Reload(); err != nil {
+		return nil, configs.Faults{{Key: "api.key_file", Wrong: err.Error(), Want: "name a file that holds the API key and nothing else"}}
+	}
+	return k, nil
 }
 
 // Reload reads the key's file again.
@@ -30,7 +34,7 @@ func (k *apiKey) Reload() error {
 	}
 	text, err := readSecret(k.file)
 	if err != nil {
-		return fmt.Errorf("read api.key_file: %w", err)
+		return fmt.Errorf("read the API key: %w", err)
 	}
 	key := configs.NewSecret(text)
 	k.key.Store(&key)
