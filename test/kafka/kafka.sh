@@ -3,6 +3,7 @@
 # are broker and controller at once, from Maven's repository, on Java 17 or later.
 #
 #   kafka.sh start [--nodes 1|3] [--data DIR]   format, start, wait; prints the brokers' host:port, with commas
+#     --secure DIR    also listeners with TLS and SASL, and rights: see secure
 #   kafka.sh stop [--data DIR]                  stop every node, cleanly
 #   kafka.sh status [--data DIR]                which nodes run; fails unless all do
 #   kafka.sh kill-node N [--data DIR]           lose a node at once, as a crash does
@@ -19,7 +20,7 @@ start_seconds=90 # for all nodes to answer
 stop_seconds=40  # for a clean stop, before a node is killed
 
 usage() {
-	sed -n '2,13s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
+	sed -n '2,14s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
 	exit 2
 }
 
@@ -101,10 +102,44 @@ configure() {
 			auto.create.topics.enable=false
 			log.cleaner.dedupe.buffer.size=2097152
 		PROPERTIES
+		if [[ -n $secure ]]; then secure "$n"; fi
 		echo "127.0.0.1:${broker_port[n]}" >"$data/node-$n/address"
 		(run_java 128m kafka.tools.StorageTool format --cluster-id VerdictTestKafkaAAAAAA \
 			--config "$data/node-$n/server.properties") >"$data/node-$n/format.out" 2>&1 ||
 			die "node $n can't be formatted: $(tail -n 3 "$data/node-$n/format.out")"
+	done
+}
+
+# secure adds listeners with TLS and SASL to a node's configuration, and asks
+# everybody but those of the plain listener and of the certificate CN=verdict for
+# rights. DIR holds server.pem (private key and certificate) and ca.pem (who
+# signs clients' certificates). The addresses are written to node-N/listeners:
+# SSL wants a client's certificate, the SASL_ ones a login.
+secure() {
+	local n=$1 listeners="" name
+	for name in SSL SASL_SSL SASL_PLAINTEXT; do
+		free_port
+		listeners+=,$name://127.0.0.1:$free_port
+		echo "$name 127.0.0.1:$free_port" >>"$data/node-$n/listeners"
+	done
+	sed -i -e "/^\(advertised\.\)\?listeners=/s#\$#$listeners#" \
+		-e '/^listener.security.protocol.map=/s/$/,SSL:SSL,SASL_SSL:SASL_SSL,SASL_PLAINTEXT:SASL_PLAINTEXT/' "$data/node-$n/server.properties"
+	cat >>"$data/node-$n/server.properties" <<-PROPERTIES
+		ssl.keystore.type=PEM
+		ssl.keystore.location=$secure/server.pem
+		ssl.truststore.type=PEM
+		ssl.truststore.location=$secure/ca.pem
+		listener.name.ssl.ssl.client.auth=required
+		sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512
+		authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+		super.users=User:ANONYMOUS;User:CN=verdict;User:admin
+	PROPERTIES
+	for name in sasl_ssl sasl_plaintext; do
+		cat >>"$data/node-$n/server.properties" <<-PROPERTIES
+			listener.name.$name.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_admin="plain-secret" user_verdict="plain-secret";
+			listener.name.$name.scram-sha-256.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
+			listener.name.$name.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
+		PROPERTIES
 	done
 }
 
@@ -172,7 +207,7 @@ addresses() {
 }
 
 (($# > 0)) || usage
-command=$1 nodes=1 data=$here/data node=""
+command=$1 nodes=1 data=$here/data node="" secure=""
 shift
 case $command in
 kill-node | start-node)
@@ -186,11 +221,13 @@ while (($# > 0)); do
 	case $1 in
 	--nodes) nodes=${2-} && shift 2 || usage ;;
 	--data) data=${2-} && shift 2 || usage ;;
+	--secure) secure=${2-} && shift 2 || usage ;;
 	*) usage ;;
 	esac
 done
 [[ $nodes == 1 || $nodes == 3 ]] || die "--nodes $nodes: want 1 or 3"
 [[ -n $data ]] || usage
+[[ -z $secure ]] || secure=$(cd "$secure" && pwd)
 mkdir -p "$data"
 data=$(cd "$data" && pwd)
 
