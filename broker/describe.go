@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/protocol/describegroups"
@@ -107,8 +108,21 @@ type GroupState struct {
 	Members  []kafka.DescribeGroupsResponseMember
 }
 
-// DescribeGroup is how a group is.
+// DescribeGroup is how a group is. While the cluster moves the group, or makes
+// the topic of its first one, it asks again until ctx ends.
 func DescribeGroup(ctx context.Context, client *kafka.Client, group string) (GroupState, error) {
+	for {
+		s, err := describeGroup(ctx, client, group)
+		if code, ok := errors.AsType[kafka.Error](err); !ok || !code.Temporary() || !sleep(ctx, askAgain) {
+			return s, err
+		}
+	}
+}
+
+// askAgain is the wait before a coordinator that is not ready is asked again.
+const askAgain = 200 * time.Millisecond
+
+func describeGroup(ctx context.Context, client *kafka.Client, group string) (GroupState, error) {
 	// Client.DescribeGroups decodes members and leaves the protocol out.
 	answer, err := client.Transport.RoundTrip(ctx, client.Addr, &describegroups.Request{Groups: []string{group}})
 	if err != nil {
