@@ -165,7 +165,8 @@ func TestSecuredKafka(t *testing.T) {
 	defer server.Close()
 	base := configs.Default()
 	base.API.BaseURL, base.API.Key, base.Admin.Addr = server.URL+"/4.0", configs.NewSecret(demoKey), ""
-	if err := createTopics(t.Context(), t.Output(), k.admin.Client(), planTopics(base.Kafka.Topics, false), topicsOptions{partitions: 2, replicas: 1}); err != nil {
+	wanted := topicsOptions{partitions: 2, replicas: 1}
+	if err := createTopics(t.Context(), t.Output(), k.admin.Client(), wanted.wanted(base.Kafka.Topics), wanted); err != nil {
 		t.Fatal(err)
 	}
 	k.setPassword(t, "verdict", "scram-secret")
