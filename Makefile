@@ -40,7 +40,7 @@ fuzz: ## each fuzz target for a while (FUZZTIME=30s)
 
 KAFKA := test/kafka/kafka.sh
 
-test-kafka: test-kafka-1 test-kafka-3 ## the tests on a real Apache Kafka, of one node and then of three (Java 17 and Maven)
+test-kafka: test-kafka-1 test-kafka-3 test-kafka-secured ## the tests on a real Apache Kafka, of one node and of three, and with TLS and SASL (Java 17 and Maven)
 
 test-kafka-1: ## the first half of it
 	@brokers=$$($(KAFKA) start) || exit 1; status=0; export VERDICT_TEST_BROKERS=$$brokers; \
@@ -54,6 +54,9 @@ test-kafka-3: ## the second half of it: nodes are lost
 		VERDICT_TEST_BROKERS=$$brokers VERDICT_TEST_NODES=$$data go test -count=1 -v -run BrokersAreLost ./test/integration || status=1; \
 		$(KAFKA) stop --data $$data; exit $$status
 
+test-kafka-secured: ## the third part of it, which starts a Kafka of its own
+	VERDICT_TEST_BROKERS=own go test -race -count=1 -run SecuredKafka ./cmd/verdict
+
 soak: ## faults from a seed for DURATION=10m, on the embedded Kafka or on VERDICT_TEST_BROKERS (SEED=… replays)
 	go test -count=1 -timeout 0 -v -run '^TestSoak$$' ./test/integration -soak $(or $(DURATION),10m) -seed $(or $(SEED),0)
 
@@ -63,4 +66,4 @@ demo: ## everything in one process
 clean: ## what was built
 	rm -rf verdict bin test/kafka/target test/kafka/data
 
-.PHONY: help build test race lint vuln bench memory fuzz test-kafka test-kafka-1 test-kafka-3 soak demo clean
+.PHONY: help build test race lint vuln bench memory fuzz test-kafka test-kafka-1 test-kafka-3 test-kafka-secured soak demo clean

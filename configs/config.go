@@ -41,7 +41,7 @@ type Kafka struct {
 // TLS is the section kafka.tls.
 type TLS struct {
 	Enabled    bool   `key:"enabled" default:"false" help:"Whether to speak TLS to the brokers."`
-	CAFile     string `key:"ca_file" default:"" help:"PEM file of the authorities that the brokers' certificates are checked against; empty for the system's."`
+	CAFile     string `key:"ca_file" default:"" help:"PEM file of the authorities that the brokers' certificates are checked against; empty for the system's. Like the two below it is read again for each connection."`
 	CertFile   string `key:"cert_file" default:"" help:"PEM file of the certificate to show the brokers (mutual TLS), together with key_file; empty for none."`
 	KeyFile    string `key:"key_file" default:"" help:"PEM file of the private key that belongs to cert_file."`
 	ServerName string `key:"server_name" default:"" help:"Name that the brokers' certificates must have; empty for the host that was dialed."`
@@ -49,10 +49,10 @@ type TLS struct {
 
 // SASL is the section kafka.sasl.
 type SASL struct {
-	Mechanism    SASLMechanism `key:"mechanism" default:"" help:"How to log in to the brokers; empty for no login."`
+	Mechanism    SASLMechanism `key:"mechanism" default:"" help:"How to log in to the brokers; empty for no login. PLAIN sends the password as it is: use it with TLS."`
 	Username     string        `key:"username" default:"" help:"Name to log in with."`
 	Password     Secret        `key:"password" default:"" help:"Password to log in with; or use password_file."`
-	PasswordFile string        `key:"password_file" default:"" help:"File that holds the password."`
+	PasswordFile string        `key:"password_file" default:"" help:"File that holds the password. It is read again at each login, so that a password can be changed without a restart."`
 }
 
 // Topics is the section kafka.topics.
