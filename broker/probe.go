@@ -36,6 +36,10 @@ type Probe struct {
 // login, then a first request. Its error is a *ConnectError. ctx bounds all of
 // that and the probe's requests, if it has a deadline.
 func (c *Connection) Probe(ctx context.Context, address string) (*Probe, error) {
+	patience := probeAgain
+	if deadline, ok := ctx.Deadline(); ok {
+		patience = min(patience, time.Until(deadline))
+	}
 	p, step, err := c.probe(ctx, address)
 	if err == nil {
 		return p, nil
@@ -43,7 +47,7 @@ func (c *Connection) Probe(ctx context.Context, address string) (*Probe, error) 
 	if ctx.Err() != nil && step == stepDial {
 		err = fmt.Errorf("%w: %w", context.Cause(ctx), err)
 	}
-	return nil, &ConnectError{Address: address, Cause: c.causeOf(ctx, address, step, err), Err: err}
+	return nil, &ConnectError{Address: address, Cause: c.causeOf(ctx, address, step, err, patience), Err: err}
 }
 
 // The steps of a connection.
@@ -185,17 +189,18 @@ func (c *Connection) speaksPlain(ctx context.Context, address string) bool {
 	return negotiate(protocol.NewConn(&dialled{Conn: conn}, c.options.ClientID)) == nil
 }
 
-// probeAgain bounds the second look at a port.
-const probeAgain = 2 * time.Second
+// probeAgain bounds the second look at a port, which gets no longer than the
+// first one had.
+const probeAgain = 5 * time.Second
 
 // causeOf looks at a connection that failed once more, where a plain word and a
 // TLS one tell two causes apart that look alike from outside.
-func (c *Connection) causeOf(ctx context.Context, address string, at step, err error) Cause {
+func (c *Connection) causeOf(ctx context.Context, address string, at step, err error, patience time.Duration) Cause {
 	cause := causeOf(at, err)
 	if cause != CauseUnclear {
 		return cause
 	}
-	again, cancel := context.WithTimeout(context.WithoutCancel(ctx), probeAgain)
+	again, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer cancel()
 	switch {
 	case at == stepDial && c.options.TLS != nil && !isTimeoutOfDial(err) && c.speaksPlain(again, address):

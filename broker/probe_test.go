@@ -22,11 +22,14 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// probeTimeout is more than any answer on the loopback interface takes, and not
-// long to wait for where none comes.
-const probeTimeout = time.Second
+// More than any answer on the loopback interface takes; and what is waited for
+// one that does not come.
+const (
+	longEnough = time.Minute
+	notLong    = 200 * time.Millisecond
+)
 
-func probe(t *testing.T, addr string, o broker.Options) (*broker.Probe, error) {
+func probe(t *testing.T, addr string, o broker.Options, patience time.Duration) (*broker.Probe, error) {
 	t.Helper()
 	o.Brokers = []string{addr}
 	conn, err := broker.NewConnection(o)
@@ -34,7 +37,7 @@ func probe(t *testing.T, addr string, o broker.Options) (*broker.Probe, error) {
 		t.Fatal(err)
 	}
 	t.Cleanup(conn.Close)
-	ctx, cancel := context.WithTimeout(t.Context(), probeTimeout)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	t.Cleanup(cancel)
 	p, err := conn.Probe(ctx, addr)
 	if err == nil {
@@ -167,7 +170,11 @@ func TestFailedConnectionsAreToldApart(t *testing.T) {
 		{"login wanted", secureCluster(t, user).Addrs()[0], broker.Options{}, broker.CauseLoginWanted},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			_, err := probe(t, c.addr, c.o)
+			patience := longEnough
+			if c.want == broker.CauseTimeout {
+				patience = notLong
+			}
+			_, err := probe(t, c.addr, c.o, patience)
 			failed, ok := errors.AsType[*broker.ConnectError](err)
 			if !ok || failed.Cause != c.want || failed.Address != c.addr {
 				t.Errorf("%v, want %q", err, c.want)
@@ -197,7 +204,7 @@ func TestAProbeTriesWithoutDoing(t *testing.T) {
 	defer cluster.Close()
 	for _, user := range []string{"admin", "verdict"} {
 		o := broker.Options{SASL: mustLogin(t, broker.Plain, user, fixed("p"))}
-		p, err := probe(t, cluster.Addrs()[0], o)
+		p, err := probe(t, cluster.Addrs()[0], o, longEnough)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -246,14 +253,14 @@ func TestAProbeShowsTheCertificate(t *testing.T) {
 		t.Fatal(err)
 	}
 	ca := writeFile(t, t.TempDir(), "ca.pem", authority.PEM())
-	p, err := probe(t, secureCluster(t, embedded.Options{TLS: config}).Addrs()[0], broker.Options{TLS: broker.TLSFiles{CA: ca}.Config})
+	p, err := probe(t, secureCluster(t, embedded.Options{TLS: config}).Addrs()[0], broker.Options{TLS: broker.TLSFiles{CA: ca}.Config}, longEnough)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if got := p.TLS().PeerCertificates[0].NotAfter; !got.Equal(until) {
 		t.Errorf("the certificate ends %v, want %v", got, until)
 	}
-	p, err = probe(t, secureCluster(t, embedded.Options{}).Addrs()[0], broker.Options{})
+	p, err = probe(t, secureCluster(t, embedded.Options{}).Addrs()[0], broker.Options{}, longEnough)
 	if err != nil || p.TLS() != nil {
 		t.Errorf("without TLS: %v, %v", p, err)
 	}

@@ -103,6 +103,11 @@ func (f *findings) fail(name, detail, hint string) {
 	*f = append(*f, finding{statusFail, name, detail, hint})
 }
 
+// failed is a check that failed for a reason that none of its own hints is for.
+func (f *findings) failed(name string, err error) {
+	f.fail(name, err.Error(), "try again; if it stays so, the brokers' logs say more")
+}
+
 func (f findings) count(s checkStatus) int {
 	n := 0
 	for _, one := range f {
@@ -170,7 +175,8 @@ func check(ctx context.Context, cfg configs.Config, faults configs.Faults, o che
 
 	var all findings
 	for _, f := range faults {
-		all.fail("config", f.Error(), "")
+		at := configs.Fault{Key: f.Key, Wrong: f.Wrong, From: f.From}
+		all.fail("config", at.Error(), f.Want)
 	}
 	if len(faults) == 0 {
 		all.ok("config", "every key is valid")

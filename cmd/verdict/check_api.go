@@ -20,7 +20,7 @@ func checkAPI(ctx context.Context, cfg configs.Config, key *apiKey, o checkOptio
 		UserAgent: "verdict/" + version, DialContext: o.dialAPI,
 	})
 	if err != nil {
-		f.fail("api/key", err.Error(), "")
+		f.fail("api/key", err.Error(), "correct the section api")
 		return f
 	}
 	defer client.Close()

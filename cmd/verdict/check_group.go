@@ -28,7 +28,7 @@ func (k *kafkaCheck) group(ctx context.Context) {
 		k.fail(name, id+" may not be described", "give the Kafka user READ and DESCRIBE on the group "+id)
 		return
 	case err != nil:
-		k.fail(name, err.Error(), "")
+		k.failed(name, err)
 		return
 	case state.State == "Dead":
 		k.ok(name, id+" does not exist yet; the first member makes it")

@@ -103,7 +103,7 @@ func (k *kafkaCheck) broker(ctx context.Context, f *findings, addr, from string)
 	if err != nil {
 		failed, ok := errors.AsType[*broker.ConnectError](err)
 		if !ok {
-			f.fail(name, err.Error(), "")
+			f.failed(name, err)
 			return
 		}
 		f.fail(name, fmt.Sprintf("%s (%v)%s", failed.Cause, failed.Err, from), connectHints[failed.Cause])
@@ -152,7 +152,7 @@ func (k *kafkaCheck) rights(ctx context.Context, addr string) {
 	defer cancel()
 	probe, err := k.connection.Probe(ctx, addr)
 	if err != nil {
-		k.fail("rights", err.Error(), "")
+		k.failed("rights", err)
 		return
 	}
 	defer probe.Close()
@@ -173,7 +173,7 @@ func (k *kafkaCheck) right(name string, err error, hint string) {
 	case errors.Is(err, kafka.TopicAuthorizationFailed), errors.Is(err, kafka.GroupAuthorizationFailed):
 		k.fail(name, "not allowed", hint)
 	default:
-		k.fail(name, err.Error(), "")
+		k.failed(name, err)
 	}
 }
 

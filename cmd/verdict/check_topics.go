@@ -24,7 +24,7 @@ func (k *kafkaCheck) topics(ctx context.Context, addr string) map[string]broker.
 	plan := planTopics(k.cfg.Kafka.Topics)
 	states, err := broker.Describe(ctx, k.connection.Client(), decisionTopics(k.cfg.Kafka.Topics)...)
 	if err != nil {
-		k.fail("topics", err.Error(), "")
+		k.failed("topics", err)
 		return nil
 	}
 	for _, p := range plan {
@@ -65,7 +65,7 @@ func (k *kafkaCheck) topic(p plannedTopic, s broker.TopicState) {
 		k.fail(name, "may not be described", "give the Kafka user DESCRIBE on the topic "+p.name)
 		return
 	case s.Err != nil:
-		k.fail(name, s.Err.Error(), "")
+		k.failed(name, s.Err)
 		return
 	case s.Leaderless > 0:
 		k.fail(name, fmt.Sprintf("%d of %s have no leader", s.Leaderless, plural(s.Partitions, "partition")), "are brokers down?")

@@ -10,6 +10,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -93,7 +94,8 @@ func scriptSend(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	defer connection.Close()
 	publisher := broker.NewPublisher(broker.PublisherOptions{Client: connection.Client()})
-	var failed error // written by the publisher until it is closed
+	var mu sync.Mutex
+	var failed error // written by the publisher's partitions until it is closed
 	for line := range strings.Lines(ts.ReadFile(args[1])) {
 		line = strings.TrimRight(line, "\n")
 		var d struct {
@@ -101,7 +103,11 @@ func scriptSend(ts *testscript.TestScript, neg bool, args []string) {
 		}
 		_ = json.Unmarshal([]byte(line), &d) // a broken one has no key
 		rec := decision.Record{Topic: args[0], Key: []byte(d.ProfileID), Value: []byte(line)}
-		ts.Check(publisher.Publish(context.Background(), rec, func(err error) { failed = errors.Join(failed, err) }))
+		ts.Check(publisher.Publish(context.Background(), rec, func(err error) {
+			mu.Lock()
+			defer mu.Unlock()
+			failed = errors.Join(failed, err)
+		}))
 	}
 	ts.Check(publisher.Close(context.Background()))
 	ts.Check(failed)
