@@ -48,11 +48,14 @@ type journalBatch struct {
 	Began   time.Time `json:"began"`
 	// Ended is when all was acknowledged; zero: it is not.
 	Ended time.Time `json:"ended,omitzero"`
+	// Begin is where it begins in each partition, for the mark.
+	Begin map[int]int64 `json:"begin,omitempty"`
 
 	// Where a batch stands that has not ended: all rows up to Done are acknowledged
 	// (or not sent, for their faults), Acknowledged decisions of them, and those
 	// behind Done are at these offsets or later, if they are in the topic at all.
 	Done         int64         `json:"done"`
+	Clean        bool          `json:"clean"` // none behind Done is in the topic
 	Acknowledged int64         `json:"acknowledged"`
 	Offsets      map[int]int64 `json:"offsets,omitempty"`
 }
@@ -167,7 +170,7 @@ func (j *journal) trim() {
 	ended := 0
 	for _, b := range j.batches {
 		if b.ended() {
-			b.Offsets = nil
+			b.Offsets, b.Begin = nil, nil
 			ended++
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 
 	"verdict/decision"
 )
@@ -47,19 +48,22 @@ type Options struct {
 	Content io.Writer
 }
 
-func (o *Options) validate() error {
+var allFields = strings.Join(decision.Fields[:], ", ")
+
+// Validate names every fault of the options.
+func (o *Options) Validate() error {
 	var faults []error
 	if !slices.Contains([]Format{DetectFormat, CSV, JSONLines}, o.Format) {
 		faults = append(faults, fmt.Errorf("format: must be %s or %s, is %q", CSV, JSONLines, o.Format))
 	}
 	for _, column := range sorted(o.Map) {
 		if field := o.Map[column]; !isField(field) {
-			faults = append(faults, fmt.Errorf("map: column %q: %q is no field of a decision", column, field))
+			faults = append(faults, fmt.Errorf("map: column %q: %q is no field of a decision; the fields are %s", column, field, allFields))
 		}
 	}
 	for _, field := range sorted(o.Set) {
 		if !isField(field) {
-			faults = append(faults, fmt.Errorf("set: %q is no field of a decision", field))
+			faults = append(faults, fmt.Errorf("set: %q is no field of a decision; the fields are %s", field, allFields))
 		}
 	}
 	return errors.Join(faults...)
@@ -124,7 +128,7 @@ type Rows struct {
 // NewRows reads as much of a file as it takes to know its format, and the header
 // if it is CSV. The caller closes the Rows, and after that r.
 func NewRows(r io.Reader, o Options) (*Rows, error) {
-	if err := o.validate(); err != nil {
+	if err := o.Validate(); err != nil {
 		return nil, err
 	}
 	plain, release, err := decompress(r)
