@@ -333,7 +333,8 @@ func (s *submission) rows(ctx context.Context) error {
 			s.found++
 		default:
 			if limiter != nil {
-				if err := limiter.Wait(ctx); err != nil {
+				// Not its Wait, which fails at once where a deadline would come first.
+				if err := pause(ctx, limiter.Reserve().Delay()); err != nil {
 					return err
 				}
 			}
@@ -440,6 +441,9 @@ func (s *submission) landed(ctx context.Context, partition int, rec *decision.Re
 
 // pause waits.
 func pause(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return context.Cause(ctx)
+	}
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
