@@ -250,3 +250,25 @@ func FuzzJSONLines(f *testing.F) {
 		}
 	})
 }
+
+func BenchmarkCheck(b *testing.B) {
+	const rows = 50_000
+	path := filepath.Join(b.TempDir(), "decisions.jsonl")
+	if err := os.WriteFile(path, []byte(decisionLines(b, rows, 1)), 0o600); err != nil {
+		b.Fatal(err)
+	}
+	in, err := backfill.Open(b.Context(), []string{path}, nil, b.TempDir())
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer in.Close()
+	b.ReportAllocs()
+	for b.Loop() {
+		batch, err := backfill.Check(b.Context(), in, backfill.CheckOptions{TempDir: b.TempDir()})
+		if err != nil {
+			b.Fatal(err)
+		}
+		batch.Close()
+	}
+	b.ReportMetric(float64(rows*b.N)/b.Elapsed().Seconds(), "rows/s")
+}

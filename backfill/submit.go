@@ -112,6 +112,7 @@ type submission struct {
 	mark    *Mark // nil: the group may not be used
 
 	publisher *broker.Publisher
+	stop      context.CancelCauseFunc // ends send
 	flight    flight
 	sent      atomic.Int64 // acknowledged
 	there     *rowSet      // rows behind entry.Done that are in the topic
@@ -269,26 +270,46 @@ func (s *submission) look(ctx context.Context) (*rowSet, error) {
 	if err := s.journal.save(); err != nil {
 		return there, err
 	}
-	s.marks(ctx, false)
-	return there, nil
+	return there, s.marks(ctx, false)
 }
 
-// marks writes the mark, as a sign of life or with the end. A batch can do without.
-func (s *submission) marks(ctx context.Context, ended bool) {
+// marks writes the mark, as a sign of life or with the end. A batch can do without;
+// but where the mark has become another machine's, that one goes on with the batch.
+func (s *submission) marks(ctx context.Context, ended bool) error {
 	if s.mark == nil {
-		return
+		return nil
+	}
+	contact, cancel := context.WithTimeout(ctx, firstContact)
+	defer cancel()
+	now, err := ReadMark(contact, s.o.Connection, s.group, s.o.Topic)
+	if err == nil {
+		if err := s.takenOver(now); err != nil {
+			return err
+		}
 	}
 	s.mark.At, s.mark.Host, s.mark.Ended = time.Now(), s.o.Host, ended
-	ctx, cancel := context.WithTimeout(ctx, firstContact)
-	defer cancel()
-	if err := s.mark.write(ctx, s.o.Connection, s.group, s.o.Topic); err != nil && ctx.Err() == nil {
+	if err == nil {
+		err = s.mark.write(contact, s.o.Connection, s.group, s.o.Topic)
+	}
+	if ctx.Err() == nil && err != nil {
 		s.unmarked(err)
 		s.mark = nil
 	}
+	return nil
+}
+
+// takenOver is an error if the mark is another machine's.
+func (s *submission) takenOver(now *Mark) error {
+	if now == nil || now.Host == s.o.Host || time.Since(now.At).Abs() >= signOfLife && !now.Ended {
+		return nil
+	}
+	return fmt.Errorf("batch %s was taken over by %s, by its mark in Kafka of %v ago; follow it there", s.batch.ID, now.Host, time.Since(now.At).Round(time.Second))
 }
 
 // send sends the rows that are not there.
 func (s *submission) send(ctx context.Context) error {
+	ctx, s.stop = context.WithCancelCause(ctx)
+	defer s.stop(nil)
 	s.passed = s.entry.Done
 	s.publisher = broker.NewPublisher(broker.PublisherOptions{
 		Client: s.o.Connection.Client(), Linger: 5 * time.Millisecond, MaxPendingBytes: 16 << 20, Landed: s.landed,
@@ -303,6 +324,9 @@ func (s *submission) send(ctx context.Context) error {
 	err := s.rows(ctx)
 	if err == nil {
 		err = s.checkpoint(ctx, s.batch.Rows, true)
+	}
+	if err != nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
 	}
 	// What is under way goes on for a while, so that the next call has less to look
 	// for.
@@ -325,9 +349,18 @@ func (s *submission) rows(ctx context.Context) error {
 	}
 	since, begun := 0, time.Now()
 	return s.batch.read(ctx, func(r *checkedRow) error {
-		switch {
-		case r.Number <= s.entry.Done:
+		if r.Number <= s.entry.Done {
 			return nil
+		}
+		// Before the row, and not behind it: after a long wait for Kafka it is seen
+		// here whether another machine has taken the batch over.
+		if since++; since > s.o.Checkpoint || time.Since(begun) >= s.o.CheckpointEvery {
+			if err := s.checkpoint(ctx, s.passed, false); err != nil {
+				return err
+			}
+			since, begun = 1, time.Now()
+		}
+		switch {
 		case !r.sent():
 		case s.there.has(r.Number):
 			s.found++
@@ -343,12 +376,7 @@ func (s *submission) rows(ctx context.Context) error {
 			}
 		}
 		s.passed = r.Number
-		if since++; since < s.o.Checkpoint && (since%64 != 0 || time.Since(begun) < s.o.CheckpointEvery) {
-			return nil
-		}
-		err := s.checkpoint(ctx, r.Number, false)
-		since, begun = 0, time.Now()
-		return err
+		return nil
 	})
 }
 
@@ -402,8 +430,7 @@ func (s *submission) checkpoint(ctx context.Context, row int64, ended bool) erro
 	if err := s.journal.save(); err != nil {
 		return err
 	}
-	s.marks(ctx, ended)
-	return nil
+	return s.marks(ctx, ended)
 }
 
 // note notes that the rows up to this one are done.
@@ -419,6 +446,12 @@ func (s *submission) landed(ctx context.Context, partition int, rec *decision.Re
 	place, _ := decision.BatchPlaceOf(rec.Headers)
 	if err := pause(ctx, time.Second); err != nil {
 		return false, err
+	}
+	if now, err := ReadMark(ctx, s.o.Connection, s.group, s.o.Topic); err == nil {
+		if err := s.takenOver(now); err != nil {
+			s.stop(err)
+			return false, err
+		}
 	}
 	ends, err := s.o.Connection.LogEnds(ctx, s.o.Topic)
 	if err != nil {

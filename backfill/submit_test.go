@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -309,6 +310,48 @@ func TestWithoutItsJournalABatchGoesOnByItsMark(t *testing.T) {
 		if _, ok := errors.AsType[*backfill.AlreadySentError](err); !ok {
 			t.Errorf("at the beginning: %v", err)
 		}
+		w.checkOnce()
+	})
+}
+
+// TestABatchThatWasTakenOverIsLeftAlone cuts a submit off for so long that another
+// machine goes on with its batch.
+func TestABatchThatWasTakenOverIsLeftAlone(t *testing.T) {
+	inSubmitWorld(t, 2000, func(t *testing.T, w *submitWorld) {
+		other := w.connect() // which is not cut off
+		defer other.Close()
+		var cut atomic.Bool
+		far, err := broker.NewConnection(broker.Options{Brokers: w.cluster.Addrs(), DialFunc: func(ctx context.Context, network, address string) (net.Conn, error) {
+			if cut.Load() {
+				return nil, errors.New("cut off")
+			}
+			return w.network.DialContext(ctx, network, address)
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var first sync.WaitGroup
+		first.Go(func() {
+			defer far.Close()
+			_, err := w.submit(t.Context(), func(o *backfill.SubmitOptions) { o.Rate, o.Connection = 500, far })
+			if err == nil || !strings.Contains(err.Error(), "was taken over by elsewhere") {
+				t.Errorf("the first: %v", err)
+			}
+		})
+		time.Sleep(time.Second)
+		before := w.lines()
+		cut.Store(true)
+		w.network.Cut() // what is open
+		w.network.Mend()
+		time.Sleep(2 * time.Minute)
+		done, err := w.submit(t.Context(), func(o *backfill.SubmitOptions) {
+			o.Connection, o.Host, o.Journal, o.Rate = other, "elsewhere", w.file+".other", 100
+			o.Begins = func(int64) { cut.Store(false) }
+		})
+		if err != nil || done.Before < int64(len(before)) || done.Before+done.Sent != 2000 {
+			t.Errorf("elsewhere: %+v, %v", done, err)
+		}
+		first.Wait()
 		w.checkOnce()
 	})
 }

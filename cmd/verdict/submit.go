@@ -158,7 +158,7 @@ func submit(ctx context.Context, s surroundings, cfg configs.Config, files []str
 	log := newLogger(s, cfg.Log)
 	in, err := backfill.Open(ctx, files, s.in, "")
 	if err != nil {
-		return err
+		return stoppedFirst(ctx, err)
 	}
 	defer in.Close()
 	bar := newProgress(s.err, "rows checked", -1)
@@ -167,10 +167,7 @@ func submit(ctx context.Context, s surroundings, cfg configs.Config, files []str
 	})
 	bar.finish()
 	if err != nil {
-		if ctx.Err() != nil {
-			return errors.New("stopped before anything was sent")
-		}
-		return err
+		return stoppedFirst(ctx, err)
 	}
 	defer batch.Close()
 	for _, w := range submitWarnings(batch) {
@@ -179,7 +176,7 @@ func submit(ctx context.Context, s surroundings, cfg configs.Config, files []str
 	writeFindings(s.out, batch, len(files) > 1, o.rejects)
 	if o.rejects != "" {
 		if err := batch.WriteRejects(ctx, o.rejects); err != nil {
-			return err
+			return stoppedFirst(ctx, err)
 		}
 	}
 	var done backfill.Submitted
@@ -193,6 +190,14 @@ func submit(ctx context.Context, s surroundings, cfg configs.Config, files []str
 	seconds := time.Since(began).Seconds()
 	fmt.Fprintf(s.out, "batch_id=%s rows=%d invalid=%d superseded=%d duplicates=%d submitted=%d earlier=%d seconds=%.2f rate=%.1f\n",
 		batch.ID, batch.Rows, batch.Invalid, batch.Superseded, batch.Duplicates, done.Sent, done.Before, seconds, float64(done.Sent)/max(seconds, 0.001))
+	return err
+}
+
+// stoppedFirst is err, or that there was a stop before the first decision.
+func stoppedFirst(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return errors.New("stopped before anything was sent")
+	}
 	return err
 }
 
