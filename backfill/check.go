@@ -230,16 +230,14 @@ func (b *Batch) keepFirst() {
 	})
 }
 
-// describe is all that was found of the same kind about one row.
+// describe is what was found about one row: of what makes it invalid all, else the
+// first.
 func describe(found []entry, in *Input) string {
-	all := found[0].text(in)
-	for i := range found[1:] {
-		e := &found[i+1]
-		if e.relation().kind() == found[0].relation().kind() && e.relation().kind() == Invalid {
-			all += "; " + e.text(in)
-		}
+	all := []string{found[0].text(in)}
+	for i := 1; i < len(found) && found[i].relation().kind() == Invalid; i++ {
+		all = append(all, found[i].text(in))
 	}
-	return all
+	return strings.Join(all, "; ")
 }
 
 // checkedRow is a row with what was found about it.

@@ -71,7 +71,7 @@ func Open(ctx context.Context, names []string, stdin io.Reader, dir string) (_ *
 
 func openInput(ctx context.Context, name string, stdin io.Reader, dir string) (inputFile, error) {
 	f := inputFile{name: name}
-	var source io.Reader = stdin
+	source := stdin
 	if name == Stdin {
 		f.name = "standard input"
 	} else {

@@ -51,8 +51,8 @@ func (b *Batch) WriteRejects(ctx context.Context, path string) error {
 // name: whoever opens path finds the old content or the new one, never a part.
 // A path that is no file, such as /dev/null, stays what it is and is written to.
 func replaceFile(path string, write func(*os.File) error) error {
-	if real, err := filepath.EvalSymlinks(path); err == nil {
-		path = real
+	if target, err := filepath.EvalSymlinks(path); err == nil {
+		path = target
 	}
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
 		f, err := os.OpenFile(path, os.O_WRONLY, 0)
@@ -65,12 +65,13 @@ func replaceFile(path string, write func(*os.File) error) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(f.Name()) // which fails once it has its new name
+	defer func() { _ = os.Remove(f.Name()) }() // which fails once it has its new name
 	err = write(f)
 	if err == nil {
 		err = f.Sync()
 	}
-	if err = errors.Join(err, f.Close()); err != nil {
+	err = errors.Join(err, f.Close())
+	if err != nil {
 		return err
 	}
 	if err := os.Rename(f.Name(), path); err != nil {

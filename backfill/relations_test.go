@@ -73,7 +73,7 @@ func TestRelationsAreThoseOfAModel(t *testing.T) {
 			sameTask := func(j int) bool { return rows[j].task == row.task }
 			conflict := first(func(j int) bool { return sameID(j) && !sameTask(j) })
 			anyConflict := first(func(j int) bool {
-				return sameID(j) && first(func(k int) bool { return sameID(k) && !(rows[k].task == rows[j].task) }) >= 0
+				return sameID(j) && first(func(k int) bool { return sameID(k) && rows[k].task != rows[j].task }) >= 0
 			}) >= 0
 			opposite := first(func(j int) bool { return sameTask(j) && rows[j].state != row.state })
 			last := -1
@@ -115,7 +115,7 @@ func indices(n int) []int {
 func TestASpillGivesAllInOrderAndAgain(t *testing.T) {
 	for _, n := range []int{0, 1, 7, 8, 9, 1000} {
 		s := &spill{dir: t.TempDir(), most: 8}
-		defer s.close()
+		t.Cleanup(s.close)
 		for i := range n {
 			if err := s.add(entry{key: [2]uint64{uint64(i*7919) % 31, 0}, place: place(i), extra: uint64(i)}); err != nil {
 				t.Fatal(err)
