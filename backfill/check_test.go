@@ -196,9 +196,9 @@ type failing struct{ err error }
 
 func (f failing) Read([]byte) (int, error) { return 0, f.err }
 
-// FuzzJSONLines holds what a batch adds to a line: nothing but id and batch_id, and
+// FuzzBatchLines holds what a batch adds to a line: nothing but id and batch_id, and
 // these only where there is none; a line that is a decision stays one.
-func FuzzJSONLines(f *testing.F) {
+func FuzzBatchLines(f *testing.F) {
 	for _, line := range []string{
 		row("a", 1, decision.CompletedPass), strings.Replace(row("", 1, decision.CompletedFail), `"id":""`, `"batch_id":null,"id":null`, 1),
 		`{}`, `{"id":null}`, ` {"batch_id":"b"} `, `{"id":"a","id":"b"}`, "\ufeff{\"i\\u0064\":\"x\"}", `[1]`, `{"a":{"id":1}}`, "{\xff", `{"":""}`,
