@@ -77,6 +77,9 @@ where submitted were sent by this call, and earlier by calls before it.`,
 			if o.lane == decision.Backfill.String() && cfg.Kafka.Topics.Backfill == "" {
 				return &usageError{cmd.CommandPath(), errors.New("--lane backfill: kafka.topics.backfill is empty, so there is no such lane; give --lane live")}
 			}
+			if f := cfg.Decode.Format; f != configs.DecodeAuto && f != configs.DecodeJSON {
+				return &usageError{cmd.CommandPath(), fmt.Errorf("decode.format: is %s, and submit sends JSON, which the service would dead-letter; it takes both with auto", f)}
+			}
 			return submit(cmd.Context(), s, cfg, files, o)
 		},
 	}
