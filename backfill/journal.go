@@ -2,7 +2,6 @@ package backfill
 
 import (
 	"bytes"
-	"cmp"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
@@ -174,7 +173,7 @@ func (j *journal) trim() {
 			ended++
 		}
 	}
-	slices.SortStableFunc(j.batches, func(a, b *journalBatch) int { return cmp.Compare(a.Began.UnixNano(), b.Began.UnixNano()) })
+	slices.SortStableFunc(j.batches, func(a, b *journalBatch) int { return a.Began.Compare(b.Began) })
 	j.batches = slices.DeleteFunc(j.batches, func(b *journalBatch) bool {
 		if b.ended() && ended > maxSentBatches {
 			ended--

@@ -55,8 +55,9 @@ type SubmitOptions struct {
 
 // Submitted is what a submit did.
 type Submitted struct {
-	Before int64 // decisions that were in the topic before
-	Sent   int64 // and that it sent, each acknowledged
+	Before int64     // decisions that were in the topic before
+	Sent   int64     // and that it sent, each acknowledged
+	Began  time.Time // when the batch began, by this machine's clock; zero: not known
 }
 
 // AlreadySentError says that a batch was submitted whole before.
@@ -147,7 +148,7 @@ func Submit(ctx context.Context, b *Batch, o SubmitOptions) (Submitted, error) {
 	s.o.Acknowledged.Store(before)
 	s.o.Begins(before)
 	err = s.send(ctx)
-	return Submitted{Before: before, Sent: s.sent.Load()}, err
+	return Submitted{Before: before, Sent: s.sent.Load(), Began: s.entry.Began}, err
 }
 
 // begin finds where the batch stands: by the journal, else by its mark in Kafka,
@@ -177,7 +178,7 @@ func (s *submission) begin(ctx context.Context) error {
 			Choices: s.batch.choices(), Size: s.batch.Size(), Began: time.Now().UTC(), Offsets: make(map[int]int64),
 		}
 		if mark != nil { // begun elsewhere, or its journal is gone
-			known.Offsets = mark.Offsets
+			known.Offsets, known.Began = mark.Offsets, time.Time{}
 		} else {
 			known.Clean = true
 			for partition, bound := range bounds {

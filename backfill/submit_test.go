@@ -194,11 +194,11 @@ func (l *lockedBuffer) String() string {
 func TestASubmitSendsEachRowOnce(t *testing.T) {
 	inSubmitWorld(t, 1234, func(t *testing.T, w *submitWorld) {
 		var acknowledged atomic.Int64
-		began := int64(-1)
+		began, at := int64(-1), time.Now()
 		done, err := w.submit(t.Context(), func(o *backfill.SubmitOptions) {
 			o.Acknowledged, o.Begins = &acknowledged, func(n int64) { began = n }
 		})
-		if err != nil || done != (backfill.Submitted{Sent: 1234}) || acknowledged.Load() != 1234 || began != 0 {
+		if err != nil || done.Before != 0 || done.Sent != 1234 || !done.Began.Equal(at) || acknowledged.Load() != 1234 || began != 0 {
 			t.Errorf("%+v, %v, %d, %d", done, err, acknowledged.Load(), began)
 		}
 		w.checkOnce()
