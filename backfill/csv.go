@@ -95,14 +95,18 @@ func (r *Rows) name(names []string, o *Options) error {
 		r.columns[i] = column{field: field, name: append(appendString(nil, field), ':')}
 	}
 	if len(out) > 0 {
-		const most = 10
-		list := strings.Join(out[:min(most, len(out))], ", ")
-		if len(out) > most {
-			list += fmt.Sprintf(" and %d more", len(out)-most)
-		}
-		r.warnings = append(r.warnings, "kept out, since they are no fields of a decision: columns "+list)
+		r.warnings = append(r.warnings, "kept out, since they are no fields of a decision: columns "+list(out))
 	}
 	return errors.Join(faults...)
+}
+
+// list is the first of these names for a message.
+func list(names []string) string {
+	const most = 10
+	if len(names) > most {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
+	}
+	return strings.Join(names, ", ")
 }
 
 // fieldOf is the field that a column holds; empty: none. People and spreadsheets
@@ -139,7 +143,8 @@ func (r *Rows) csv() (Row, int, error) {
 
 // object is the cells as JSON, and the key. An empty cell is an absent field.
 func (r *Rows) object() (value, key []byte) {
-	w := newWriter(len(r.cells.text) + 20*len(r.columns) + len(r.edit.tail))
+	w := newWriter(len(r.cells.text) + 20*len(r.columns) + r.edit.room())
+	var has own
 	for i, c := range r.columns {
 		cell := r.cells.cell(i)
 		if c.field == "" || len(cell) == 0 || r.edit.sets(c.field) {
@@ -147,11 +152,12 @@ func (r *Rows) object() (value, key []byte) {
 		}
 		w.member(c.name)
 		w.cell(c.field, cell)
+		has.note(c.field)
 		if c.field == "profile_id" {
 			key = cell
 		}
 	}
-	return w.finish(&r.edit, key)
+	return w.finish(&r.edit, key, has, r.number)
 }
 
 // short is a name for a message, in quotes.

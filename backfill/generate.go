@@ -138,7 +138,7 @@ func (g *Generator) Next() (Row, error) {
 	}
 	w.b = append(w.b, '}')
 	value, key := w.withKey(w.b[at:end])
-	return Row{Line: g.n, Key: key, Value: value, Raw: value}, nil
+	return Row{Line: g.n, Number: int64(g.n), Key: key, Value: value, Raw: value}, nil
 }
 
 // appendID writes the ID of the nth profile or task, the same at every call.

@@ -5,20 +5,41 @@ import (
 	"encoding/json"
 	"maps"
 	"slices"
+	"strconv"
 
 	"verdict/decision"
 )
 
-// edit is what Map and Set do to every row.
+// edit is what Map, Set and BatchID do to every row, and what it saw doing it.
 type edit struct {
 	renamed map[string]string
 	set     map[string]string
+	batchID string
 	tail    []byte // the members that Set adds, each with its colon and comma
 	key     []byte // the profile ID that Set gives; nil: none
+
+	// Of JSON Lines alone:
+	used    map[string]bool // what was found of renamed
+	strange []string        // the first members that are no fields, for a message
+}
+
+// mostStrange bounds what is remembered of members that are no fields.
+const mostStrange = 20
+
+// own says which of the fields that BatchID would give the row has itself.
+type own struct{ id, batchID bool }
+
+func (o *own) note(field string) {
+	switch field {
+	case "id":
+		o.id = true
+	case "batch_id":
+		o.batchID = true
+	}
 }
 
 func newEdit(o *Options) edit {
-	e := edit{renamed: maps.Clone(o.Map), set: maps.Clone(o.Set)}
+	e := edit{renamed: maps.Clone(o.Map), set: maps.Clone(o.Set), batchID: o.BatchID, used: make(map[string]bool)}
 	for _, field := range sorted(o.Set) {
 		if value := o.Set[field]; value != "" {
 			if len(e.tail) > 0 {
@@ -39,21 +60,46 @@ func (e *edit) sets(field string) bool {
 	return ok
 }
 
-// line is a line of JSON Lines as it goes into the topic, and its key. Without
-// Map and Set, or if it is no object, it goes as it stands.
-func (e *edit) line(line []byte) (value, key []byte) {
-	asIs := len(e.renamed) == 0 && len(e.set) == 0
-	w := newWriter(len(line) + len(e.tail))
+// room is what a row may grow by.
+func (e *edit) room() int {
+	return len(e.tail) + 2*len(e.batchID) + len(`,"id":"/9999999999","batch_id":""`)
+}
+
+// see remembers a member's name if it is no field of a decision.
+func (e *edit) see(name []byte) {
+	for _, field := range decision.Fields {
+		if string(name) == field {
+			return
+		}
+	}
+	if len(e.strange) < mostStrange {
+		if s := short(string(name)); !slices.Contains(e.strange, s) {
+			e.strange = append(e.strange, s)
+		}
+	}
+}
+
+// line is the nth line of JSON Lines as it goes into the topic, and its key.
+// Without Map, Set and BatchID, or if it is no object, it goes as it stands.
+func (e *edit) line(line []byte, n int64) (value, key []byte) {
+	asIs := len(e.renamed) == 0 && len(e.set) == 0 && e.batchID == ""
+	w := newWriter(len(line) + e.room())
+	var has own
 	isObject := decision.Members(line, func(name, raw []byte) {
+		if field, ok := e.renamed[string(name)]; ok {
+			e.used[string(name)] = true
+			name = []byte(field)
+		}
+		if len(e.strange) < mostStrange {
+			e.see(name)
+		}
 		if !asIs {
-			field, ok := e.renamed[string(name)]
-			if !ok {
-				field = string(name)
-			}
-			if e.sets(field) {
+			field := string(name)
+			isNull := e.batchID != "" && (field == "id" || field == "batch_id") && string(raw) == "null"
+			if e.sets(field) || isNull { // null is as good as none, and a second one would be a fault
 				return
 			}
-			name = []byte(field)
+			has.note(field)
 			w.member(append(appendString(nil, field), ':'))
 			w.b = append(w.b, raw...)
 		}
@@ -65,7 +111,7 @@ func (e *edit) line(line []byte) (value, key []byte) {
 		w.b = append(w.b[:0], line...)
 		return w.withKey(key)
 	}
-	return w.finish(e, key)
+	return w.finish(e, key, has, n)
 }
 
 // text is the text of a JSON string; nil if raw is none or empty.
@@ -102,10 +148,20 @@ func (w *writer) member(name []byte) {
 
 func (w *writer) cell(field string, cell []byte) { w.b = appendCell(w.b, field, cell) }
 
-// finish adds what Set gives and ends the object.
-func (w *writer) finish(e *edit, key []byte) ([]byte, []byte) {
+// finish adds what Set and, to the nth row, BatchID give and ends the object.
+func (w *writer) finish(e *edit, key []byte, has own, n int64) ([]byte, []byte) {
 	if len(e.tail) > 0 {
 		w.member(e.tail)
+	}
+	if e.batchID != "" && !has.id && e.set["id"] == "" {
+		w.member([]byte(`"id":`))
+		w.b = appendString(w.b, e.batchID)
+		w.b = strconv.AppendInt(append(w.b[:len(w.b)-1], '/'), n, 10)
+		w.b = append(w.b, '"')
+	}
+	if e.batchID != "" && !has.batchID && e.set["batch_id"] == "" {
+		w.member([]byte(`"batch_id":`))
+		w.b = appendString(w.b, e.batchID)
 	}
 	w.b = append(w.b, '}')
 	if e.key != nil {

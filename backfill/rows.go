@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 
 	"verdict/decision"
 )
@@ -36,21 +37,33 @@ type Options struct {
 	// to the value, as a CSV cell would have it; an empty value takes the field
 	// away. Zero: none.
 	Set map[string]string
+	// BatchID is the batch_id of rows that have none, and the beginning of the id
+	// of rows that have none: BatchID/Number. Zero: such rows stay without.
+	BatchID string
+	// Before is the number of rows in the files before this one, from which
+	// Row.Number goes on. Zero: none.
+	Before int64
+	// Content is given every byte of the file, without its compression, as it is
+	// read; an error of it is one of reading. Nil: nobody asks.
+	Content io.Writer
 }
 
-func (o *Options) validate() error {
+var allFields = strings.Join(decision.Fields[:], ", ")
+
+// Validate names every fault of the options.
+func (o *Options) Validate() error {
 	var faults []error
 	if !slices.Contains([]Format{DetectFormat, CSV, JSONLines}, o.Format) {
 		faults = append(faults, fmt.Errorf("format: must be %s or %s, is %q", CSV, JSONLines, o.Format))
 	}
 	for _, column := range sorted(o.Map) {
 		if field := o.Map[column]; !isField(field) {
-			faults = append(faults, fmt.Errorf("map: column %q: %q is no field of a decision", column, field))
+			faults = append(faults, fmt.Errorf("map: column %q: %q is no field of a decision; the fields are %s", column, field, allFields))
 		}
 	}
 	for _, field := range sorted(o.Set) {
 		if !isField(field) {
-			faults = append(faults, fmt.Errorf("set: %q is no field of a decision", field))
+			faults = append(faults, fmt.Errorf("set: %q is no field of a decision; the fields are %s", field, allFields))
 		}
 	}
 	return errors.Join(faults...)
@@ -60,6 +73,8 @@ func (o *Options) validate() error {
 type Row struct {
 	// Line is where the row begins, from 1, in the file without its compression.
 	Line int
+	// Number counts the rows, from 1, over all files.
+	Number int64
 	// Key is the Kafka key: the profile ID, in lower case if it is one, so that one
 	// profile's decisions share a partition however their case; nil where the row
 	// has none.
@@ -105,6 +120,7 @@ type Rows struct {
 	cells    cells // CSV
 	columns  []column
 	warnings []string
+	number   int64 // of the row given last
 	tooLong  bool  // the row given last was too long, and is still to be skipped
 	err      error // how the rows ended
 }
@@ -112,14 +128,17 @@ type Rows struct {
 // NewRows reads as much of a file as it takes to know its format, and the header
 // if it is CSV. The caller closes the Rows, and after that r.
 func NewRows(r io.Reader, o Options) (*Rows, error) {
-	if err := o.validate(); err != nil {
+	if err := o.Validate(); err != nil {
 		return nil, err
 	}
 	plain, release, err := decompress(r)
 	if err != nil {
 		return nil, err
 	}
-	rows := &Rows{lines: newLines(plain), close: release, edit: newEdit(&o), format: o.Format}
+	if o.Content != nil {
+		plain = io.TeeReader(plain, o.Content)
+	}
+	rows := &Rows{lines: newLines(plain), close: release, edit: newEdit(&o), format: o.Format, number: o.Before}
 	if err := rows.begin(&o); err != nil {
 		release()
 		return nil, err
@@ -147,8 +166,23 @@ func (r *Rows) begin(o *Options) error {
 // Format is the file's format.
 func (r *Rows) Format() Format { return r.format }
 
-// Warnings are about the file as a whole, each one line: columns that are kept out.
-func (r *Rows) Warnings() []string { return r.warnings }
+// Warnings are about the file as a whole, each one line: columns that are kept out
+// and, of JSON Lines, members that were read so far and are no fields.
+func (r *Rows) Warnings() []string {
+	if len(r.edit.strange) == 0 {
+		return r.warnings
+	}
+	return append(slices.Clip(r.warnings), "no fields of a decision, and ignored when it is carried out: members "+list(r.edit.strange))
+}
+
+// Unmapped is what Map names and no row had so far. Of CSV it is always empty:
+// there the header must have every column.
+func (r *Rows) Unmapped() []string {
+	if r.format == CSV {
+		return nil
+	}
+	return slices.DeleteFunc(sorted(r.edit.renamed), func(name string) bool { return r.edit.used[name] })
+}
 
 // Close lets go of what decompressing holds.
 func (r *Rows) Close() { r.close() }
@@ -157,8 +191,9 @@ func (r *Rows) Close() { r.close() }
 // means that the file can't be read on, and comes again if asked again.
 func (r *Rows) Next() (Row, error) {
 	for r.err == nil {
+		r.number++
 		row, n, err := r.next()
-		row.Line = r.lines.line
+		row.Line, row.Number = r.lines.line, r.number
 		switch {
 		case err == errTooLong:
 			r.tooLong = true
@@ -175,6 +210,7 @@ func (r *Rows) Next() (Row, error) {
 				return row, nil
 			}
 		}
+		r.number--
 	}
 	return Row{}, r.err
 }
@@ -200,6 +236,6 @@ func (r *Rows) json() (Row, int, error) {
 		return Row{}, 0, err
 	}
 	row := Row{Raw: trimEnd(r.lines.peek(n))}
-	row.Value, row.Key = r.edit.line(row.Raw)
+	row.Value, row.Key = r.edit.line(row.Raw, r.number)
 	return row, n, nil
 }

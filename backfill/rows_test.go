@@ -182,7 +182,7 @@ func TestFilesThatCannotBeRead(t *testing.T) {
 		"unknown format":           {file: "id\n", o: backfill.Options{Format: "xml"}, want: `format: must be csv or jsonl, is "xml"`},
 		"every option wrong at once": {
 			file: "id\n", o: backfill.Options{Map: map[string]string{"a": "b"}, Set: map[string]string{"c": "d"}},
-			want: "map: column \"a\": \"b\" is no field of a decision\nset: \"c\" is no field of a decision",
+			want: "map: column \"a\": \"b\" is no field of a decision; the fields are id, profile_id, task_id, task, state, is_complete, decided_at, expires_at, source, reason, batch_id\nset: \"c\" is no field of a decision; the fields are id, profile_id, task_id, task, state, is_complete, decided_at, expires_at, source, reason, batch_id",
 		},
 		"a mapped column that is missing": {
 			file: "id\n", o: backfill.Options{Map: map[string]string{"a": "state"}}, want: `line 1: map: there is no column "a"`,

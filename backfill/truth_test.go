@@ -1,10 +1,8 @@
 package backfill_test
 
 import (
-	"context"
 	"crypto/sha256"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -91,55 +89,6 @@ func TestAFileOfTenThousandDecisionsEndsAsItsTruthSays(t *testing.T) {
 	got.LastState = fmt.Sprintf("%x", sha256.Sum256([]byte(strings.Join(lines, "\n"))))
 	if fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("got  %v\nwant %v", got, want)
-	}
-}
-
-func TestValidateCountsEveryFaultAndKeepsTheFirst(t *testing.T) {
-	report, err := backfill.Validate(t.Context(), open(t, backfill.Options{}), 3)
-	if err != nil || report.Rows != 10020 || report.Faulty != 260 || len(report.Faults) != 3 {
-		t.Fatalf("got %+v, %v", report, err)
-	}
-	for i, f := range report.Faults {
-		if _, ok := errors.AsType[*decision.Invalid](f.Err); !ok || i > 0 && f.Line <= report.Faults[i-1].Line {
-			t.Errorf("fault %d: %+v", i, f)
-		}
-	}
-}
-
-func TestValidateNamesLineAndIDOfEachFault(t *testing.T) {
-	file := "id,profile_id,task_id,state\n" +
-		"a," + profileID + "," + taskID + ",COMPLETED_PASS\n" +
-		"b," + profileID + "," + taskID + ",PASS\n" +
-		"," + profileID + "," + taskID + ",\n" +
-		"c\n"
-	rows, err := backfill.NewRows(strings.NewReader(file), backfill.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer rows.Close()
-	report, err := backfill.Validate(t.Context(), rows, 10)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var got []string
-	for _, f := range report.Faults {
-		got = append(got, fmt.Sprintf("%d %q %v", f.Line, f.ID, f.Err))
-	}
-	want := []string{
-		`3 "b" state: must be COMPLETED_PASS or COMPLETED_FAIL, is "PASS"`,
-		`4 "" state: missing`,
-		`5 "" value: the number of cells is 1, that of the header's is 4`,
-	}
-	if report.Rows != 4 || report.Faulty != 3 || !slices.Equal(got, want) {
-		t.Errorf("got %+v\n%s", report, strings.Join(got, "\n"))
-	}
-}
-
-func TestValidateEndsWithItsContext(t *testing.T) {
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if _, err := backfill.Validate(ctx, open(t, backfill.Options{}), 1); !errors.Is(err, context.Canceled) {
-		t.Errorf("got %v", err)
 	}
 }
 

@@ -64,9 +64,17 @@ func (q *partitionQueue) send(batch []*item, attempts *attempts) bool {
 			return true
 		}
 
-		if !attempts.wait(fmt.Errorf("publish to %s/%d: %w%s", q.topic.name, q.id, err, likelyCause(err))) {
+		landed, ok := q.look(batch[0], err, attempts)
+		switch {
+		case !ok:
 			q.queue.unpush(batch)
 			return false
+		case landed:
+			attempts.succeeded()
+			for _, it := range batch {
+				p.finish(it, nil)
+			}
+			return true
 		}
 		// A topic that was deleted and made anew with fewer partitions has no
 		// use for this queue any more.
@@ -74,6 +82,23 @@ func (q *partitionQueue) send(batch []*item, attempts *attempts) bool {
 			attempts.succeeded()
 			q.topic.queue.unpush(append(batch, q.queue.takeAll()...))
 			return true
+		}
+	}
+}
+
+// look waits after an attempt that failed, and says whether it was carried out all
+// the same, if anybody can tell. ok is false if the publisher was closed.
+func (q *partitionQueue) look(first *item, err error, attempts *attempts) (landed, ok bool) {
+	p := q.topic.publisher
+	for {
+		if !attempts.wait(fmt.Errorf("publish to %s/%d: %w%s", q.topic.name, q.id, err, likelyCause(err))) {
+			return false, false
+		}
+		if p.options.Landed == nil {
+			return false, true
+		}
+		if landed, err = p.options.Landed(p.ctx, q.id, &first.rec); err == nil {
+			return landed, true
 		}
 	}
 }

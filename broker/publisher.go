@@ -45,6 +45,12 @@ type PublisherOptions struct {
 	// BackoffMin and BackoffMax bound the wait between attempts; 0 means
 	// 100ms and 5s.
 	BackoffMin, BackoffMax time.Duration
+	// Landed is asked, after an attempt that failed and may have been carried
+	// out all the same, whether a record is in its topic: the request's first,
+	// with which all of them are, since a request's records for a partition are
+	// stored together or not at all. If it fails it is asked again, after a
+	// wait. Nil means that nobody looks: the request is sent again.
+	Landed func(ctx context.Context, partition int, rec *decision.Record) (bool, error)
 	// OnState is called with true and the reason when publishing begins to
 	// fail, and with false and nil when all that failed goes through again;
 	// nil means nobody asks. A single failed attempt is no failure yet: every
@@ -85,7 +91,8 @@ func setDefault[T int | time.Duration](field *T, value T) {
 // or a right that is missing delays records, up to MaxPendingBytes, and loses
 // none.
 //
-// Delivery is at least once: a request whose answer was lost is sent again.
+// Delivery is at least once: a request whose answer was lost is sent again, unless
+// Landed finds that it need not be.
 // Records with the same key go to one partition, the one that the Java client
 // chooses for the key, in the order of their Publish calls, also when requests
 // are sent again, since each partition has one request under way at a time.

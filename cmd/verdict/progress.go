@@ -19,6 +19,7 @@ type progress struct {
 	bar   *progressbar.ProgressBar
 	began time.Time
 	said  time.Time
+	first int64 // what was done before it began
 	now   int64
 }
 
@@ -36,6 +37,14 @@ func newProgress(out io.Writer, what string, total int64) *progress {
 	return p
 }
 
+// from tells how much was done before, which says nothing of the rate.
+func (p *progress) from(n int64) {
+	p.first, p.now, p.began = n, n, time.Now()
+	if p.bar != nil {
+		_ = p.bar.Set64(n)
+	}
+}
+
 // set tells how much is done.
 func (p *progress) set(n int64) {
 	p.now = n
@@ -47,11 +56,15 @@ func (p *progress) set(n int64) {
 		return
 	}
 	p.said = time.Now()
-	of := ""
+	of, left := "", ""
+	rate := float64(n-p.first) / time.Since(p.began).Seconds()
 	if p.total >= 0 {
 		of = " of " + commas(p.total)
+		if rate > 0 {
+			left = fmt.Sprintf(", %v left", (time.Duration(float64(p.total-n) / rate * float64(time.Second))).Round(time.Second))
+		}
 	}
-	fmt.Fprintf(p.out, "%s%s %s, %.0f/s\n", commas(n), of, p.what, float64(n)/time.Since(p.began).Seconds())
+	fmt.Fprintf(p.out, "%s%s %s, %.0f/s%s\n", commas(n), of, p.what, rate, left)
 }
 
 // finish takes the bar away.
