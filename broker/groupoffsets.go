@@ -57,15 +57,18 @@ func (c *Connection) groupOffsets(ctx context.Context, group, topic string) (map
 	if err == nil {
 		err = answer.Error
 	}
+	if errors.Is(err, kafka.GroupIdNotFound) {
+		return nil, nil
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read the offsets of group %s: %w%s", group, err, likelyCause(err))
 	}
 	offsets := make(map[int]GroupOffset)
 	for _, p := range answer.Topics[topic] {
-		if p.Error != nil {
+		if p.Error != nil && !errors.Is(p.Error, kafka.GroupIdNotFound) {
 			return nil, fmt.Errorf("read the offsets of group %s for %s/%d: %w", group, topic, p.Partition, p.Error)
 		}
-		if p.CommittedOffset >= 0 {
+		if p.Error == nil && p.CommittedOffset >= 0 {
 			offsets[p.Partition] = GroupOffset{Offset: p.CommittedOffset, Metadata: p.Metadata}
 		}
 	}
