@@ -40,7 +40,7 @@ func TestRedriveSetRemembersBeyondOneCommit(t *testing.T) {
 			t.Fatalf("%v, %d windows left", err, len(s.changed))
 		}
 		offset, metadata, ok := cluster.Committed("g", "dlq", 1)
-		if !ok || offset != 1000 || len(metadata) > 4096 {
+		if !ok || offset != 1001 || len(metadata) > 4096 {
 			t.Errorf("offset %d with %d bytes of metadata, %v", offset, len(metadata), ok)
 		}
 

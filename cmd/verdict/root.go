@@ -34,7 +34,7 @@ and only then commits. Try it without anything else: verdict demo`,
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return &usageError{cmd.CommandPath(), err}
 	})
-	root.AddCommand(runCommand(s), demoCommand(s), decideCommand(s), sandboxCommand(s), topicsCommand(s), followCommand(s), redriveCommand(s), versionCommand(s))
+	root.AddCommand(runCommand(s), demoCommand(s), decideCommand(s), sandboxCommand(s), topicsCommand(s), followCommand(s), redriveCommand(s), explainCommand(s), versionCommand(s))
 	return root
 }
 
