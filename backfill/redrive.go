@@ -41,6 +41,9 @@ type RedriveOptions struct {
 	MaxRedrives int
 	// Edit is a JSON merge patch (RFC 7386) for each value; nil means none.
 	Edit []byte
+	// Held is asked before each dead letter goes back whether it still may; nil
+	// means always. See RedriveLock.
+	Held func(context.Context) error
 	// Refused is told each dead letter that was chosen and can't go back, and
 	// why; nil: nobody asks. It is called once for each by Survey.
 	Refused func(RefusedLetter)
@@ -99,7 +102,7 @@ const OtherErrors = "(other errors)"
 // offsets.retention.minutes, the target topics are read since the oldest dead
 // letter.
 //
-// It belongs to one goroutine, and no two may work on one topic at a time; see LockRedrive.
+// It belongs to one goroutine, and no two may work on one topic at a time; see RedriveLock.
 type Redrive struct {
 	o      RedriveOptions
 	bounds map[int]broker.Bound // of the dead letters, at the start
@@ -113,6 +116,9 @@ const hourOfSkew = time.Hour
 // NewRedrive looks at what was redriven before.
 func NewRedrive(ctx context.Context, o RedriveOptions) (*Redrive, error) {
 	o.MaxRedrives = cmp.Or(o.MaxRedrives, 3)
+	if o.Held == nil {
+		o.Held = func(context.Context) error { return nil }
+	}
 	if o.Refused == nil {
 		o.Refused = func(RefusedLetter) {}
 	}
@@ -419,6 +425,9 @@ func (r *redriveRun) send(ctx context.Context, rec *decision.Record) error {
 		return broker.ErrStopScan
 	}
 	if err := r.limiter.Wait(ctx); err != nil {
+		return err
+	}
+	if err := r.o.Held(ctx); err != nil {
 		return err
 	}
 	letter := rec.Origin()

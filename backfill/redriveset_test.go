@@ -29,7 +29,7 @@ func TestRedriveSetRemembersBeyondOneCommit(t *testing.T) {
 		const from, to = 20_000, 60_000
 		bounds := map[int]broker.Bound{0: {First: from, End: to}, 1: {First: from, End: to}}
 		s := newRedriveSet("g", "dlq")
-		for offset := int64(0); offset < to; offset++ {
+		for offset := range int64(to) {
 			for partition := range 2 {
 				if redriven(partition, offset) {
 					s.add(partition, offset)

@@ -186,9 +186,18 @@ func redrive(ctx context.Context, s surroundings, cfg configs.Config, o redriveO
 	tell := retryTeller(newLogger(s, cfg.Log))
 	status := newStatusLine(s.err)
 	var refused []backfill.RefusedLetter
+	var held func(context.Context) error
+	if !o.dryRun {
+		lock, err := backfill.LockRedrive(ctx, connection, cfg.Kafka.GroupID, cfg.Kafka.Topics.DeadLetters)
+		if err != nil {
+			return err
+		}
+		defer lock.Close()
+		held = lock.Held
+	}
 	r, err := backfill.NewRedrive(ctx, backfill.RedriveOptions{
 		Connection: connection, DeadLetters: cfg.Kafka.Topics.DeadLetters, Targets: redriveTargets(cfg.Kafka.Topics), AnyTopic: o.anyTopic,
-		Group: cfg.Kafka.GroupID, Filter: filter, Limit: o.limit, Rate: o.rate, MaxRedrives: o.maxRedrives, Edit: edit,
+		Group: cfg.Kafka.GroupID, Filter: filter, Limit: o.limit, Rate: o.rate, MaxRedrives: o.maxRedrives, Edit: edit, Held: held,
 		Refused: func(l backfill.RefusedLetter) {
 			if len(refused) < maxRefusals {
 				refused = append(refused, l)
