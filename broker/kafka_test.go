@@ -324,6 +324,17 @@ func TestKafkaIsScannedToItsEndsPastMarkersAndGaps(t *testing.T) {
 	for len(scan(broker.ScanOptions{})) == n && ctx.Err() == nil {
 		time.Sleep(200 * time.Millisecond)
 	}
+	// The markers come some time after the answer.
+	var values []string
+	if err := conn.Scan(withTimeout(t), broker.ScanOptions{Topic: topic, Follow: true}, func(rec decision.Record) error {
+		if values = append(values, string(rec.Value)); len(values) > n {
+			return broker.ErrStopScan
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	wantNumbers(t, values, 0, n+1)
 	wantNumbers(t, scan(broker.ScanOptions{}), 0, n+1)
 	if bounds, err := conn.Bounds(withTimeout(t), topic); err != nil {
 		t.Error(err)

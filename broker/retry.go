@@ -57,6 +57,7 @@ func retry(ctx context.Context, told func(error), do func() error) error {
 func permanent(err error) bool {
 	for _, known := range []error{
 		ErrNoTopic, ErrConnectionClosed, kafka.InvalidTopic, kafka.TopicAuthorizationFailed, kafka.ClusterAuthorizationFailed,
+		kafka.OffsetMetadataTooLarge,
 		kafka.SASLAuthenticationFailed, kafka.UnsupportedSASLMechanism, kafka.IllegalSASLState,
 	} {
 		if errors.Is(err, known) {

@@ -36,7 +36,7 @@ and only then commits. Try it without anything else: verdict demo`,
 	})
 	root.AddCommand(
 		runCommand(s), demoCommand(s), sandboxCommand(s),
-		submitCommand(s),
+		submitCommand(s), followCommand(s), explainCommand(s), redriveCommand(s),
 		decideCommand(s), checkCommand(s), topicsCommand(s), versionCommand(s),
 	)
 	return root

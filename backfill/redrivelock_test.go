@@ -1,0 +1,51 @@
+package backfill_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"verdict/backfill"
+)
+
+func TestOneRedriveAtATime(t *testing.T) {
+	inKafka(t, func(b *kafkaBench) {
+		one, err := backfill.LockRedrive(b.Context(), b.conn, "verdict", lettersTopic)
+		if err != nil {
+			b.Fatal(err)
+		}
+		began := time.Now()
+		if _, err := backfill.LockRedrive(b.Context(), b.conn, "verdict", lettersTopic); !errors.Is(err, backfill.ErrRedriveRuns) {
+			b.Errorf("a second one: %v", err)
+		}
+		if took := time.Since(began); took > 15*time.Second {
+			b.Errorf("it waited %v", took)
+		}
+		if err := one.Held(b.Context()); err != nil {
+			b.Errorf("the first one: %v", err)
+		}
+		one.Close()
+		two, err := backfill.LockRedrive(b.Context(), b.conn, "verdict", lettersTopic)
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer two.Close()
+
+		// Its coordinator moves, and is away for a while.
+		b.cluster.MoveCoordinators()
+		time.Sleep(2 * time.Second)
+		if err := two.Held(b.Context()); err != nil {
+			b.Error(err)
+		}
+		b.network.Cut()
+		time.Sleep(20 * time.Second)
+		if err := two.Held(b.Context()); !errors.Is(err, backfill.ErrRedriveRuns) {
+			b.Errorf("without Kafka: %v", err)
+		}
+		b.network.Mend()
+		time.Sleep(20 * time.Second)
+		if err := two.Held(b.Context()); err != nil {
+			b.Error(err)
+		}
+	})
+}
