@@ -105,7 +105,7 @@ func TestLedgerKnowsOutcomesAndReasonsOfANewerVersion(t *testing.T) {
 	}
 }
 
-// heap is what is in use.
+// heapInUse is what is in use.
 func heapInUse() int64 {
 	var m runtime.MemStats
 	runtime.GC()
