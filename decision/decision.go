@@ -93,7 +93,8 @@ type Task struct {
 type Decision struct {
 	ID        string // the decision's own, or Origin.String()
 	OwnID     bool   // the ID came with the decision
-	Task      Task
+	Task      Task   // without TaskID where Key names the task
+	Key       Key    // the zero Key: the decision has the task's ID
 	State     State
 	DecidedAt string // RFC 3339 as it came; empty: not given
 	ExpiresAt time.Time

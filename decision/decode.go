@@ -79,13 +79,8 @@ func DecodeValue(rec *Record, event *Event, value []byte) (Decision, error) {
 		d.ID = rec.Origin().String()
 	}
 	profileID := f.taskPart("profile_id")
-	taskID := ""
-	if f.has("task") && !f.has("task_id") {
-		f.fault("task", "a task named by alias or type can't be looked up; give its task_id")
-	} else {
-		taskID = f.taskPart("task_id")
-	}
-	d.Task = NewTask(profileID, taskID)
+	taskID, key := f.taskID()
+	d.Task, d.Key = NewTask(profileID, taskID), key
 	d.State = f.state()
 	d.DecidedAt, _ = f.time("decided_at")
 	_, d.ExpiresAt = f.time("expires_at")
@@ -179,8 +174,13 @@ func (f *fields) string(key string) (text string, ok bool) {
 	if raw == nil {
 		return "", false
 	}
+	return f.stringOf(key, raw)
+}
+
+// stringOf is the text that raw is; ok is false where it is no string.
+func (f *fields) stringOf(field string, raw []byte) (text string, ok bool) {
 	if raw[0] != '"' {
-		f.fault(key, "must be a string, is %s", quote(string(raw)))
+		f.fault(field, "must be a string, is %s", quote(string(raw)))
 		return "", false
 	}
 	if bytes.IndexByte(raw, '\\') < 0 {
@@ -188,7 +188,7 @@ func (f *fields) string(key string) (text string, ok bool) {
 	}
 	var s string // here, since it goes to the heap, and few strings get this far
 	if err := json.Unmarshal(raw, &s); err != nil {
-		f.fault(key, "not a valid string")
+		f.fault(field, "not a valid string")
 		return "", false
 	}
 	return s, true

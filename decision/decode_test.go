@@ -24,6 +24,37 @@ func record(value string) *decision.Record {
 	return &decision.Record{Topic: "task-decisions", Partition: 3, Offset: 42, Value: []byte(value)}
 }
 
+// keyed is a decision that names its task by the member task.
+func keyed(task string) string {
+	return `{"profile_id":"` + profileID + `","task":` + task + `,"state":"COMPLETED_PASS"}`
+}
+
+func TestDecodeReadsATaskThatIsNamedByAliasOrType(t *testing.T) {
+	for task, want := range map[string]decision.Key{
+		`{"alias":"identity"}`:                         {Alias: "identity"},
+		`{"type":"INDIVIDUAL_VERIFY_IDENTITY"}`:        {Type: "INDIVIDUAL_VERIFY_IDENTITY"},
+		`{"alias":null,"type":"T"}`:                    {Type: "T"},
+		`{ "alias" : "\u00fcber {uns}" }`:              {Alias: "über {uns}"},
+		`{"alias":"` + strings.Repeat("ü", 256) + `"}`: {Alias: strings.Repeat("ü", 256)},
+		`{"alias":"x","type":null}`:                    {Alias: "x"},
+	} {
+		d, err := decision.Decode(record(keyed(task)))
+		if err != nil || d.Key != want || d.Task != (decision.Task{ProfileID: profileID}) {
+			t.Errorf("%s: got %+v, %v", task, d, err)
+		}
+	}
+	if got := (decision.Key{Alias: "a\nb"}).String() + ", " + (decision.Key{Type: "T"}).String(); got != `alias "a\nb", type "T"` {
+		t.Error(got)
+	}
+}
+
+func TestFaultsOfAHostileTaskStayFew(t *testing.T) {
+	_, err := decision.Decode(record(keyed(`{` + strings.Repeat(`"x":1,"alias":2,`, 2000) + `"type":1}`)))
+	if len(err.Error()) > 2048 {
+		t.Errorf("%d bytes", len(err.Error()))
+	}
+}
+
 func TestDecodeReadsEveryField(t *testing.T) {
 	d, err := decision.Decode(record(`{
 		"id": "dec-1",
@@ -103,10 +134,6 @@ func TestDecodeAccepts(t *testing.T) {
 			" \r\n\t{ " + pass + " }\n",
 			decision.Decision{ID: "task-decisions/3/42", State: decision.CompletedPass},
 		},
-		"task_id given beside task": {
-			`{"task":{"alias":"id"},` + pass + `}`,
-			decision.Decision{ID: "task-decisions/3/42", State: decision.CompletedPass},
-		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			tc.want.Task = decision.Task{ProfileID: profileID, TaskID: taskID}
@@ -184,14 +211,29 @@ func TestDecodeRefuses(t *testing.T) {
 		"is_complete against state":         {`{` + ids + `,"state":"COMPLETED_FAIL","is_complete":true}`, "is_complete: true contradicts state COMPLETED_FAIL"},
 		"is_complete a number":              {`{` + ids + `,"is_complete":1}`, `is_complete: must be true or false, is "1"`},
 
-		"source over 1 KiB":        {`{` + pass + `,"source":"` + strings.Repeat("ü", 513) + `"}`, "source: has 1026 bytes; the limit is 1024"},
-		"time without a zone":      {`{` + pass + `,"decided_at":"2026-11-01T06:00:29"}`, `decided_at: must be an RFC 3339 time such as 2026-11-01T06:00:29Z, is "2026-11-01T06:00:29"`},
-		"time with a short hour":   {`{` + pass + `,"decided_at":"2026-11-01T6:00:29Z"}`, `decided_at: must be an RFC 3339 time such as 2026-11-01T06:00:29Z, is "2026-11-01T6:00:29Z"`},
-		"time with a comma":        {`{` + pass + `,"expires_at":"2026-11-01T06:00:29,5Z"}`, `expires_at: must be an RFC 3339 time such as 2026-11-01T06:00:29Z, is "2026-11-01T06:00:29,5Z"`},
-		"time with a wider offset": {`{` + pass + `,"expires_at":"2026-11-01T06:00:29+99:00"}`, `expires_at: must be an RFC 3339 time such as 2026-11-01T06:00:29Z, is "2026-11-01T06:00:29+99:00"`},
-		"time with a wide offset":  {`{` + pass + `,"expires_at":"2026-11-01T06:00:29+24:60"}`, `expires_at: must be an RFC 3339 time such as 2026-11-01T06:00:29Z, is "2026-11-01T06:00:29+24:60"`},
-		"time on no day":           {`{` + pass + `,"expires_at":"2026-02-30T06:00:29Z"}`, `expires_at: must be an RFC 3339 time such as 2026-11-01T06:00:29Z, is "2026-02-30T06:00:29Z"`},
-		"task without its task_id": {`{"profile_id":"` + profileID + `","task":{"alias":"id"},"state":"COMPLETED_PASS"}`, "task: a task named by alias or type can't be looked up; give its task_id"},
+		"source over 1 KiB":            {`{` + pass + `,"source":"` + strings.Repeat("ü", 513) + `"}`, "source: has 1026 bytes; the limit is 1024"},
+		"time without a zone":          {`{` + pass + `,"decided_at":"2026-11-01T06:00:29"}`, `decided_at: must be an RFC 3339 time such as 2026-11-01T06:00:29Z, is "2026-11-01T06:00:29"`},
+		"time with a short hour":       {`{` + pass + `,"decided_at":"2026-11-01T6:00:29Z"}`, `decided_at: must be an RFC 3339 time such as 2026-11-01T06:00:29Z, is "2026-11-01T6:00:29Z"`},
+		"time with a comma":            {`{` + pass + `,"expires_at":"2026-11-01T06:00:29,5Z"}`, `expires_at: must be an RFC 3339 time such as 2026-11-01T06:00:29Z, is "2026-11-01T06:00:29,5Z"`},
+		"time with a wider offset":     {`{` + pass + `,"expires_at":"2026-11-01T06:00:29+99:00"}`, `expires_at: must be an RFC 3339 time such as 2026-11-01T06:00:29Z, is "2026-11-01T06:00:29+99:00"`},
+		"time with a wide offset":      {`{` + pass + `,"expires_at":"2026-11-01T06:00:29+24:60"}`, `expires_at: must be an RFC 3339 time such as 2026-11-01T06:00:29Z, is "2026-11-01T06:00:29+24:60"`},
+		"time on no day":               {`{` + pass + `,"expires_at":"2026-02-30T06:00:29Z"}`, `expires_at: must be an RFC 3339 time such as 2026-11-01T06:00:29Z, is "2026-02-30T06:00:29Z"`},
+		"task beside task_id":          {`{"task":{"alias":"id"},` + pass + `}`, "task: given beside task_id; give one of them"},
+		"task that is wrong beside it": {`{"task":{"id":1},` + pass + `}`, `task: given beside task_id; give one of them; task: has the unknown member "id"; a task is named by alias or type`},
+		"task a string":                {keyed(`"id"`), `task: must be an object with alias or type, is "\"id\""`},
+		"task an array":                {keyed(`[]`), `task: must be an object with alias or type, is "[]"`},
+		"task empty":                   {keyed(`{}`), "task: has neither alias nor type"},
+		"task of nulls":                {keyed(`{"alias":null,"type":null}`), "task: has neither alias nor type"},
+		"task with both":               {keyed(`{"alias":"a","type":"T"}`), "task: has both alias and type; give one of them"},
+		"task with an unknown member":  {keyed(`{"alias":"a","variant":"v"}`), `task: has the unknown member "variant"; a task is named by alias or type`},
+		"task in another case":         {keyed(`{"Alias":"a"}`), `task: has the unknown member "Alias"; a task is named by alias or type`},
+		"task twice":                   {`{"task":{"alias":"a"},"task":{"alias":"a"},"profile_id":"` + profileID + `","state":"COMPLETED_PASS"}`, "task: given twice"},
+		"alias twice":                  {keyed(`{"alias":"a","\u0061lias":"b"}`), "task.alias: given twice"},
+		"alias empty":                  {keyed(`{"alias":""}`), `task.alias: must be 1 to 256 printable characters, is ""`},
+		"alias of 257 characters":      {keyed(`{"alias":"` + strings.Repeat("a", 257) + `"}`), `task.alias: must be 1 to 256 printable characters, is "` + strings.Repeat("a", 48) + `…"`},
+		"type with a line end":         {keyed(`{"type":"a\nb"}`), `task.type: must be 1 to 256 printable characters, is "a\nb"`},
+		"type a number":                {keyed(`{"type":5}`), `task.type: must be a string, is "5"`},
+		"alias and type both wrong":    {keyed(`{"alias":"","type":5}`), `task.alias: must be 1 to 256 printable characters, is ""; task.type: must be a string, is "5"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := decision.Decode(record(tc.value))
@@ -259,6 +301,7 @@ func FuzzDecode(f *testing.F) {
 		"", "{}", "[]", `{` + pass + `}`, `{"id":"a",` + ids + `,"is_complete":true}`,
 		`{"a":{"b":[{},"}",[]]},` + pass + `,"z":-1.5e3}`, `{"\u0069d":"\ud83d\ude00",` + pass + `}`,
 		`{"x":"\\","y":"\"",` + pass + ` , "source" : "s\/\u00fc" }`, `{"id":"a","id":"b",` + pass + `}`,
+		keyed(`{"alias":"a"}`), keyed(`{"type":"T","alias":null}`), keyed(`{"x":{}}`),
 		`{` + pass + `,"decided_at":"2026-11-01T06:00:29Z","expires_at":"2026-11-01T06:00:29.123+01:00","reason":null}`,
 	} {
 		f.Add([]byte(v))
@@ -297,13 +340,20 @@ func FuzzDecode(f *testing.F) {
 		if object["is_complete"] == true && want.State == "" {
 			want.State = decision.CompletedPass
 		}
+		if named, ok := object["task"].(map[string]any); ok {
+			want.Key.Alias, _ = named["alias"].(string)
+			want.Key.Type, _ = named["type"].(string)
+		}
+		if (d.Key == decision.Key{}) == (d.Task.TaskID == "") {
+			t.Errorf("both or neither of key and ID: %+v", d)
+		}
 		if d != want {
 			t.Errorf("got  %+v\nwant %+v", d, want)
 		}
 		if s := text("expires_at"); (s != "") != !d.ExpiresAt.IsZero() {
 			t.Errorf("expires_at %q became %v", s, d.ExpiresAt)
 		}
-		if !decision.ValidID(d.Task.ProfileID) || !decision.ValidID(d.Task.TaskID) ||
+		if !decision.ValidID(d.Task.ProfileID) || d.Key == (decision.Key{}) && !decision.ValidID(d.Task.TaskID) ||
 			!slices.Contains([]decision.State{decision.CompletedPass, decision.CompletedFail}, d.State) {
 			t.Errorf("not fit to be carried out: %+v", d)
 		}

@@ -22,6 +22,7 @@ type Result struct {
 	Attempts    int             `json:"attempts"`              // calls made to complete the task; 0: none was needed
 	HTTPStatus  int             `json:"http_status,omitempty"` // of the answer that settled it; 0: no call
 	Task        json.RawMessage `json:"task,omitempty"`        // the API's answer as it came
+	Profile     *Profile        `json:"profile,omitempty"`     // nil: not asked for, or not known
 	DecidedAt   string          `json:"decided_at,omitempty"`
 	ReceivedAt  Time            `json:"received_at"`  // when Verdict read the record
 	CompletedAt Time            `json:"completed_at"` // when the outcome was known
@@ -30,6 +31,24 @@ type Result struct {
 	BatchID     string          `json:"batch_id,omitempty"`
 	Origin      Origin          `json:"origin"`
 }
+
+// Profile is what the tasks of a decision's profile came to, soon after the
+// decision was carried out. Tasks that are expired or skipped count for nothing.
+type Profile struct {
+	Outcome     ProfileOutcome `json:"outcome"`
+	OpenTasks   int            `json:"open_tasks"`   // in no completed state
+	FailedTasks int            `json:"failed_tasks"` // COMPLETED_FAIL
+}
+
+// ProfileOutcome is what a profile's tasks came to, in one word.
+type ProfileOutcome string
+
+// The outcomes of a profile.
+const (
+	AllPassed  ProfileOutcome = "all_passed"  // at least one, and all of them: its application can be approved
+	SomeFailed ProfileOutcome = "some_failed" // at least one, others may be open: its application may be rejected
+	Open       ProfileOutcome = "open"        // none failed, and some are open or none passed
+)
 
 // Record is the result as it is published: the decision's key, so that the
 // results of a profile stay in one partition, and the JSON. Task must be valid
@@ -62,6 +81,13 @@ func (r *Result) Record(topic string, key []byte) Record {
 	}
 	if len(r.Task) > 0 {
 		b = append(appendName(b, "task"), r.Task...)
+	}
+	if r.Profile != nil {
+		b = append(appendName(b, "profile"), '{')
+		text("outcome", string(r.Profile.Outcome))
+		number("open_tasks", int64(r.Profile.OpenTasks))
+		number("failed_tasks", int64(r.Profile.FailedTasks))
+		b = append(b, '}')
 	}
 	optional("decided_at", r.DecidedAt)
 	b = r.ReceivedAt.append(appendName(b, "received_at"))

@@ -20,6 +20,7 @@ func fullResult() decision.Result {
 		DecisionID: "dec-1", ProfileID: profileID, TaskID: taskID,
 		State: decision.CompletedPass, Outcome: decision.Completed,
 		Attempts: 2, HTTPStatus: 200, Task: json.RawMessage(answer),
+		Profile:     &decision.Profile{Outcome: decision.SomeFailed, OpenTasks: 2, FailedTasks: 1},
 		DecidedAt:   "2026-11-01T07:00:29+01:00",
 		ReceivedAt:  decision.Time{Time: time.Date(2026, 11, 1, 7, 0, 30, 1_999_999, time.FixedZone("", 3600))},
 		CompletedAt: decision.Time{Time: time.Date(2026, 11, 1, 6, 0, 31, 0, time.UTC)},
@@ -33,6 +34,7 @@ func TestResultIsWrittenInTheContractsFieldsAndOrder(t *testing.T) {
 	rec := result.Record("task-results", []byte("key"))
 	want := `{"decision_id":"dec-1","profile_id":"` + profileID + `","task_id":"` + taskID + `","state":"COMPLETED_PASS",` +
 		`"outcome":"completed","attempts":2,"http_status":200,"task":` + answer + `,` +
+		`"profile":{"outcome":"some_failed","open_tasks":2,"failed_tasks":1},` +
 		`"decided_at":"2026-11-01T07:00:29+01:00","received_at":"2026-11-01T06:00:30.001Z","completed_at":"2026-11-01T06:00:31.000Z",` +
 		`"source":"a<b>&c","reason":"Überprüfung","batch_id":"autumn",` +
 		`"origin":{"topic":"task-decisions","partition":3,"offset":42}}`
