@@ -130,7 +130,7 @@ func demo(ctx context.Context, s surroundings, o demoOptions) (err error) {
 			return fmt.Errorf("create the topics of decide: %w", err)
 		}
 	}
-	o.api.Key = demoKey
+	o.api.Key, o.api.Profiles = demoKey, sandbox.SeededProfiles(o.api.Seed)
 	box, err := sandbox.New(o.api)
 	if err != nil {
 		return err

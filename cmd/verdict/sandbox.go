@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -16,16 +17,33 @@ import (
 func sandboxCommand(s surroundings) *cobra.Command {
 	var addr string
 	var o sandbox.Options
+	var profiles string
 	cmd := &cobra.Command{
 		Use:   "sandbox",
 		Short: "Serve an API that behaves like PassFort's, to point a run at",
 		Long: `Sandbox serves the endpoints that Verdict uses. Any profile and task whose IDs
 have the right shape exists, as INCOMPLETE, from its first touch on, and
-remembers its state. GET /_sandbox/stats says what happened so far.`,
+remembers its state. GET /_sandbox/stats says what happened so far.
+
+Beside those, each profile has tasks from the start, to be found by
+GET /4.0/profiles/ID/tasks: made up by the profile's ID and --seed, with the
+aliases identity, address, screening, source-of-funds and final-review, some
+skipped, some with an expired one before. With --profiles FILE they are those
+of the file, JSON: {"PROFILE-ID": [{"id": "TASK-ID", "type": "…", "state": "…",
+"is_expired": false, "is_skipped": false, "variant": {"id": "…", "alias": "…"}}]}.
+The ID of a task's variant is no task's, and is answered 404.`,
 		Example: `  verdict sandbox --latency 50ms --error-rate 0.01
+  verdict sandbox --profiles profiles.json
   verdict run --api-base-url http://127.0.0.1:8081/4.0 --api-key sandbox`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			o.Profiles = sandbox.SeededProfiles(o.Seed)
+			if profiles != "" {
+				var err error
+				if o.Profiles, err = readProfiles(profiles); err != nil {
+					return &usageError{cmd.CommandPath(), fmt.Errorf("--profiles: %w", err)}
+				}
+			}
 			box, err := sandbox.New(o)
 			if err != nil {
 				return &usageError{cmd.CommandPath(), err}
@@ -47,8 +65,22 @@ remembers its state. GET /_sandbox/stats says what happened so far.`,
 	f.Float64Var(&o.RateLimit, "rate-limit", 0, "calls per second that are taken (GCRA; 0: no limit)")
 	f.Float64Var(&o.ErrorRate, "error-rate", 0, "share of calls that are answered 503, 0 to 1")
 	f.Float64Var(&o.RejectRate, "reject-rate", 0, "share of tasks that are answered 404, 0 to 1")
-	f.Uint64Var(&o.Seed, "seed", 0, "chooses errors, rejects and jitter")
+	f.Uint64Var(&o.Seed, "seed", 0, "chooses errors, rejects, jitter and the tasks of profiles")
+	f.StringVar(&profiles, "profiles", "", "JSON file with the tasks that profiles have, in place of made-up ones")
 	return cmd
+}
+
+func readProfiles(file string) (sandbox.Profiles, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	profiles, err := sandbox.ReadProfiles(f)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	return profiles, nil
 }
 
 // serveHTTP serves until ctx ends, and then gives calls a moment to end.

@@ -49,6 +49,11 @@ type Options struct {
 	// Seed chooses errors, rejects and jitter. 0 is a seed like any other.
 	Seed uint64
 
+	// Profiles are the tasks that profiles have from the start. Nil: none, so that
+	// a profile lists the tasks that were touched. See SeededProfiles and
+	// ReadProfiles.
+	Profiles Profiles
+
 	// Observe, if there is one, is told of each call once it was read, before
 	// anything else is done with it. It runs in the call's goroutine.
 	Observe func(Call)
@@ -189,7 +194,7 @@ func (s *Sandbox) rejects(id taskID) bool {
 // complete carries a completion out.
 func (s *Sandbox) complete(id taskID, state passfort.State) {
 	s.completions.Add(1)
-	if s.tasks.complete(id, state) {
+	if s.tasks.complete(id, s.initial(id), state) {
 		s.repeatCompletions.Add(1)
 	}
 }

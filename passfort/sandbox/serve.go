@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"cmp"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -84,20 +85,25 @@ func (s *Sandbox) act(w http.ResponseWriter, call Call, id taskID) {
 	case passfort.OpListTasks:
 		s.answer(w, http.StatusOK, s.appendTasks(nil, id.profile))
 	case passfort.OpGetTask, passfort.OpComplete:
-		if s.rejects(id) {
+		task, known, variant := among(s.profile(id.profile), id.task)
+		if s.rejects(id) || variant {
 			s.refuse(w, http.StatusNotFound, http.StatusNotFound, "no such task")
 			return
 		}
 		state := call.State
 		if call.Operation == passfort.OpGetTask {
-			state = states[s.tasks.touch(id)]
+			state = states[s.touch(id)]
 		} else if state == "" {
 			s.refuse(w, http.StatusUnprocessableEntity, codeInvalidInput, "invalid input data: want state COMPLETED_PASS or COMPLETED_FAIL")
 			return
 		} else {
 			s.complete(id, state)
 		}
-		s.answer(w, http.StatusOK, s.appendTask(make([]byte, 0, 512), id, state))
+		if !known {
+			task.ID = formatID(id.task)
+		}
+		task.State = state
+		s.answer(w, http.StatusOK, s.appendTask(make([]byte, 0, 512), &task))
 	default:
 		s.refuse(w, http.StatusNotFound, http.StatusNotFound, "no such path, or not with this method")
 	}
@@ -196,26 +202,55 @@ func (s *Sandbox) serveOther(w http.ResponseWriter, r *http.Request) {
 
 const whoami = `{"auditee_name":"Sandbox","institution":{"id":"5a4db0c5-0000-4000-8000-000000000001","logo_url":null,"name":"Sandbox"},"user":null}`
 
+// What a task is that nobody described: as in the API's published sample.
+const (
+	sampleType    = "INDIVIDUAL_VERIFY_IDENTITY"
+	sampleVariant = `{"id":"5562c4e4-4d12-b16a-a151-7c9eed6816e9","name":"Verify identity - Sandbox","task_type":"INDIVIDUAL_VERIFY_IDENTITY"}`
+)
+
 // appendTask appends a task as in the API's published sample.
-func (s *Sandbox) appendTask(b []byte, id taskID, state passfort.State) []byte {
+func (s *Sandbox) appendTask(b []byte, t *passfort.Task) []byte {
 	b = append(b, `{"check_ids":[],"creation_date":"`...)
 	b = s.started.UTC().AppendFormat(b, time.DateTime)
 	b = append(b, `","form_instance_ids":[],"id":"`...)
-	b = appendID(b, id.task)
+	b = append(b, t.ID...)
 	b = append(b, `","is_complete":`...)
-	b = strconv.AppendBool(b, state != passfort.Incomplete)
-	b = append(b, `,"is_expired":false,"is_skipped":false,"state":"`...)
-	b = append(b, state...)
-	return append(b, `","type":"INDIVIDUAL_VERIFY_IDENTITY","variant":{"id":"5562c4e4-4d12-b16a-a151-7c9eed6816e9","name":"Verify identity - Sandbox","task_type":"INDIVIDUAL_VERIFY_IDENTITY"}}`...)
+	b = strconv.AppendBool(b, t.State != passfort.Incomplete)
+	b = append(b, `,"is_expired":`...)
+	b = strconv.AppendBool(b, t.IsExpired)
+	b = append(b, `,"is_skipped":`...)
+	b = strconv.AppendBool(b, t.IsSkipped)
+	b = append(b, `,"state":"`...)
+	b = append(b, t.State...)
+	b = append(b, `","type":`...)
+	if t.Type == "" && t.Variant == (passfort.Variant{}) {
+		b = append(b, `"`+sampleType+`","variant":`...)
+		return append(b, sampleVariant+"}"...)
+	}
+	b = appendJSON(b, t.Type)
+	b = append(b, `,"variant":{`...)
+	for _, member := range [...][2]string{{"alias", t.Variant.Alias}, {"id", t.Variant.ID}, {"name", t.Variant.Name}, {"task_type", cmp.Or(t.Variant.TaskType, t.Type)}} {
+		if member[1] == "" {
+			continue // as with the API, some may be missing
+		}
+		if b[len(b)-1] != '{' {
+			b = append(b, ',')
+		}
+		b = append(b, '"')
+		b = append(b, member[0]...)
+		b = append(b, `":`...)
+		b = appendJSON(b, member[1])
+	}
+	return append(b, "}}"...)
 }
 
 func (s *Sandbox) appendTasks(b []byte, profile [16]byte) []byte {
 	b = append(b, '[')
-	for i, e := range s.tasks.of(profile) {
+	for i, t := range s.all(profile) {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = s.appendTask(b, e.id, states[e.state])
+		b = s.appendTask(b, &t)
 	}
 	return append(b, ']')
 }

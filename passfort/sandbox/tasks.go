@@ -97,14 +97,15 @@ func shardOf(profile [16]byte) uint64 {
 
 func (t *tasks) count() int64 { return t.touched.Load() }
 
-// update changes the task's record, which is a new one if the task was not
-// touched before.
-func (t *tasks) update(id taskID, change func(*record)) {
+// update changes the task's record, which is a new one in its initial state if
+// the task was not touched before.
+func (t *tasks) update(id taskID, initial stateCode, change func(*record)) {
 	s := &t.shards[shardOf(id.profile)]
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r, ok := s.known[id]
 	if !ok {
+		r.state = initial
 		t.touched.Add(1)
 	}
 	change(&r)
@@ -112,18 +113,18 @@ func (t *tasks) update(id taskID, change func(*record)) {
 }
 
 // touch is the state of the task, remembered from now on.
-func (t *tasks) touch(id taskID) (state stateCode) {
-	if r, ok := t.peek(id); ok { // the usual case needs no writing
+func (s *Sandbox) touch(id taskID) (state stateCode) {
+	if r, ok := s.tasks.peek(id); ok { // the usual case needs no writing
 		return r.state
 	}
-	t.update(id, func(r *record) { state = r.state })
+	s.tasks.update(id, s.initial(id), func(r *record) { state = r.state })
 	return state
 }
 
 // complete puts the task into state and says whether it was complete before.
-func (t *tasks) complete(id taskID, state passfort.State) (repeat bool) {
+func (t *tasks) complete(id taskID, initial stateCode, state passfort.State) (repeat bool) {
 	code := stateCode(slices.Index(states[:], state))
-	t.update(id, func(r *record) {
+	t.update(id, initial, func(r *record) {
 		repeat = r.state != incomplete
 		r.state = code
 		r.completions++
@@ -225,7 +226,7 @@ func (s *Sandbox) SetState(profileID, taskID string, state passfort.State) bool 
 	if !ok || code < 0 {
 		return false
 	}
-	s.tasks.update(id, func(r *record) { r.state = stateCode(code) })
+	s.tasks.update(id, incomplete, func(r *record) { r.state = stateCode(code) })
 	return true
 }
 
