@@ -67,7 +67,11 @@ var candidates = map[string][]string{
 		`"2026-11-01 06:00:29Z"`, `"2026-11-01T06:00:60Z"`, `"2016-12-31T23:59:60Z"`, `"2026-11-01T24:00:00Z"`, `"2026-11-01t06:00:29z"`, `"2026-11-01T06:00:29+24:00"`, `"2026-11-01T6:00:29Z"`, `"2026-11-01T06:00:29,5Z"`, `1793512829`,
 	},
 	"reason": {`"why"`, `""`, `"a\u0000\n"`, `["why"]`, `"` + strings.Repeat("r", 1024) + `"`, `"` + strings.Repeat("r", 1025) + `"`},
-	"other":  {`{}`, `[1]`},
+	"task": {
+		`{"alias":"a"}`, `{"type":"ü T"}`, `{"alias":"a","type":null}`, `{"alias":"` + strings.Repeat("a", 256) + `"}`, `{}`, `{"alias":null}`, `{"alias":"a","type":"T"}`,
+		`{"alias":""}`, `{"alias":"a\n"}`, `{"alias":"` + strings.Repeat("a", 257) + `"}`, `{"type":7}`, `{"alias":"a","x":1}`, `{"alias":"a","type":""}`, `"a"`, `[]`,
+	},
+	"other": {`{}`, `[1]`},
 }
 
 // sayable says whether a schema can say all of this that is wrong with a decision,

@@ -3,6 +3,7 @@ package processor
 import (
 	"encoding/json"
 	"errors"
+	"strings"
 
 	"verdict/decision"
 	"verdict/passfort"
@@ -16,7 +17,8 @@ type verdict struct {
 	cause      decision.RetryCause
 	status     int
 	err        error
-	unclear    bool // the call may have been carried out unseen
+	unclear    bool     // the call may have been carried out unseen
+	listing    *listing // of found
 }
 
 // action is what is to be done after an attempt.
@@ -29,6 +31,7 @@ const (
 	later                  // try again when calls go on; no attempt is spent
 	suspect                // ask whether the key is still good
 	abandon                // the partition is lost; leave it to its next owner
+	found                  // the profile's tasks are known: go on with those that wait for that
 )
 
 type result struct {
@@ -44,6 +47,14 @@ type deadLetter struct {
 	err    error
 	text   string // instead of err
 	called bool   // the attempt that settles it is spent as well
+}
+
+// says is the text of the header verdict-error.
+func (d *deadLetter) says() string {
+	if d.text == "" && d.err != nil {
+		return d.err.Error()
+	}
+	return d.text
 }
 
 // classify is the table of what is done about each way in which a call can
@@ -78,6 +89,47 @@ func classify(err error) verdict {
 		v.refuse(decision.Rejected)
 	}
 	return v
+}
+
+// classifyLook is classify for calls that only look: they leave as unclear as it
+// was whether an earlier call was carried out.
+func classifyLook(err error, unclear bool) verdict {
+	v := classify(err)
+	v.unclear = unclear
+	return v
+}
+
+// standing is how a task stands to a decision.
+type standing uint8
+
+const (
+	standsOpen    standing = iota // it can be completed
+	standsWanted                  // it is in the state that is wanted
+	standsAgainst                 // it was completed in another state
+)
+
+// stand is the table of what a task says about itself. The state decides. A
+// state that is not published counts by its name and by is_complete. The flags
+// is_expired and is_skipped say nothing about a task that was asked for by its
+// ID: it can be completed, and what the API answers to that is in the result.
+// (By alias or type an expired task is not found in the first place.)
+//
+// What never gets here: an answer about another task, without a state, or that is
+// no task, is unconfirmed; errors in a 2xx are a refusal; both by classify. For
+// the answer to a completion any state but the wanted one is unconfirmed too.
+func stand(t *passfort.Task, want passfort.State) standing {
+	switch t.State {
+	case want:
+		return standsWanted
+	case passfort.CompletedPass, passfort.CompletedFail:
+		return standsAgainst
+	case passfort.Incomplete:
+		return standsOpen
+	}
+	if t.IsComplete || strings.HasPrefix(string(t.State), "COMPLETED_") {
+		return standsAgainst
+	}
+	return standsOpen
 }
 
 func (v *verdict) refuse(reason decision.Reason) {

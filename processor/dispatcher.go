@@ -61,10 +61,10 @@ func (p *Processor) mayDispatch() (again time.Duration, ok bool) {
 	if held := p.liftHold(now); held > 0 && (again == 0 || held < again) {
 		again = held
 	}
-	if p.isPaused() || p.busy() {
+	if p.isPaused() {
 		return again, false
 	}
-	if _, ready := p.queue.next(p.mayBackfill()); !ready {
+	if _, ready := p.next(); !ready {
 		return again, false
 	}
 	if ready, in := p.breaker.ready(); !ready {
@@ -79,12 +79,24 @@ func (p *Processor) isPaused() bool {
 	return p.paused[decision.PausedAuth] || p.paused[decision.PausedKafka]
 }
 
-// busy says whether no call may be begun: no worker is free, or so many
-// finished calls wait for Kafka's acknowledgement that a crash now would repeat
-// more than is fair. Under mu.
-func (p *Processor) busy() bool {
-	return p.inFlight[decision.Live]+p.inFlight[decision.Backfill] >= p.opts.Workers ||
-		p.settling >= maxSettling(p.opts.Workers)
+// next is the lane whose turn it is, if any call may be begun: a worker is free,
+// and not so many finished calls wait for Kafka's acknowledgement, or for the
+// look at their profile, that a crash now would repeat more than is fair. Then
+// only those looks may. Under mu.
+func (p *Processor) next() (decision.Lane, bool) {
+	switch {
+	case p.inFlight[decision.Live]+p.inFlight[decision.Backfill] >= p.opts.Workers:
+		return 0, false
+	case p.full():
+		return p.queue.nextLook(p.mayBackfill())
+	}
+	return p.queue.next(p.mayBackfill())
+}
+
+// full says whether as many decisions as may be are done and not acknowledged
+// yet. Under mu.
+func (p *Processor) full() bool {
+	return p.settling+p.profiles.held >= maxSettling(p.opts.Workers) || p.profiles.bytes >= maxHeldBytes
 }
 
 // maxSettling bounds the decisions whose call is done and whose result is not
@@ -106,12 +118,8 @@ func (p *Processor) choose(ctx context.Context) *job {
 		now := time.Now()
 		p.queue.ripen(now)
 		p.liftHold(now)
-		if p.isPaused() || p.busy() {
-			p.mu.Unlock()
-			return nil
-		}
-		lane, ok := p.queue.next(p.mayBackfill())
-		if !ok {
+		lane, ok := p.next()
+		if p.isPaused() || !ok {
 			p.mu.Unlock()
 			return nil
 		}
@@ -125,9 +133,12 @@ func (p *Processor) choose(ctx context.Context) *job {
 		j.hold.active++
 		p.inFlight[lane]++
 		p.opts.Metrics.InFlight.Inc()
-		expired := j.dec.Expired(now)
-		duplicate := !expired && j.dec.OwnID && j.attempts == 0 && p.knows(j)
-		if !expired && !duplicate && j.instead == nil {
+		end := p.uncalled(j, now)
+		var known *listing
+		if end == nil && j.unresolved() {
+			known = p.lookups.recall(j.dec.Task.ProfileID, time.Time{}, now)
+		}
+		if end == nil && known == nil {
 			p.queue.charge(lane)
 			p.mu.Unlock()
 			return j
@@ -135,22 +146,38 @@ func (p *Processor) choose(ctx context.Context) *job {
 		p.mu.Unlock()
 
 		p.breaker.release(permit, false, true)
-		p.endUncalled(ctx, j, expired)
+		if known != nil {
+			p.endUncalled(ctx, j, func(ctx context.Context) { p.found(ctx, j, known) })
+		} else {
+			p.endUncalled(ctx, j, end)
+		}
 	}
 }
 
-// endUncalled ends a decision that needs no call: it expired, or is a duplicate,
-// or was to be ended already when a panic came in between.
-func (p *Processor) endUncalled(ctx context.Context, j *job, expired bool) {
-	defer func() { p.rescue(j, recover()) }()
+// uncalled is how to end a decision that needs no call: it expired, or is a
+// duplicate, or was to be ended already when a panic came in between. Nil: it
+// needs one. Under mu; what it returns is called without.
+func (p *Processor) uncalled(j *job, now time.Time) (end func(context.Context)) {
 	switch {
 	case j.instead != nil:
-		j.instead(ctx)
-	case expired:
-		p.deadLetter(ctx, j, deadLetter{reason: decision.Expired, text: "it expired at " + decision.Time{Time: j.dec.ExpiresAt}.String()})
-	default:
-		p.result(ctx, j, result{outcome: decision.Duplicate})
+		return j.instead
+	case j.dec.Expired(now):
+		return func(ctx context.Context) {
+			p.deadLetter(ctx, j, deadLetter{reason: decision.Expired, text: "it expired at " + decision.Time{Time: j.dec.ExpiresAt}.String()})
+		}
+	case j.dec.OwnID && j.attempts == 0 && p.knows(j):
+		if j.unresolved() {
+			j.dec.Task.TaskID = p.recent[partition{j.rec.Topic, j.rec.Partition}].taskOf(j.dec.ID)
+		}
+		return func(ctx context.Context) { p.result(ctx, j, result{outcome: decision.Duplicate}) }
 	}
+	return nil
+}
+
+// endUncalled does it. A panic is that decision's alone.
+func (p *Processor) endUncalled(ctx context.Context, j *job, end func(context.Context)) {
+	defer func() { p.rescue(j, recover()) }()
+	end(ctx)
 }
 
 // knows says whether the job's ID was settled with a result already. Under mu.
@@ -171,4 +198,7 @@ func (p *Processor) remember(j *job) {
 		p.recent[at] = r
 	}
 	r.add(j.dec.ID)
+	if j.keyed() {
+		r.name(j.dec.ID, j.dec.Task.TaskID)
+	}
 }

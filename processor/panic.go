@@ -20,6 +20,10 @@ func (p *Processor) rescue(j *job, r any) {
 		return
 	}
 	err := p.tellPanic(j, r)
+	if j.profile != nil {
+		p.dropLook(j)
+		return
+	}
 	if j.gone {
 		return // it is settled; what failed came after
 	}
@@ -86,12 +90,11 @@ func panicked(r any) error {
 }
 
 // adopt makes a job that never was in the queue, because it could not be read
-// as a decision, the one of a task of its own. No task of a decision's has such
+// as a decision (or is in it no more, because its task was not found), the one of a task of its own. No task of a decision's has such
 // an ID.
 func (q *queue) adopt(j *job) {
 	q.seq++
 	j.seq, j.delayed = q.seq, -1
-	j.dec.Task = decision.Task{TaskID: j.rec.Origin().String()}
-	j.task = &task{key: j.dec.Task, ready: -1, begun: j}
-	q.tasks[j.dec.Task] = j.task
+	j.task = &task{key: decision.Task{TaskID: j.rec.Origin().String()}, ready: -1, begun: j}
+	q.know(j.task)
 }

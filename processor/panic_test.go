@@ -31,6 +31,7 @@ type stage struct {
 	published []decision.Record
 	settled   []int64
 	completed map[string]bool // tasks, at the API
+	answer    []byte          // to completions
 
 	onCall    func(op, task string)
 	onPublish func(rec decision.Record) error // before it is taken: it may panic, or be what done is told
@@ -38,13 +39,17 @@ type stage struct {
 }
 
 // onStage runs a test on a stage in a bubble.
-func onStage(t *testing.T, test func(s *stage)) {
+func onStage(t *testing.T, test func(s *stage), change ...func(*Options)) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &stage{t: t, metrics: metrics.New(prometheus.NewRegistry()), completed: make(map[string]bool)}
-		p, err := New(Options{
+		options := Options{
 			API: s, Publisher: s, Metrics: s.metrics, Logger: slog.New(slog.NewTextHandler(&lockedBuffer{mu: &s.mu, b: &s.log}, nil)),
 			Results: "results", DeadLetters: "dead", MaxAttempts: 3, Workers: 4,
-		})
+		}
+		for _, c := range change {
+			c(&options)
+		}
+		p, err := New(options)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -96,7 +101,7 @@ func (s *stage) CompleteTask(_ context.Context, _, task string, state passfort.S
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.completed[task] = true
-	return passfort.Task{State: state}, passfort.Response{Status: 200}, nil
+	return passfort.Task{State: state, Raw: s.answer}, passfort.Response{Status: 200}, nil
 }
 
 func (s *stage) GetTask(_ context.Context, _, task string) (passfort.Task, passfort.Response, error) {
@@ -109,6 +114,14 @@ func (s *stage) GetTask(_ context.Context, _, task string) (passfort.Task, passf
 	}
 	return passfort.Task{State: state}, passfort.Response{Status: 200}, nil
 }
+
+// ListTasks knows one task, of alias a.
+func (s *stage) ListTasks(_ context.Context, profile string) ([]passfort.Task, passfort.Response, error) {
+	s.call("list", profile)
+	return []passfort.Task{{ID: listedID, State: passfort.CompletedPass, Variant: passfort.Variant{Alias: "a"}}}, passfort.Response{Status: 200}, nil
+}
+
+const listedID = "00000000-0000-0000-0000-0000000000aa"
 
 func (s *stage) WhoAmI(context.Context) (passfort.Identity, passfort.Response, error) {
 	return passfort.Identity{}, passfort.Response{Status: 200}, nil

@@ -27,6 +27,7 @@ import (
 type API interface {
 	CompleteTask(ctx context.Context, profileID, taskID string, s passfort.State) (passfort.Task, passfort.Response, error)
 	GetTask(ctx context.Context, profileID, taskID string) (passfort.Task, passfort.Response, error)
+	ListTasks(ctx context.Context, profileID string) ([]passfort.Task, passfort.Response, error)
 	WhoAmI(ctx context.Context) (passfort.Identity, passfort.Response, error)
 }
 
@@ -100,6 +101,7 @@ type Options struct {
 	BackfillMinShare float64       // of the calls, for backfill while both lanes wait; 0: none
 	Preflight        Preflight     // "": PreflightRetry
 	OnConflict       OnConflict    // "": ConflictDeadLetter
+	ProfileOutcome   bool          // results carry the outcome of their profile
 
 	// ReloadKey reads the API key again, where it comes from a file; called
 	// while the key is refused. Nil: it can't change.
@@ -153,12 +155,14 @@ type Processor struct {
 	throttles    atomic.Int32 // 429s in a row that did not say how long to wait
 	throttleTold atomic.Bool  // the log tells that the API asks to wait
 
-	mu     sync.Mutex // guards what follows; short pure sections only
-	queue  *queue
-	claims map[Claim]*hold
-	recent map[partition]*recent
-	paused map[decision.PauseCause]bool
-	room   [len(decision.Lanes)]chan struct{} // closed when a lane has room again; nil: nobody waits
+	mu       sync.Mutex // guards what follows; short pure sections only
+	queue    *queue
+	claims   map[Claim]*hold
+	recent   map[partition]*recent
+	lookups  lookups
+	profiles profiles
+	paused   map[decision.PauseCause]bool
+	room     [len(decision.Lanes)]chan struct{} // closed when a lane has room again; nil: nobody waits
 	// inFlight are the jobs that a worker has, settling those whose record is
 	// being published.
 	inFlight [len(decision.Lanes)]int
@@ -196,7 +200,12 @@ func New(opts Options) (*Processor, error) {
 		queue:   newQueue(opts.BackfillMinShare),
 		claims:  make(map[Claim]*hold),
 		recent:  make(map[partition]*recent),
+		lookups: newLookups(),
 		paused:  make(map[decision.PauseCause]bool),
+	}
+	if opts.ProfileOutcome {
+		p.queue.profiles = make(map[string]int)
+		p.profiles = newProfiles()
 	}
 	if !opts.GroupRate {
 		p.limiter.share(1)
@@ -215,6 +224,9 @@ func (p *Processor) Run(ctx context.Context) {
 				p.work(ctx, j)
 			}
 		})
+	}
+	if p.opts.ProfileOutcome {
+		p.running.Go(func() { p.watchProfiles(ctx) })
 	}
 	p.running.Go(func() {
 		defer close(p.jobs)
@@ -261,6 +273,7 @@ func (p *Processor) Submit(ctx context.Context, lane decision.Lane, claim Claim,
 	}
 	p.queue.add(j)
 	p.deactivate(j.hold)
+	p.profiles.changed()
 	p.mu.Unlock()
 	p.nudge()
 	return nil
@@ -365,6 +378,7 @@ func (p *Processor) Drain(ctx context.Context, claims []Claim) {
 	for _, h := range holds {
 		p.deactivate(h)
 	}
+	p.profiles.changed()
 	p.mu.Unlock()
 	p.nudge()
 
@@ -380,6 +394,7 @@ func (p *Processor) Drain(ctx context.Context, claims []Claim) {
 	if ctx.Err() == nil {
 		return
 	}
+	p.flushProfiles()
 	// Aborted calls come back at once. Only a record that Kafka does not
 	// acknowledge may take longer, and its settle will be a no-op.
 	grace := time.NewTimer(time.Second)

@@ -3,6 +3,7 @@ package processor
 import (
 	"container/heap"
 	"context"
+	"slices"
 	"time"
 
 	"verdict/decision"
@@ -41,7 +42,15 @@ type job struct {
 	// instead is what is to be done with it in place of a call; nil: the call.
 	// Set after a panic, when another call is not what is missing.
 	instead func(ctx context.Context)
+
+	foundAt  time.Time // when the list was asked for by which the task of a Key is known
+	again    bool      // the list was asked for once more, because the task was gone
+	profile  *profile  // not nil: no decision, but the look at a profile (see profile.go)
+	finished bool      // its call is done, and its result was held for its profile's look
 }
+
+// fresh says whether it is a decision that was never tried.
+func (j *job) fresh() bool { return j.attempts == 0 && j.profile == nil }
 
 // task is the queue of the decisions on one task. At most one of them is begun;
 // once it is, it keeps the task until it is settled, and only then live goes
@@ -50,6 +59,7 @@ type task struct {
 	key     decision.Task
 	begun   *job
 	waiting [len(decision.Lanes)][]*job
+	gate    bool          // of a profile, see gate.go
 	ready   int           // index in the ready heap; -1: not ready
 	lane    decision.Lane // of the ready heap
 }
@@ -83,10 +93,13 @@ type queue struct {
 	seq      uint64
 	minShare float64
 	owed     float64 // calls that backfill is owed of its minimum share
+	gates    int     // of tasks, those that are gates
+	// profiles counts the tasks of each profile; nil: nobody asks.
+	profiles map[string]int
 }
 
 func newQueue(minShare float64) *queue {
-	return &queue{tasks: make(map[decision.Task]*task), minShare: minShare}
+	return &queue{tasks: make(map[decision.Task]*task), minShare: minShare, seq: decisionsFrom}
 }
 
 // admit counts the job into its lane if there is room. A lane that is empty
@@ -108,32 +121,72 @@ func (q *queue) leave(j *job) {
 	l.bytes -= j.size
 }
 
-// add puts a job behind the others of its task.
+// add puts a job behind the others of its task, or of its profile's gate.
 func (q *queue) add(j *job) {
 	q.seq++
 	j.seq, j.delayed = q.seq, -1
+	if (q.gates > 0 || j.keyed()) && q.wait(j) {
+		return
+	}
+	q.join(j)
+}
+
+// join puts a job whose task is known among the others of it, in the order in
+// which they came.
+func (q *queue) join(j *job) {
 	t := q.tasks[j.dec.Task]
 	if t == nil {
 		t = &task{key: j.dec.Task, ready: -1}
-		q.tasks[j.dec.Task] = t
+		q.know(t)
 	}
 	j.task = t
-	t.waiting[j.lane] = append(t.waiting[j.lane], j)
+	w := t.waiting[j.lane]
+	at := len(w)
+	for at > 0 && w[at-1].seq > j.seq {
+		at--
+	}
+	t.waiting[j.lane] = slices.Insert(w, at, j)
 	if t.begun == nil {
 		q.settleReady(t)
+	}
+}
+
+// know and forget keep the set of tasks, and what is counted of it.
+func (q *queue) know(t *task) {
+	q.tasks[t.key] = t
+	if t.gate {
+		q.gates++
+	}
+	if q.profiles != nil {
+		q.profiles[t.key.ProfileID]++
+	}
+}
+
+func (q *queue) forget(t *task) {
+	delete(q.tasks, t.key)
+	if t.gate {
+		q.gates--
+	}
+	if q.profiles != nil {
+		if q.profiles[t.key.ProfileID]--; q.profiles[t.key.ProfileID] <= 0 {
+			delete(q.profiles, t.key.ProfileID)
+		}
 	}
 }
 
 // settleReady puts a task where its head belongs: into its lane's ready heap, or
 // nowhere if there is none.
 func (q *queue) settleReady(t *task) {
+	if t.gate && t.begun == nil {
+		q.release(t)
+	}
 	j := t.head()
 	if t.ready >= 0 && (j == nil || t.lane != j.lane) {
 		heap.Remove(&q.lanes[t.lane].ready, t.ready)
 	}
 	switch {
 	case j == nil:
-		delete(q.tasks, t.key)
+		q.forget(t)
 	case t.ready >= 0:
 		q.lanes[t.lane].ready[t.ready].seq = j.seq
 		heap.Fix(&q.lanes[t.lane].ready, t.ready)
@@ -160,15 +213,15 @@ func (q *queue) next(mayBackfill bool) (lane decision.Lane, ok bool) {
 }
 
 // begin takes the first ready decision of a lane out, and makes it the one of
-// its task that is begun. fresh prefers the
-// oldest that was never tried.
+// its task that is begun. fresh prefers the oldest that was never tried, and is
+// no look at a profile.
 func (q *queue) begin(lane decision.Lane, fresh bool) *job {
 	ready := &q.lanes[lane].ready
 	at := 0
 	if fresh {
 		best := (*ready)[0].task.head()
 		for i, r := range *ready {
-			if j := r.task.head(); j.attempts == 0 && (best.attempts > 0 || j.seq < best.seq) {
+			if j := r.task.head(); j.fresh() && (!best.fresh() || j.seq < best.seq) {
 				at, best = i, j
 			}
 		}

@@ -32,8 +32,15 @@ func (p *Processor) result(ctx context.Context, j *job, r result) {
 		DecidedAt: d.DecidedAt, ReceivedAt: decision.Time{Time: j.received}, CompletedAt: decision.Time{Time: time.Now()},
 		Source: d.Source, Reason: d.Reason, BatchID: d.BatchID, Origin: j.rec.Origin(),
 	}
+	if p.holds(j, &wire, r.called) {
+		return
+	}
+	p.publishResult(ctx, j, &wire)
+}
+
+func (p *Processor) publishResult(ctx context.Context, j *job, wire *decision.Result) {
 	p.settle(ctx, j, ending{
-		rec: wire.Record(p.opts.Results, j.rec.Key), outcome: r.outcome,
+		rec: wire.Record(p.opts.Results, j.rec.Key), outcome: wire.Outcome,
 		smaller: func() decision.Record {
 			wire.Task = nil
 			return wire.Record(p.opts.Results, j.rec.Key)
@@ -46,12 +53,8 @@ func (p *Processor) deadLetter(ctx context.Context, j *job, d deadLetter) {
 	if d.called {
 		j.attempts++
 	}
-	text := d.text
-	if d.err != nil {
-		text = d.err.Error()
-	}
 	letter := decision.DeadLetter{
-		Reason: d.reason, Error: text, HTTPStatus: d.status, Attempts: j.attempts,
+		Reason: d.reason, Error: d.says(), HTTPStatus: d.status, Attempts: j.attempts,
 		DecisionID: j.dec.ID, FailedAt: decision.Time{Time: time.Now()}, Instance: p.opts.Instance,
 	}
 	rec := letter.Record(p.opts.DeadLetters, &j.rec)
@@ -135,6 +138,7 @@ func (p *Processor) dismiss(j *job, remember bool) {
 	if j.task != nil {
 		p.queue.done(j)
 	}
+	p.let(j)
 	p.leave(j)
 	p.nudge()
 }

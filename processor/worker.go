@@ -17,10 +17,19 @@ func (p *Processor) work(ctx context.Context, j *job) {
 	defer func() { p.rescue(j, recover()) }()
 	v := p.attempt(j)
 	failed, neutral := v.about()
+	if j.profile != nil && failed {
+		failed, neutral = false, true // what is only added to results must not pause them
+	}
 	change := p.breaker.release(j.permit, failed, neutral)
 	p.outage(change, j)
+	if j.profile != nil {
+		p.looked(j, v)
+		return
+	}
 
 	switch v.action {
+	case found:
+		p.found(ctx, j, v.listing)
 	case complete:
 		p.result(ctx, j, v.result)
 	case refuse:
@@ -51,6 +60,14 @@ func (p *Processor) attempt(j *job) (v verdict) {
 		}
 	}()
 	ctx := j.hold.ctx
+	if j.profile != nil {
+		return p.lookAtProfile(ctx, j)
+	}
+	if j.keyed() {
+		if v, ok := p.recheck(ctx, j); !ok {
+			return v
+		}
+	}
 	want := passfort.State(j.dec.State)
 	if p.looksFirst(j) {
 		settled, v := p.look(ctx, j, want)
@@ -65,7 +82,10 @@ func (p *Processor) attempt(j *job) (v verdict) {
 		return p.opts.API.CompleteTask(ctx, j.dec.Task.ProfileID, j.dec.Task.TaskID, want)
 	})
 	if err != nil {
-		return classify(err)
+		if v = classify(err); v.deadLetter.reason == decision.TaskNotFound {
+			v = p.notFound(ctx, j, v)
+		}
+		return v
 	}
 	return verdict{action: complete, result: result{outcome: decision.Completed, status: resp.Status, task: task.Raw, called: true}}
 }
@@ -91,14 +111,21 @@ func (p *Processor) look(ctx context.Context, j *job, want passfort.State) (sett
 		return p.opts.API.GetTask(ctx, j.dec.Task.ProfileID, j.dec.Task.TaskID)
 	})
 	if err != nil {
-		v = classify(err)
-		v.unclear = j.unclear // what an earlier call did is still not known
+		if v = classifyLook(err, j.unclear); v.deadLetter.reason == decision.TaskNotFound {
+			v = p.notFound(ctx, j, v)
+		}
 		return true, v
 	}
-	switch {
-	case task.State == want:
+	standing := stand(&task, want)
+	if j.keyed() && task.IsExpired && (!j.unclear || standing == standsOpen) {
+		j.unclear = false
+		v = verdict{action: refuse, deadLetter: deadLetter{reason: decision.TaskNotFound, status: resp.Status, text: fmt.Sprintf("the task %s is expired", j.dec.Task.TaskID)}}
+		return true, p.notFound(ctx, j, v)
+	}
+	switch standing {
+	case standsWanted:
 		return true, verdict{action: complete, result: result{outcome: decision.AlreadyComplete, status: resp.Status, task: task.Raw}}
-	case task.State == passfort.CompletedPass || task.State == passfort.CompletedFail:
+	case standsAgainst:
 		switch p.opts.OnConflict {
 		case ConflictSkip:
 			return true, verdict{action: complete, result: result{outcome: decision.Skipped, status: resp.Status, task: task.Raw}}
@@ -201,6 +228,9 @@ func (p *Processor) giveUp(j *job) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.handBack(j)
+	if j.profile != nil {
+		return // a look: the end of the process, without a drain
+	}
 	p.queue.done(j)
 	p.leave(j)
 	p.nudge()

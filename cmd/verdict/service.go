@@ -112,6 +112,7 @@ func serve(ctx context.Context, cfg configs.Config, w wiring) (err error) {
 		BackfillMinShare: cfg.Processor.BackfillMinShare,
 		Preflight:        processor.Preflight(cfg.Processor.Preflight),
 		OnConflict:       processor.OnConflict(cfg.Processor.OnConflict),
+		ProfileOutcome:   cfg.Processor.ProfileOutcome,
 		ReloadKey:        key.Reload,
 	})
 	if err != nil {
