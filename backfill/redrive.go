@@ -108,6 +108,7 @@ type Redrive struct {
 	bounds map[int]broker.Bound // of the dead letters, at the start
 	exist  map[string]bool      // which targets there are
 	set    *redriveSet
+	noted  map[string]map[int]int64 // the ends of the targets at the last note
 }
 
 // hourOfSkew is by how much the clocks of those who write records may differ.
@@ -128,7 +129,7 @@ func NewRedrive(ctx context.Context, o RedriveOptions) (*Redrive, error) {
 	if o.Retrying == nil {
 		o.Retrying = func(error) {}
 	}
-	r := &Redrive{o: o, exist: make(map[string]bool), set: newRedriveSet(RedriveGroup(o.Group), o.DeadLetters)}
+	r := &Redrive{o: o, exist: make(map[string]bool), noted: make(map[string]map[int]int64), set: newRedriveSet(RedriveGroup(o.Group), o.DeadLetters)}
 	var err error
 	if r.bounds, err = boundsOf(ctx, o.Connection, o.DeadLetters); err != nil {
 		return nil, err
@@ -279,6 +280,7 @@ func (r *Redrive) note(ctx context.Context) error {
 		if err := r.o.Connection.CommitGroupOffsets(ctx, r.set.group, target, notes); err != nil {
 			return err
 		}
+		r.noted[target] = ends
 	}
 	return nil
 }
@@ -369,7 +371,7 @@ func (r *Redrive) Run(ctx context.Context) (Redriven, error) {
 		run.limiter = rate.NewLimiter(rate.Limit(r.o.Rate), max(1, int(r.o.Rate/10)))
 	}
 	run.publisher = broker.NewPublisher(broker.PublisherOptions{
-		Client: r.o.Connection.Client(), MaxPendingBytes: 8 << 20,
+		Client: r.o.Connection.Client(), MaxPendingBytes: 8 << 20, Landed: r.landed,
 		OnState: func(failing bool, err error) {
 			if failing {
 				r.o.Retrying(err)
@@ -451,6 +453,35 @@ func (r *redriveRun) send(ctx context.Context, rec *decision.Record) error {
 	r.committed = time.Now()
 	r.o.Progress(r.looked, r.redriven)
 	return r.commit(ctx)
+}
+
+// landed says whether a copy whose request failed is in its topic all the same: it
+// looks through what the partition got since this run noted its end. What may still
+// be on its way to the broker is waited for a little.
+func (r *Redrive) landed(ctx context.Context, partition int, rec *decision.Record) (bool, error) {
+	if err := pause(ctx, time.Second); err != nil {
+		return false, err
+	}
+	ends, err := r.o.Connection.LogEnds(ctx, rec.Topic)
+	if err != nil {
+		return false, err
+	}
+	from, end := r.noted[rec.Topic][partition], ends[partition]
+	if end <= from {
+		return false, nil
+	}
+	letter, _ := decision.RedrivenFrom(rec)
+	is := false
+	err = r.o.Connection.Scan(ctx, broker.ScanOptions{
+		Topic: rec.Topic, Partitions: []int{partition}, Offsets: map[int]int64{partition: from}, Ends: map[int]int64{partition: end},
+	}, func(there decision.Record) error {
+		if at, ok := decision.RedrivenFrom(&there); !ok || at != letter {
+			return nil
+		}
+		is = true
+		return broker.ErrStopScan
+	})
+	return is, err
 }
 
 // commit takes what was acknowledged into the set, and commits it.

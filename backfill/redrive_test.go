@@ -330,6 +330,20 @@ func TestRedriveAfterACrashRepeatsNothing(t *testing.T) {
 	})
 }
 
+func TestRedriveLooksBeforeItSendsAgain(t *testing.T) {
+	inKafka(t, func(b *kafkaBench) {
+		b.fail(backfillTopic, 1, 30, decision.Rejected)
+		b.fail(liveTopic, 101, 30, decision.Rejected)
+		// Kafka stores what it calls timed out.
+		fault := b.cluster.Inject(embedded.Fault{API: embedded.Produce, Code: int(kafka.RequestTimedOut), Times: 4})
+		_, done := b.redrive(b.redriveOptions())
+		if done.Redriven != 60 || fault.Hits() != 4 {
+			b.Errorf("%+v, %d hits", done, fault.Hits())
+		}
+		b.wantCopies([2]int{1, 30}, [2]int{101, 30})
+	})
+}
+
 func TestRedriveOfWhatCameBackCountsUp(t *testing.T) {
 	inKafka(t, func(b *kafkaBench) {
 		b.fail(backfillTopic, 1, 1, decision.Rejected)
