@@ -31,6 +31,9 @@ func Describe(ctx context.Context, client *kafka.Client, topics ...string) (map[
 		return nil, fmt.Errorf("describe topics: %w", err)
 	}
 	states := make(map[string]TopicState, len(topics))
+	for _, name := range topics {
+		states[name] = TopicState{Err: kafka.UnknownTopicOrPartition} // unless the answer knows it
+	}
 	var present []kafka.DescribeConfigRequestResource
 	for _, t := range meta.Topics {
 		if !slices.Contains(topics, t.Name) {

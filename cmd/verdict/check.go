@@ -155,7 +155,7 @@ func inOneLine(text string) string {
 // check makes every check that the configuration's faults leave sense in, and
 // gives the faults, with those of the files that it names.
 func check(ctx context.Context, cfg configs.Config, faults configs.Faults, o checkOptions) (findings, configs.Faults) {
-	kafka := &kafkaCheck{cfg: cfg, timeout: o.timeout}
+	kafka := &kafkaCheck{cfg: cfg, dial: o.dialKafka, timeout: o.timeout}
 	var key *apiKey
 	if !concerns(faults, "kafka.") {
 		connection, err := connectKafka(cfg.Kafka, o.dialKafka)

@@ -24,6 +24,7 @@ const maxProbed = 50
 type kafkaCheck struct {
 	cfg        configs.Config
 	connection *broker.Connection
+	dial       dialFunc
 	timeout    time.Duration // for each check
 	findings
 }
@@ -45,6 +46,16 @@ func (k *kafkaCheck) run(ctx context.Context) findings {
 		k.warn("kafka", "topics, rights, group, backlog and clock are not checked, since no broker can be used", "correct that first")
 		return k.findings
 	}
+	// What follows must not wait for a broker that was found silent.
+	cfg := k.cfg.Kafka
+	cfg.Brokers = []string{good}
+	connection, err := connectKafka(cfg, k.dial)
+	if err != nil {
+		k.failed("kafka/cluster", err)
+		return k.findings
+	}
+	defer connection.Close()
+	k.connection = connection
 	meta, err := k.metadata(ctx)
 	if err != nil {
 		k.fail("kafka/cluster", err.Error(), "does the Kafka user have the right to describe topics?")
