@@ -107,6 +107,15 @@ func (d *Decider) Accept(ctx context.Context, claim Claim, rec decision.Record) 
 	if err != nil {
 		return err
 	}
+	// Before it takes room: a partition whose counts can't be read must not
+	// hold the room of those that go on.
+	select {
+	case <-w.ready:
+	case <-w.ended:
+		return errLost
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 	weight := d.weight(&rec)
 	if err := d.held.Acquire(ctx, weight); err != nil {
 		return err

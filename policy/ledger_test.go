@@ -213,6 +213,28 @@ func TestWhatATaskRemembersIsBoundedAndHoldsWhatCounts(t *testing.T) {
 	}
 }
 
+func TestTheLargestStateCanBeRestored(t *testing.T) {
+	l := NewLedger(mustParse(t, "policies: [{pass: {on: [PASS]}, reopen: true}]"))
+	task := Task{ProfileID: profile, Type: strings.Repeat("𝄞", maxName)}
+	for n := range maxChecks + 1 {
+		// As JSON writes them, these are the longest.
+		id := fmt.Sprintf("%s%02d", strings.Repeat("<", decision.MaxIDLength-2), n)
+		if o := l.Apply(&Check{ID: id, Result: decision.CheckPass}, &task, now); o.Effect != decision.EffectDecided {
+			t.Fatalf("%d: %v", n, o)
+		}
+	}
+	changes, err := l.Changes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("a key of %d bytes and a value of %d", len(changes[0].Key), len(changes[0].Value))
+	again := NewLedger(Default())
+	again.Restore(changes[0].Key, changes[0].Value)
+	if again.Restored() != nil || again.Tasks() != 1 {
+		t.Errorf("%d tasks, %v", again.Tasks(), again.Restored())
+	}
+}
+
 // plainly reads the results of one task one after the other, each check once: the
 // words of the documentation, without anything that a running service needs.
 func plainly(p *policy, results []Check) []string {

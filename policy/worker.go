@@ -48,6 +48,7 @@ type worker struct {
 	stop   context.CancelFunc
 	work   context.Context // ends: give up what is begun
 	abort  context.CancelFunc
+	ready  chan struct{} // closed by run when the counts are restored
 	ended  chan struct{} // closed by run
 
 	// The rest belongs to run.
@@ -62,7 +63,8 @@ func newWorker(d *Decider, claim Claim, partition int) *worker {
 	return &worker{
 		d: d, claim: claim, partition: partition, log: d.opts.Logger.With("partition", partition),
 		in:     make(chan decision.Record, maxBatch),
-		intake: intake, stop: stop, work: work, abort: abort, ended: make(chan struct{}),
+		intake: intake, stop: stop, work: work, abort: abort,
+		ready: make(chan struct{}), ended: make(chan struct{}),
 		state: stateLog{log: d.opts.Log, topic: d.opts.State, partition: partition},
 	}
 }
@@ -77,6 +79,7 @@ func (w *worker) run() {
 	}) {
 		return
 	}
+	close(w.ready)
 	w.log.Info("counts restored", "tasks", w.ledger.Tasks())
 	sweep := time.NewTicker(w.d.opts.SweepEvery)
 	defer sweep.Stop()
