@@ -211,7 +211,7 @@ func (w *worker) count(t *tally, rec *decision.Record, now time.Time) error {
 		}
 		t.out = append(t.out, outgoing{rec: out})
 		t.decisions[o.Decision.State]++
-		w.log.Info("decided", "decision_id", o.Decision.ID, "profile_id", o.Decision.Task.ProfileID, "task_id", o.Decision.Task.TaskID,
+		w.log.Debug("decided", "decision_id", o.Decision.ID, "profile_id", o.Decision.Task.ProfileID, "task_id", o.Decision.Task.TaskID,
 			"state", string(o.Decision.State), "origin", rec.Origin().String())
 	}
 	return nil
