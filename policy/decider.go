@@ -84,6 +84,8 @@ func (o *Options) validate() error {
 type Decider struct {
 	opts Options
 	held *semaphore.Weighted // of MaxBytes
+	// decode is Decode; a test has one that panics.
+	decode func(*decision.Record) (Check, bool, error)
 
 	mu      sync.Mutex // short pure sections only
 	workers map[Claim]*worker
@@ -95,7 +97,7 @@ func New(o Options) (*Decider, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
-	return &Decider{opts: o, held: semaphore.NewWeighted(o.MaxBytes), workers: make(map[Claim]*worker)}, nil
+	return &Decider{opts: o, held: semaphore.NewWeighted(o.MaxBytes), decode: Decode, workers: make(map[Claim]*worker)}, nil
 }
 
 // Accept takes a record over, to be settled by its claim. It waits while there is
@@ -106,6 +108,15 @@ func (d *Decider) Accept(ctx context.Context, claim Claim, rec decision.Record) 
 	w, err := d.worker(ctx, claim, rec.Partition)
 	if err != nil {
 		return err
+	}
+	// Before it takes room: a partition whose counts can't be read must not
+	// hold the room of those that go on.
+	select {
+	case <-w.ready:
+	case <-w.ended:
+		return errLost
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 	weight := d.weight(&rec)
 	if err := d.held.Acquire(ctx, weight); err != nil {

@@ -215,7 +215,7 @@ func (l *Ledger) Restore(key, value []byte) {
 // state can't be read and no tombstone came behind it, which forgets it.
 func (l *Ledger) Restored() error {
 	for key, err := range l.unreadable {
-		return fmt.Errorf("%s of %d states that can't be read: %w; either a newer Verdict wrote it, or it is to be forgotten by a record with its key and no value",
+		return fmt.Errorf("the state of %s can't be read (one of %d): %w; a newer Verdict may have written it; a record with its key and no value forgets it",
 			decision.OneLine(key, 200), len(l.unreadable), err)
 	}
 	return nil

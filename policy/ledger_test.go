@@ -180,7 +180,7 @@ func TestOnlyWhatAStateCanBeIsRestored(t *testing.T) {
 	for _, value := range []string{
 		``, `{}`, `[]`, `x`, `{"v":2,"seq":1,"checks":["a"],"changed_at":"2026-11-01T06:00:00.000Z"}`,
 		`{"v":1,"seq":0,"checks":["a"]}`, `{"v":1,"seq":1,"checks":[]}`, `{"v":1,"seq":1,"checks":["a"],"run":2}`,
-		`{"v":1,"seq":1,"checks":["a"],"run":-1}`, `{"v":1,"seq":1,"checks":["a"],"decided":"MAYBE"}`,
+		`{"v":1,"seq":1,"checks":["a"],"run":-1}`, `{"v":1,"seq":1,"checks":[` + strings.Repeat(`"a",`, 63) + `"a"],"run":64}`, `{"v":1,"seq":1,"checks":["a"],"decided":"MAYBE"}`,
 		`{"v":1,"seq":1,"checks":["` + strings.Repeat("a", decision.MaxRecordSize) + `"]}`,
 	} {
 		l := NewLedger(Default())
@@ -211,6 +211,51 @@ func TestWhatATaskRemembersIsBoundedAndHoldsWhatCounts(t *testing.T) {
 	if got := play(l, want); !strings.HasPrefix(got, want) {
 		t.Error(got)
 	}
+}
+
+func TestTheLargestStateCanBeRestored(t *testing.T) {
+	l := NewLedger(mustParse(t, "policies: [{pass: {on: [PASS]}, reopen: true}]"))
+	task := Task{ProfileID: profile, Type: strings.Repeat("𝄞", maxName)}
+	for n := range maxChecks + 1 {
+		// As JSON writes them, these are the longest.
+		id := fmt.Sprintf("%s%02d", strings.Repeat("<", decision.MaxIDLength-2), n)
+		if o := l.Apply(&Check{ID: id, Result: decision.CheckPass}, &task, now); o.Effect != decision.EffectDecided {
+			t.Fatalf("%d: %v", n, o)
+		}
+	}
+	changes, err := l.Changes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("a key of %d bytes and a value of %d", len(changes[0].Key), len(changes[0].Value))
+	again := NewLedger(Default())
+	again.Restore(changes[0].Key, changes[0].Value)
+	if again.Restored() != nil || again.Tasks() != 1 {
+		t.Errorf("%d tasks, %v", again.Tasks(), again.Restored())
+	}
+}
+
+// FuzzRestore: whatever is in the state topic, it is taken or refused, and what is
+// taken can be counted on.
+func FuzzRestore(f *testing.F) {
+	f.Add([]byte(`{"v":1,"seq":3,"checks":["a","b"],"run":2,"changed_at":"2026-11-01T06:00:00.000Z"}`))
+	f.Add([]byte(`{"v":1,"seq":3,"checks":["a"],"decided":"COMPLETED_PASS","decision_id":"policy-1","changed_at":"2026-11-01T06:00:00.000Z"}`))
+	set := mustParse(f, "policies: [{fail: {on: [FAIL], times: 2, consecutive: true}, reopen: true}]")
+	f.Fuzz(func(t *testing.T, value []byte) {
+		l := NewLedger(set)
+		l.Restore([]byte(profile+"/id/"+task1), value)
+		if (l.Restored() == nil) != (l.Tasks() == 1) && value != nil {
+			t.Fatalf("%d tasks, %v", l.Tasks(), l.Restored())
+		}
+		for n := range 2 * maxChecks {
+			play(l, fmt.Sprintf("new-%d:FAIL", n))
+		}
+		for _, s := range l.tasks {
+			if len(s.checks) > maxChecks || s.run >= 2 {
+				t.Fatalf("%d checks, %d in a row", len(s.checks), s.run)
+			}
+		}
+	})
 }
 
 // plainly reads the results of one task one after the other, each check once: the

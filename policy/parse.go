@@ -343,7 +343,7 @@ func shown(n *yaml.Node) string {
 func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.Tag == "!!null" }
 
 // maxName bounds the type and the alias of a task, in characters.
-const maxName = 128
+const maxName = decision.MaxKeyLength
 
 // validName says whether s can be a task's type or alias.
 func validName(s string) bool {

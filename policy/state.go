@@ -76,7 +76,7 @@ func decodeState(value []byte) (*state, error) {
 	switch {
 	case r.Version != stateVersion:
 		return nil, fmt.Errorf("version %d; this program knows %d", r.Version, stateVersion)
-	case r.Seq == 0, len(r.Checks) == 0, len(r.Checks) > maxChecks, r.Run < 0, r.Run > len(r.Checks):
+	case r.Seq == 0, len(r.Checks) == 0, len(r.Checks) > maxChecks, r.Run < 0, r.Run > min(len(r.Checks), MaxTimes):
 		return nil, errors.New("counts that can't be")
 	case r.Decided != "" && r.Decided != decision.CompletedPass && r.Decided != decision.CompletedFail:
 		return nil, errors.New("a decision that can't be")

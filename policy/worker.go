@@ -3,7 +3,9 @@ package policy
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"time"
 
 	"verdict/decision"
@@ -48,6 +50,7 @@ type worker struct {
 	stop   context.CancelFunc
 	work   context.Context // ends: give up what is begun
 	abort  context.CancelFunc
+	ready  chan struct{} // closed by run when the counts are restored
 	ended  chan struct{} // closed by run
 
 	// The rest belongs to run.
@@ -62,7 +65,8 @@ func newWorker(d *Decider, claim Claim, partition int) *worker {
 	return &worker{
 		d: d, claim: claim, partition: partition, log: d.opts.Logger.With("partition", partition),
 		in:     make(chan decision.Record, maxBatch),
-		intake: intake, stop: stop, work: work, abort: abort, ended: make(chan struct{}),
+		intake: intake, stop: stop, work: work, abort: abort,
+		ready: make(chan struct{}), ended: make(chan struct{}),
 		state: stateLog{log: d.opts.Log, topic: d.opts.State, partition: partition},
 	}
 }
@@ -71,12 +75,10 @@ func newWorker(d *Decider, claim Claim, partition int) *worker {
 func (w *worker) run() {
 	defer w.leave()
 	// To restore is to begin nothing yet.
-	if !w.try(w.intake, "read the counts of the partition", func() (err error) {
-		w.ledger, err = w.state.restore(w.intake, w.d.opts.Policies)
-		return err
-	}) {
+	if !w.restore(w.intake) {
 		return
 	}
+	close(w.ready)
 	w.log.Info("counts restored", "tasks", w.ledger.Tasks())
 	sweep := time.NewTicker(w.d.opts.SweepEvery)
 	defer sweep.Stop()
@@ -93,6 +95,14 @@ func (w *worker) run() {
 			}
 		}
 	}
+}
+
+// restore makes the ledger what the topic says, and says whether to go on.
+func (w *worker) restore(ctx context.Context) bool {
+	return w.try(ctx, "read the counts of the partition", func() (err error) {
+		w.ledger, err = w.state.restore(ctx, w.d.opts.Policies)
+		return err
+	})
 }
 
 // leave ends the worker.
@@ -157,13 +167,9 @@ func (w *worker) decide(batch []decision.Record) bool {
 			w.d.held.Release(w.d.weight(&batch[i]))
 		}
 	}()
-	t := tally{effects: make(map[[2]string]int), decisions: make(map[decision.State]int)}
-	now := time.Now()
-	for i := range batch {
-		if err := w.count(&t, &batch[i], now); err != nil {
-			w.log.Error("a decision can't be written", "origin", batch[i].Origin().String(), "err", err)
-			return false
-		}
+	t, ok := w.tally(batch)
+	if !ok {
+		return false
 	}
 	if !w.publish(t.out) || !w.flush() {
 		return false
@@ -180,16 +186,45 @@ func (w *worker) decide(batch []decision.Record) bool {
 	return true
 }
 
-// count counts one record.
-func (w *worker) count(t *tally, rec *decision.Record, now time.Time) error {
-	check, ok, err := Decode(rec)
-	if err != nil {
-		letter := decision.DeadLetter{
-			Reason: decision.InvalidEvent, Error: err.Error(),
-			FailedAt: decision.Time{Time: now}, Instance: w.d.opts.Instance,
+// tally counts a batch, and says whether to go on. A record that makes this
+// program panic is a dead letter and not the end of everybody's partitions; the
+// counts, which the panic may have left in the middle of a change, are those of
+// the topic again, and the batch is counted from its start.
+func (w *worker) tally(batch []decision.Record) (tally, bool) {
+	now := time.Now()
+	broken := make(map[int]error) // by place in the batch
+	for {
+		t := tally{effects: make(map[[2]string]int), decisions: make(map[decision.State]int)}
+		whole := true
+		for i := range batch {
+			rec := &batch[i]
+			if err := broken[i]; err != nil {
+				w.unreadable(&t, rec, err, now)
+			} else if err := w.count(&t, rec, now); err != nil {
+				broken[i], whole = err, false
+				break
+			}
 		}
-		t.out = append(t.out, outgoing{letter.Record(w.d.opts.DeadLetters, rec), true})
-		t.effects[[2]string{metrics.PolicyUnreadable, metrics.PolicyDeadLettered}]++
+		if whole {
+			return t, true
+		}
+		if !w.restore(w.work) {
+			return t, false
+		}
+	}
+}
+
+// count counts one record. The error is that it can't be done.
+func (w *worker) count(t *tally, rec *decision.Record, now time.Time) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("panic: %v", r)
+			w.log.Error("a check result made Verdict panic", "origin", rec.Origin().String(), "err", err, "stack", string(debug.Stack()))
+		}
+	}()
+	check, ok, err := w.d.decode(rec)
+	if err != nil {
+		w.unreadable(t, rec, err, now)
 		return nil
 	}
 	if !ok {
@@ -208,10 +243,20 @@ func (w *worker) count(t *tally, rec *decision.Record, now time.Time) error {
 		}
 		t.out = append(t.out, outgoing{rec: out})
 		t.decisions[o.Decision.State]++
-		w.log.Info("decided", "decision_id", o.Decision.ID, "profile_id", o.Decision.Task.ProfileID, "task_id", o.Decision.Task.TaskID,
+		w.log.Debug("decided", "decision_id", o.Decision.ID, "profile_id", o.Decision.Task.ProfileID, "task_id", o.Decision.Task.TaskID,
 			"state", string(o.Decision.State), "origin", rec.Origin().String())
 	}
 	return nil
+}
+
+// unreadable makes a record a dead letter.
+func (w *worker) unreadable(t *tally, rec *decision.Record, err error, now time.Time) {
+	letter := decision.DeadLetter{
+		Reason: decision.InvalidEvent, Error: err.Error(),
+		FailedAt: decision.Time{Time: now}, Instance: w.d.opts.Instance,
+	}
+	t.out = append(t.out, outgoing{letter.Record(w.d.opts.DeadLetters, rec), true})
+	t.effects[[2]string{metrics.PolicyUnreadable, metrics.PolicyDeadLettered}]++
 }
 
 // publish publishes records, and returns when Kafka has them all. It says whether

@@ -24,7 +24,12 @@ import (
 // inPolicyWorld is inWorld with the topics of decide.
 func inPolicyWorld(t *testing.T, test func(t *testing.T, w *world)) {
 	t.Helper()
-	inWorld(t, sandbox.Options{}, func(t *testing.T, w *world) {
+	inPolicyWorldOf(t, sandbox.Options{}, test)
+}
+
+func inPolicyWorldOf(t *testing.T, api sandbox.Options, test func(t *testing.T, w *world)) {
+	t.Helper()
+	inWorld(t, api, func(t *testing.T, w *world) {
 		w.createTopic(w.cfg.Kafka.Topics.CheckResults, partitions, nil)
 		w.createTopic(policy.StateTopic, partitions, map[string]string{"cleanup.policy": "compact"})
 		test(t, w)
@@ -196,20 +201,49 @@ func TestCheckResultsBecomeCompletedTasks(t *testing.T) {
 	})
 }
 
+// TestAResultThatNamesItsTaskByAliasOrTypeIsDecided: the decision names the task in
+// the same way, and run finds it.
+func TestAResultThatNamesItsTaskByAliasOrTypeIsDecided(t *testing.T) {
+	var d directory
+	inPolicyWorldOf(t, sandbox.Options{Profiles: d.of}, func(t *testing.T, w *world) {
+		one, two := task(1, 1), task(1, 2)
+		d.set(one, known(one, "docs", "T1"), known(two, "address", "T2"))
+		run, decide := w.start(), w.startDecide()
+		named := func(member, key, check, result string) outgoing {
+			return outgoing{topic: w.cfg.Kafka.Topics.CheckResults, key: one.ProfileID, value: fmt.Sprintf(
+				`{"profile_id":%q,"task":{%q:%q},"check_id":%q,"decision":%q}`, one.ProfileID, member, key, check, result)}
+		}
+		w.sendChecks(
+			named("alias", "docs", "a", "PASS"),
+			named("type", "T2", "b", "FAIL"), named("type", "T2", "c", "FAIL"), named("type", "T2", "d", "FAIL"),
+		)
+		w.await(time.Minute, "both are settled", func() bool { return w.count(w.cfg.Kafka.Topics.Results) == 2 })
+		var got []string
+		for _, r := range w.results() {
+			got = append(got, r.TaskID+" "+string(r.State)+" "+string(r.Outcome))
+		}
+		slices.Sort(got)
+		if want := []string{one.TaskID + " COMPLETED_PASS completed", two.TaskID + " COMPLETED_FAIL completed"}; !slices.Equal(got, want) {
+			t.Errorf("results %v, want %v", got, want)
+		}
+		decide.stop()
+		run.stop()
+	})
+}
+
 // TestAPartitionTakenOverInTheMiddleOfACount: two fails are counted by one
 // instance and the third by another, which has the first two from the topic.
 func TestAPartitionTakenOverInTheMiddleOfACount(t *testing.T) {
-	for name, takeOver := range map[string]func(w *world, first *member) (second *member){
-		"a stop": func(w *world, first *member) *member {
+	for name, takeOver := range map[string]func(w *world, first *member){
+		"a stop": func(w *world, first *member) {
 			first.stop()
-			return w.startDecide()
+			w.startDecide()
 		},
-		"a member that joins": func(w *world, first *member) *member {
+		"a member that joins": func(w *world, first *member) {
 			second := w.startDecide()
 			w.await(time.Minute, "the partitions are shared", func() bool {
 				return first.metric("verdict_partitions_assigned") == partitions/2 && second.metric("verdict_partitions_assigned") == partitions/2
 			})
-			return second
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -224,7 +258,7 @@ func TestAPartitionTakenOverInTheMiddleOfACount(t *testing.T) {
 				if n := len(w.decisions()); n != 0 {
 					t.Fatalf("%d decisions after two fails", n)
 				}
-				second := takeOver(w, first)
+				takeOver(w, first)
 				var want []string
 				for n, task := range tasks {
 					w.sendChecks(w.check(task, fmt.Sprintf("c%d", n), decision.CheckFail))
@@ -235,7 +269,6 @@ func TestAPartitionTakenOverInTheMiddleOfACount(t *testing.T) {
 				for m := range w.running {
 					m.stop()
 				}
-				_ = second
 			})
 		})
 	}
@@ -383,7 +416,7 @@ func TestCountsWrittenLateByALostOwnerAreSortedOut(t *testing.T) {
 // none any more, in memory and in the topic.
 func TestOldCountsAreForgotten(t *testing.T) {
 	inPolicyWorld(t, func(t *testing.T, w *world) {
-		set, faults := policy.Parse("p", []byte("forget_after: 2h\npolicies: [{fail: {on: [FAIL], times: 2}}]"))
+		set, faults := policy.Parse("p", []byte("forget_after: 1h\npolicies: [{fail: {on: [FAIL], times: 2}}]"))
 		if faults != nil {
 			t.Fatal(faults)
 		}
@@ -391,7 +424,7 @@ func TestOldCountsAreForgotten(t *testing.T) {
 		one := task(1, 1)
 		w.sendChecks(w.check(one, "a", decision.CheckFail))
 		w.awaitDecided(decideGroupID)
-		time.Sleep(3 * time.Hour)
+		time.Sleep(75 * time.Minute) // a look every ten
 		if n := m.metric("verdict_policy_tasks"); n != 0 {
 			t.Errorf("%v tasks", n)
 		}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -107,16 +108,12 @@ func (o *topicsOptions) wanted(t configs.Topics) []broker.Topic {
 
 // createState creates the topic of counts that belongs to the input of decide.
 func createState(ctx context.Context, out io.Writer, connection *broker.Connection, input string, o topicsOptions) error {
-	partitions := o.partitions
-	if counts, _, err := broker.Partitions(ctx, connection.Client(), input); err == nil && counts[input] > 0 {
-		partitions = counts[input]
-	} else if !o.dryRun {
-		bounds, err := connection.Bounds(ctx, input) // which waits for a topic that was made just now
-		if err != nil {
-			return err
-		}
-		partitions = len(bounds)
+	counts, _, err := broker.Partitions(ctx, connection.Client(), input)
+	if err != nil {
+		return err
 	}
+	// One that was made just now may not be known yet; it has what was asked for.
+	partitions := cmp.Or(counts[input], o.partitions)
 	state := policy.Topic(policy.StateTopic, partitions, o.replicas)
 	if o.replicas >= 3 {
 		state.Configs["min.insync.replicas"] = "2"
