@@ -77,6 +77,21 @@ func TestCheckCountsEachRowOnceAndKeepsTheFirstFindings(t *testing.T) {
 	}
 }
 
+func TestRowsThatNameTheirTaskByAliasAreComparedByIt(t *testing.T) {
+	file := "profile_id;task;state\n"
+	for _, row := range []string{`{""alias"":""a""}";COMPLETED_PASS`, `{""alias"":""b""}";COMPLETED_FAIL`, `{""alias"":""a""}";COMPLETED_PASS`, `{""type"":""a""}";COMPLETED_PASS`, `{""alias"": ""b""}";COMPLETED_PASS`} {
+		file += profileID + `;"` + row + "\n"
+	}
+	b := check(t, openFiles(t, "", file), backfill.CheckOptions{MaxFindings: 5})
+	var got []string
+	for _, f := range b.Findings {
+		got = append(got, fmt.Sprint(f.Line, f.Kind))
+	}
+	if want := []string{"3invalid", "4duplicate", "6invalid"}; !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, want %v", b.Findings, want)
+	}
+}
+
 func TestTheUpstreamsFileIsCheckedAsItsTruthSays(t *testing.T) {
 	in, err := backfill.Open(t.Context(), []string{"testdata/decisions-10k.csv"}, nil, t.TempDir())
 	if err != nil {

@@ -108,6 +108,9 @@ func (r *relations) close() {
 func (r *relations) add(at place, d *decision.Decision) error {
 	text := make([]byte, 0, 128)
 	text = append(append(append(text, "task "...), d.Task.ProfileID...), d.Task.TaskID...)
+	if d.Task.TaskID == "" { // named by alias or type, in the row's own words
+		text = fmt.Appendf(text, "%q %q", d.Key.Alias, d.Key.Type)
+	}
 	task := sha256.Sum256(text)
 	if d.OwnID {
 		id := hashEntry(sha256.Sum256(append([]byte("id "), d.ID...)), at)
@@ -115,9 +118,6 @@ func (r *relations) add(at place, d *decision.Decision) error {
 		if err := r.entries.add(id); err != nil {
 			return err
 		}
-	}
-	if d.Task.TaskID == "" {
-		return nil // which task it is, is only known at the API
 	}
 	e := hashEntry(task, at)
 	if d.State == decision.CompletedFail {

@@ -190,10 +190,13 @@ func (w *writer) withKey(key []byte) ([]byte, []byte) {
 	return w.b[:n:n], w.b[n:]
 }
 
-// appendCell writes a cell as JSON. Only is_complete can be anything but a string;
-// where it is neither true nor false it stays one, which decision.Decode faults.
+// appendCell writes a cell as JSON. Only is_complete and task can be anything but a
+// string; where they are no boolean and no object they stay one, which
+// decision.Decode faults.
 func appendCell(b []byte, field string, cell []byte) []byte {
-	if field == "is_complete" && (string(cell) == "true" || string(cell) == "false") {
+	switch {
+	case field == "is_complete" && (string(cell) == "true" || string(cell) == "false"),
+		field == "task" && cell[0] == '{' && json.Valid(cell):
 		return append(b, cell...)
 	}
 	return appendString(b, cell)

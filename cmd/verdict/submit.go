@@ -34,6 +34,8 @@ type submitOptions struct {
 	dryRun      bool
 	skipInvalid bool
 	lastWins    bool
+	wait        bool
+	report      string
 	rows        backfill.Options // of maps and sets
 }
 
@@ -60,9 +62,11 @@ On standard output: what was found about rows, then one line
 
   batch_id=B rows=N invalid=N superseded=N duplicates=N submitted=N earlier=N seconds=S rate=R
 
-where submitted were sent by this call, and earlier by calls before it.`,
+where submitted were sent by this call, and earlier by calls before it. With
+--wait follow's lines come behind it (see verdict follow), and its exit status.`,
 		Example: `  verdict submit --dry-run decisions.csv
   verdict submit march.csv.gz april.csv.gz --batch-id spring-review --rate 500
+  verdict submit decisions.csv --wait --report outcomes.csv
   verdict submit export.csv --map customer=profile_id --map task=task_id --set state=COMPLETED_PASS
   zcat export.jsonl.gz | verdict submit - --skip-invalid --rejects rejects.csv`,
 		Args: cobra.ArbitraryArgs,
@@ -93,6 +97,8 @@ where submitted were sent by this call, and earlier by calls before it.`,
 	f.BoolVar(&o.skipInvalid, "skip-invalid", false, "send the valid rows although others are invalid")
 	f.BoolVar(&o.lastWins, "last-wins", false, "of rows with opposite states of one task, send the last alone")
 	f.StringVar(&o.rejects, "rejects", "", "CSV file to write all invalid rows to, with their faults")
+	f.BoolVar(&o.wait, "wait", false, "then wait until every decision is settled, as verdict follow does")
+	f.StringVar(&o.report, "report", "", "with --wait: CSV file to write a row for each decision to, at the end")
 	f.StringVar(&o.journal, "journal", "", "file in which to keep where the batch stands (default: FILE"+journalSuffix+", or of standard input "+journalOfStdin+" in the working folder)")
 	configFlags(cmd)
 	return cmd
@@ -147,6 +153,12 @@ func (o *submitOptions) validate(files []string) error {
 	if err := o.rows.Validate(); err != nil {
 		faults = append(faults, err)
 	}
+	if o.wait && o.dryRun {
+		fault("--wait: a dry run sends nothing to wait for")
+	}
+	if o.report != "" && !o.wait {
+		fault("--report: goes with --wait; verdict follow BATCH --report makes one later")
+	}
 	if id := o.rows.Set["batch_id"]; id != "" && o.batchID != "" && id != o.batchID {
 		fault("--batch-id %s and --set batch_id=%s contradict each other", o.batchID, id)
 	}
@@ -193,8 +205,27 @@ func submit(ctx context.Context, s surroundings, cfg configs.Config, files []str
 	seconds := time.Since(began).Seconds()
 	fmt.Fprintf(s.out, "batch_id=%s rows=%d invalid=%d superseded=%d duplicates=%d submitted=%d earlier=%d seconds=%.2f rate=%.1f\n",
 		batch.ID, batch.Rows, batch.Invalid, batch.Superseded, batch.Duplicates, done.Sent, done.Before, seconds, float64(done.Sent)/max(seconds, 0.001))
-	return err
+	if sent, ok := errors.AsType[*backfill.AlreadySentError](err); ok && o.wait {
+		fmt.Fprintln(s.err, "warning:", sent)
+		err = nil
+	}
+	if err != nil || !o.wait || batch.Size() == 0 {
+		return err
+	}
+	wait := followOptions{report: o.report}
+	if !done.Began.IsZero() {
+		wait.since.time = done.Began.Add(-clockSkew)
+	}
+	topics, err := laneTopics(cfg.Kafka.Topics, o.lane)
+	if err != nil {
+		return err
+	}
+	return follow(ctx, s, cfg, batch.ID, topics, wait)
 }
+
+// clockSkew is by how much the clocks of machines that write to Kafka may differ:
+// results older than the batch, by less, are looked at too.
+const clockSkew = time.Hour
 
 // stoppedFirst is err, or that there was a stop before the first decision.
 func stoppedFirst(ctx context.Context, err error) error {
