@@ -58,9 +58,10 @@ func Start(o Options) (*Cluster, error) {
 		kfake.GroupMinSessionTimeout(minSessionTimeout),
 		kfake.BrokerConfigs(o.Configs),
 	}
-	if o.Listen != nil {
-		opts = append(opts, kfake.ListenFn(o.Listen))
+	if o.Listen == nil {
+		o.Listen = net.Listen
 	}
+	opts = append(opts, kfake.ListenFn(listening(o.Listen)))
 	if len(o.Ports) > 0 {
 		opts = append(opts, kfake.Ports(o.Ports...))
 	}
@@ -116,8 +117,8 @@ func (c *Cluster) MoveCoordinators() {
 	c.kfake.RehashCoordinators()
 }
 
-// StopBroker takes a broker out of the cluster; another leads its partitions
-// from then on. The last broker can't be stopped: to lose all of them, cut the
+// StopBroker takes a broker out of the cluster, and breaks the connections to it;
+// another leads its partitions from then on. The last broker can't be stopped: to lose all of them, cut the
 // Network.
 func (c *Cluster) StopBroker(node int) error {
 	return c.kfake.RemoveNode(int32(node))

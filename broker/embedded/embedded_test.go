@@ -71,6 +71,25 @@ func TestSeveralBrokersHaveAddressesOfTheirOwn(t *testing.T) {
 	})
 }
 
+func TestABrokerThatStopsBreaksItsConnections(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cluster, network, _ := start(t, embedded.Options{Brokers: 2})
+		addrs := cluster.Addrs()
+		stopped, other := dial(t, network, addrs[0]), dial(t, network, addrs[1])
+		synctest.Wait() // accepted
+		if err := cluster.StopBroker(0); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := stopped.Read(make([]byte, 1)); err == nil || isTimeout(err) {
+			t.Errorf("a connection outlived its broker: %v", err)
+		}
+		other.SetReadDeadline(time.Now().Add(time.Second))
+		if _, err := other.Read(make([]byte, 1)); !isTimeout(err) {
+			t.Errorf("a connection to the other broker: %v, want a time-out", err)
+		}
+	})
+}
+
 func TestClusterOnTheLoopbackInterface(t *testing.T) {
 	cluster, err := embedded.Start(embedded.Options{})
 	if err != nil {

@@ -84,7 +84,7 @@ func TestBrokersAreLost(t *testing.T) {
 		s.send(s.passes(s.topics.decisions, sentSoFar, n)...)
 		sentSoFar += n
 	}
-	more(1500)
+	more(300)
 	p := s.start("verdict", "VERDICT_API_RATE_LIMIT=100",
 		// The brokers need nine seconds to notice that one of them is dead.
 		"VERDICT_KAFKA_SESSION_TIMEOUT=30s", "VERDICT_KAFKA_REBALANCE_TIMEOUT=30s")
@@ -96,17 +96,20 @@ func TestBrokersAreLost(t *testing.T) {
 	goesOn(100)
 
 	began := time.Now()
+	more(800) // while nodes are away none can be sent, and many are carried out
 	lost := s.leader(s.topics.results, 0)
 	nodes.kill(lost)
 	goesOn(300)
 	nodes.start(lost)
 	t.Logf("%v: node %d, a leader, was lost and is back", time.Since(began).Round(time.Second), lost)
 
+	more(800)
 	lost = s.coordinator()
 	nodes.kill(lost)
 	goesOn(300)
 	nodes.start(lost)
 	t.Logf("%v: node %d, the coordinator, was lost and is back", time.Since(began).Round(time.Second), lost)
+	more(500)
 	goesOn(100)
 
 	all := []int{1, 2, 3}
