@@ -1,6 +1,7 @@
 # Verdict. `make` prints what there is.
 
 GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+COMPOSE_SPEC  := github.com/compose-spec/compose-go/v2/cmd@v2.16.2
 GOVULNCHECK   := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
 .DEFAULT_GOAL := help
@@ -60,10 +61,22 @@ test-kafka-secured: ## the third part of it, which starts a Kafka of its own
 soak: ## faults from a seed for DURATION=10m, on the embedded Kafka or on VERDICT_TEST_BROKERS (SEED=… replays)
 	go test -count=1 -timeout 0 -v -run '^TestSoak$$' ./test/integration -soak $(or $(DURATION),10m) -seed $(or $(SEED),0)
 
+test-prometheus: ## rules, their tests and every expression under a real Prometheus (Debian's package prometheus)
+	promtool check config configs/prometheus/prometheus.yml
+	promtool check rules configs/prometheus/rules/*.yml
+	promtool test rules configs/prometheus/tests/*.yml
+	VERDICT_TEST_PROMETHEUS=prometheus go test -count=1 -timeout 5m -run Prometheus ./cmd/verdict
+
+check-compose: ## docker-compose.yml by the rules that `docker compose` itself has
+	go run $(COMPOSE_SPEC) docker-compose.yml >/dev/null
+
+stack: ## what docker-compose.yml starts, without Docker and Grafana (Java 17, Maven, Prometheus)
+	test/watch/stack.sh
+
 demo: ## everything in one process
 	go run ./cmd/verdict demo
 
 clean: ## what was built
 	rm -rf verdict bin test/kafka/target test/kafka/data
 
-.PHONY: help build test race lint vuln bench memory fuzz test-kafka test-kafka-1 test-kafka-3 test-kafka-secured soak demo clean
+.PHONY: help build test race lint vuln bench memory fuzz test-kafka test-kafka-1 test-kafka-3 test-kafka-secured soak test-prometheus stack check-compose demo clean

@@ -55,10 +55,12 @@ type Metrics struct {
 	RateLimitWait      prometheus.Histogram
 	Paused             *prometheus.GaugeVec // cause
 	ConsumerLag        *prometheus.GaugeVec // topic, partition; delete what is no longer owned
+	TopicInfo          *prometheus.GaugeVec // topic, lane; 1 for each topic that is read
 	PartitionsAssigned prometheus.Gauge
 	Rebalances         prometheus.Counter
 	Commits            *prometheus.CounterVec   // outcome, a CommitOutcome
 	PublishDuration    *prometheus.HistogramVec // topic
+	OldestUnsettled    *OldestUnsettled
 }
 
 // Classic buckets, in seconds. They are for Prometheus servers that do not
@@ -109,6 +111,8 @@ func New(reg prometheus.Registerer) *Metrics {
 			"Whether calls are held back (1) or not (0), by cause.", "cause"),
 		ConsumerLag: f.gauges("consumer_lag",
 			"Records of an owned partition from its committed offset to its end.", "topic", "partition"),
+		TopicInfo: f.gauges("topic_info",
+			"Always 1; its labels say which lane the decisions of a topic are in.", "topic", "lane"),
 		PartitionsAssigned: f.gauge("partitions_assigned",
 			"Partitions that this instance owns now."),
 		Rebalances: f.counter("rebalances_total",
@@ -117,6 +121,7 @@ func New(reg prometheus.Registerer) *Metrics {
 			"Commits of offsets, by outcome.", "outcome"),
 		PublishDuration: f.histograms("publish_duration_seconds",
 			"Time in seconds from handing a record to the publisher until all in-sync replicas acknowledged it or it failed, by topic.", publishBuckets, "topic"),
+		OldestUnsettled: register(f, newOldestUnsettled()),
 	}
 	m.begin()
 	return m

@@ -31,7 +31,9 @@ func TestPromlintFindsNothing(t *testing.T) {
 	m := metrics.New(reg)
 	metrics.RegisterProcess(reg, metrics.Build{Version: "v1.0.0", Revision: "abc", GoVersion: "go1.26"})
 	m.APIRequests.WithLabelValues(string(metrics.OpComplete), "200").Inc()
+	metrics.RegisterReady(reg, func() error { return nil })
 	m.ConsumerLag.WithLabelValues("task-decisions", "0").Set(3)
+	m.TopicInfo.WithLabelValues("task-decisions", "live").Set(1)
 	m.PublishDuration.WithLabelValues("task-results").Observe(time.Millisecond.Seconds())
 	problems, err := testutil.GatherAndLint(reg)
 	if err != nil {
@@ -56,6 +58,7 @@ func TestEveryClosedSeriesIsThereFromTheStartAtZero(t *testing.T) {
 		}
 		add("verdict_decision_duration_seconds_count{lane=%q} 0", lane)
 		add("verdict_pending{lane=%q} 0", lane)
+		add("verdict_oldest_unsettled_timestamp_seconds{lane=%q} 0", lane)
 	}
 	for _, op := range []string{"complete", "get_task", "list_tasks", "whoami"} {
 		add("verdict_api_request_duration_seconds_count{operation=%q} 0", op)

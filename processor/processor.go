@@ -176,11 +176,12 @@ type partition struct {
 
 // hold is what the processor knows of one claim.
 type hold struct {
-	ctx     context.Context // ends when its calls are to be given up
-	cancel  context.CancelFunc
-	active  int           // jobs in flight or settling, and records being taken over
-	revoked bool          // nothing of it may be begun any more
-	idle    chan struct{} // closed at active == 0 once revoked
+	ctx       context.Context // ends when its calls are to be given up
+	cancel    context.CancelFunc
+	active    int           // jobs in flight or settling, and records being taken over
+	revoked   bool          // nothing of it may be begun any more
+	idle      chan struct{} // closed at active == 0 once revoked
+	unsettled unsettled     // its records, for the metric of the oldest
 }
 
 // New is a Processor. It does nothing before Run.
@@ -210,6 +211,7 @@ func New(opts Options) (*Processor, error) {
 	if !opts.GroupRate {
 		p.limiter.share(1)
 	}
+	opts.Metrics.OldestUnsettled.From(p.oldest)
 	return p, nil
 }
 
@@ -311,6 +313,7 @@ func (p *Processor) admit(ctx context.Context, j *job) error {
 		if p.queue.admit(j, p.opts.MaxPending, p.opts.MaxBytes) {
 			j.hold = h
 			h.active++
+			h.unsettled.add(j)
 			p.opts.Metrics.Pending.WithLabelValues(j.lane.String()).Set(float64(p.queue.lanes[j.lane].pending))
 			p.mu.Unlock()
 			return nil
@@ -342,6 +345,7 @@ func (p *Processor) holdOf(claim Claim) *hold {
 // leave forgets a job that was admitted: it is settled, or given up. Under mu.
 func (p *Processor) leave(j *job) {
 	p.queue.leave(j)
+	j.hold.unsettled.remove(j)
 	p.opts.Metrics.Pending.WithLabelValues(j.lane.String()).Set(float64(p.queue.lanes[j.lane].pending))
 	if room := p.room[j.lane]; room != nil {
 		close(room)

@@ -25,6 +25,8 @@ type job struct {
 	received time.Time
 	seq      uint64 // order of arrival
 	task     *task
+	older    *job // beside it in its claim's unsettled; under the processor's lock
+	newer    *job
 
 	// What follows is written by whoever has the job: the queue under the
 	// processor's lock, or the one worker that it was given to.

@@ -172,8 +172,10 @@ func call[T any](p *Processor, op passfort.Operation, do func() (T, passfort.Res
 	return value, resp, err
 }
 
+// code is the label of how a call ended. A status outside of HTTP's own range
+// is no answer: whatever an API sends, there are five hundred codes at the most.
 func code(resp passfort.Response, err error) string {
-	if resp.Status != 0 {
+	if resp.Status >= 100 && resp.Status <= 599 {
 		return strconv.Itoa(resp.Status)
 	}
 	if e, ok := errors.AsType[*passfort.Error](err); ok && e.Kind == passfort.KindTimeout {

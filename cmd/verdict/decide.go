@@ -109,7 +109,8 @@ func serveDecide(ctx context.Context, cfg configs.Config, policies policy.Set, s
 
 	m := metrics.New(w.registry)
 	counts := metrics.NewPolicy(w.registry)
-	health := &health{paused: func() bool { return false }}
+	health := &health{}
+	metrics.RegisterReady(w.registry, health.ready)
 	admin := metrics.NewAdmin(metrics.Options{
 		Addr: cfg.Admin.Addr, Gatherer: w.registry, Ready: health.ready, Pprof: cfg.Admin.Pprof, Logger: w.log,
 	})
@@ -172,7 +173,7 @@ func serveDecide(ctx context.Context, cfg configs.Config, policies policy.Set, s
 	if err != nil {
 		return err
 	}
-	health.joined = intake.Joined
+	health.watch(intake.Joined, func() bool { return false }) // it makes no calls
 	context.AfterFunc(ctx, func() { health.stopping.Store(true) })
 	w.log.Info("started", "group", group, "topic", cfg.Kafka.Topics.CheckResults, "state_topic", stateTopic, "admin", admin.Addr())
 	err = intake.Run(ctx)

@@ -49,6 +49,7 @@ func serve(ctx context.Context, cfg configs.Config, w wiring) (err error) {
 	}
 	m := metrics.New(w.registry)
 	health := &health{}
+	metrics.RegisterReady(w.registry, health.ready)
 	admin := metrics.NewAdmin(metrics.Options{
 		Addr: cfg.Admin.Addr, Gatherer: w.registry, Ready: health.ready, Pprof: cfg.Admin.Pprof, Logger: w.log,
 	})
@@ -130,6 +131,9 @@ func serve(ctx context.Context, cfg configs.Config, w wiring) (err error) {
 		lanes[backfill] = decision.Backfill
 		topics = append(topics, backfill)
 	}
+	for topic, lane := range lanes {
+		m.TopicInfo.WithLabelValues(topic, lane.String()).Set(1)
+	}
 	intake, err := consumer.New(consumer.Options{
 		Brokers: cfg.Kafka.Brokers, Dialer: connection.Dialer(), Client: connection.Client(),
 		GroupID: cfg.Kafka.GroupID, Topics: topics, About: aboutMember(cfg), StartLatest: cfg.Kafka.StartOffset == configs.StartLatest,
@@ -142,8 +146,7 @@ func serve(ctx context.Context, cfg configs.Config, w wiring) (err error) {
 	if err != nil {
 		return err
 	}
-	health.joined = intake.Joined
-	health.paused = func() bool { return work.Paused(decision.PausedAuth) }
+	health.watch(intake.Joined, func() bool { return work.Paused(decision.PausedAuth) })
 	context.AfterFunc(ctx, func() { health.stopping.Store(true) })
 	w.log.Info("started", "group", cfg.Kafka.GroupID, "topics", topics, "api", cfg.API.BaseURL, "admin", admin.Addr())
 	err = intake.Run(ctx)
@@ -185,20 +188,26 @@ func instance() string {
 	return fmt.Sprintf("%s/%d", host, os.Getpid())
 }
 
-// health answers the admin server's /readyz.
+// health answers the admin server's /readyz, which is asked before all that it
+// looks at is there.
 type health struct {
 	stopping atomic.Bool
-	joined   func() bool
-	paused   func() bool
+	watched  atomic.Pointer[watched] // nil: not there yet
 }
 
+type watched struct{ joined, paused func() bool }
+
+// watch sets what readiness depends on.
+func (h *health) watch(joined, paused func() bool) { h.watched.Store(&watched{joined, paused}) }
+
 func (h *health) ready() error {
+	w := h.watched.Load()
 	switch {
 	case h.stopping.Load():
 		return errors.New("stopping")
-	case h.joined == nil || !h.joined():
+	case w == nil || !w.joined():
 		return errors.New("not a member of the consumer group yet")
-	case h.paused():
+	case w.paused():
 		return errors.New("paused: the API key is refused")
 	}
 	return nil
