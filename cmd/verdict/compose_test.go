@@ -20,7 +20,6 @@ func TestTheStacksCommandLinesAreUnderstood(t *testing.T) {
 	var doc struct {
 		Services map[string]struct {
 			Build       map[string]string `yaml:"build"`
-			Profiles    []string          `yaml:"profiles"`
 			Command     []string          `yaml:"command"`
 			Environment map[string]string `yaml:"environment"`
 		} `yaml:"services"`
@@ -35,10 +34,6 @@ func TestTheStacksCommandLinesAreUnderstood(t *testing.T) {
 		}
 		seen++
 		cmd, rest, err := rootCommand(surroundings{}).Find(s.Command)
-		if cmd.Name() != s.Command[0] && len(s.Profiles) > 0 {
-			t.Logf("%s: the program has no %s yet; nothing starts this service by itself", name, s.Command[0])
-			continue
-		}
 		if err != nil || cmd.Name() != s.Command[0] {
 			t.Errorf("%s: there is no command %v: %v", name, s.Command, err)
 			continue
