@@ -59,7 +59,7 @@ type PublisherOptions struct {
 	OnState func(failing bool, err error)
 	// Observe is called for each acknowledged record with the time since
 	// Publish accepted it; nil means nobody asks. It must be quick.
-	Observe func(topic string, seconds float64)
+	Observe func(rec *decision.Record, seconds float64)
 }
 
 func (o PublisherOptions) withDefaults() PublisherOptions {
@@ -74,7 +74,7 @@ func (o PublisherOptions) withDefaults() PublisherOptions {
 		o.OnState = func(bool, error) {}
 	}
 	if o.Observe == nil {
-		o.Observe = func(string, float64) {}
+		o.Observe = func(*decision.Record, float64) {}
 	}
 	return o
 }
@@ -218,7 +218,7 @@ func (p *Publisher) Close(ctx context.Context) error {
 // finish calls back for a record that has come to its end.
 func (p *Publisher) finish(it *item, err error) {
 	if err == nil {
-		p.options.Observe(it.rec.Topic, time.Since(it.since).Seconds())
+		p.options.Observe(&it.rec, time.Since(it.since).Seconds())
 	}
 	it.done(err)
 	p.pending.Release(it.weight)

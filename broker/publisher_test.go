@@ -25,8 +25,8 @@ func TestRecordIsStoredBeforeItIsDone(t *testing.T) {
 	inBubble(t, oneTopic(1), func(b *bench) {
 		var observed []string
 		p, _ := b.publisher(broker.PublisherOptions{
-			Observe: func(topic string, seconds float64) {
-				observed = append(observed, fmt.Sprintf("%s %.3f", topic, seconds))
+			Observe: func(rec *decision.Record, seconds float64) {
+				observed = append(observed, fmt.Sprintf("%s %.3f", rec.Topic, seconds))
 			},
 		})
 		defer mustClose(b.t, p)

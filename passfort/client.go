@@ -239,7 +239,7 @@ func (c *Client) roundTrip(ctx context.Context, x *exchange, p *prepared, path s
 		u.RawPath += path
 	}
 	req.URL = &u
-	if traceparent := traceparentOf(ctx); traceparent != "" {
+	if traceparent := TraceparentOf(ctx); traceparent != "" {
 		req.Header = req.Header.Clone() // the template's belongs to all calls
 		req.Header.Set("traceparent", traceparent)
 	}

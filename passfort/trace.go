@@ -11,7 +11,8 @@ func WithTraceparent(ctx context.Context, traceparent string) context.Context {
 	return context.WithValue(ctx, traceparentKey{}, traceparent)
 }
 
-func traceparentOf(ctx context.Context) string {
+// TraceparentOf is what calls with the context carry; empty: nothing.
+func TraceparentOf(ctx context.Context) string {
 	s, _ := ctx.Value(traceparentKey{}).(string)
 	return s
 }

@@ -130,6 +130,7 @@ func (p *Processor) choose(ctx context.Context) *job {
 		}
 		j := p.queue.begin(lane, permit.probe)
 		j.permit, j.working = permit, true
+		j.spans.chosen()
 		j.hold.active++
 		p.inFlight[lane]++
 		p.opts.Metrics.InFlight.Inc()

@@ -92,7 +92,7 @@ func canceled(ctx context.Context) error {
 // listNow makes the call.
 func (p *Processor) listNow(ctx context.Context, profileID string) (*listing, error) {
 	at := time.Now()
-	tasks, resp, err := call(p, passfort.OpListTasks, func() ([]passfort.Task, passfort.Response, error) {
+	tasks, resp, err := call(ctx, p, passfort.OpListTasks, func(ctx context.Context) ([]passfort.Task, passfort.Response, error) {
 		return p.opts.API.ListTasks(ctx, profileID)
 	})
 	if err != nil {
@@ -228,6 +228,7 @@ func (p *Processor) found(ctx context.Context, j *job, l *listing) {
 		p.handBack(j)
 		j.foundAt = l.at
 		p.queue.move(j, id)
+		j.spans.waits()
 		p.deactivate(j.hold)
 	}
 	p.profiles.changed()

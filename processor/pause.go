@@ -131,7 +131,7 @@ func (p *Processor) keyIsGood(j *job) (bool, error) {
 	if p.auth.goodAt.After(asked) {
 		return true, nil
 	}
-	err := p.whoami(j.hold.ctx)
+	err := p.whoami(j.context())
 	if err == nil {
 		p.auth.goodAt = time.Now()
 		return true, nil
@@ -150,7 +150,7 @@ func (p *Processor) whoami(ctx context.Context) error {
 	if err := p.limiter.wait(ctx); err != nil {
 		return err
 	}
-	_, _, err := call(p, passfort.OpWhoAmI, func() (passfort.Identity, passfort.Response, error) {
+	_, _, err := call(ctx, p, passfort.OpWhoAmI, func(ctx context.Context) (passfort.Identity, passfort.Response, error) {
 		return p.opts.API.WhoAmI(ctx)
 	})
 	return err

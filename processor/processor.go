@@ -103,6 +103,8 @@ type Options struct {
 	OnConflict       OnConflict    // "": ConflictDeadLetter
 	ProfileOutcome   bool          // results carry the outcome of their profile
 
+	Tracing Tracing // zero: no spans
+
 	// ReloadKey reads the API key again, where it comes from a file; called
 	// while the key is refused. Nil: it can't change.
 	ReloadKey func() error
@@ -256,6 +258,7 @@ func (p *Processor) Submit(ctx context.Context, lane decision.Lane, claim Claim,
 	if err := p.admit(ctx, j); err != nil {
 		return err
 	}
+	p.trace(j)
 	var err error
 	if j.dec, err = p.decode(ctx, &j.rec); err != nil {
 		if ctx.Err() != nil {
@@ -273,6 +276,7 @@ func (p *Processor) Submit(ctx context.Context, lane decision.Lane, claim Claim,
 		p.mu.Unlock()
 		return nil
 	}
+	j.spans.waits()
 	p.queue.add(j)
 	p.deactivate(j.hold)
 	p.profiles.changed()
@@ -344,6 +348,7 @@ func (p *Processor) holdOf(claim Claim) *hold {
 
 // leave forgets a job that was admitted: it is settled, or given up. Under mu.
 func (p *Processor) leave(j *job) {
+	j.spans.end()
 	p.queue.leave(j)
 	j.hold.unsettled.remove(j)
 	p.opts.Metrics.Pending.WithLabelValues(j.lane.String()).Set(float64(p.queue.lanes[j.lane].pending))

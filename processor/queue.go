@@ -28,6 +28,9 @@ type job struct {
 	older    *job // beside it in its claim's unsettled; under the processor's lock
 	newer    *job
 
+	traceparent string // what its calls and its result carry; empty: nothing
+	spans       *spans // nil: nobody traces it
+
 	// What follows is written by whoever has the job: the queue under the
 	// processor's lock, or the one worker that it was given to.
 	attempts int    // spent

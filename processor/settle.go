@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"verdict/decision"
+	"verdict/metrics"
 )
 
 // ending is how a decision ends: the record that says so, and what is counted
@@ -80,7 +81,7 @@ func (p *Processor) settle(ctx context.Context, j *job, e ending) {
 }
 
 func (p *Processor) publish(ctx context.Context, j *job, e ending) {
-	err := p.opts.Publisher.Publish(ctx, e.rec, func(err error) { p.published(ctx, j, e, err) })
+	err := p.opts.Publisher.Publish(ctx, j.publishing(&e), func(err error) { p.published(ctx, j, e, err) })
 	if err != nil {
 		p.published(ctx, j, e, err)
 	}
@@ -90,6 +91,7 @@ func (p *Processor) publish(ctx context.Context, j *job, e ending) {
 // publisher's.
 func (p *Processor) published(ctx context.Context, j *job, e ending, err error) {
 	defer func() { p.rescue(j, recover()) }()
+	j.spans.published(err)
 	switch {
 	case err == nil:
 		// From here on it is not published again, whatever fails.
@@ -116,6 +118,7 @@ func (p *Processor) published(ctx context.Context, j *job, e ending, err error) 
 // acknowledged settles a decision whose record Kafka has.
 func (p *Processor) acknowledged(j *job, e ending) {
 	j.claim.Settle(j.rec.Offset)
+	j.spans.settled(j, &e)
 	p.dismiss(j, e.reason == "")
 	p.count(j, e)
 }
@@ -150,6 +153,6 @@ func (p *Processor) count(j *job, e ending) {
 		p.opts.Metrics.DeadLetters.WithLabelValues(lane, string(e.reason)).Inc()
 	}
 	if !j.rec.Time.IsZero() {
-		p.opts.Metrics.DecisionDuration.WithLabelValues(lane).Observe(max(time.Since(j.rec.Time).Seconds(), 0))
+		metrics.Observe(p.opts.Metrics.DecisionDuration.WithLabelValues(lane), max(time.Since(j.rec.Time).Seconds(), 0), j.traceparent)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"verdict/decision"
+	"verdict/metrics"
 	"verdict/passfort"
 )
 
@@ -59,7 +60,7 @@ func (p *Processor) attempt(j *job) (v verdict) {
 			v = verdict{action: retry, cause: decision.RetryPanic, err: p.tellPanic(j, r), unclear: true}
 		}
 	}()
-	ctx := j.hold.ctx
+	ctx := j.context()
 	if j.profile != nil {
 		return p.lookAtProfile(ctx, j)
 	}
@@ -78,7 +79,7 @@ func (p *Processor) attempt(j *job) (v verdict) {
 			return v
 		}
 	}
-	task, resp, err := call(p, passfort.OpComplete, func() (passfort.Task, passfort.Response, error) {
+	task, resp, err := call(ctx, p, passfort.OpComplete, func(ctx context.Context) (passfort.Task, passfort.Response, error) {
 		return p.opts.API.CompleteTask(ctx, j.dec.Task.ProfileID, j.dec.Task.TaskID, want)
 	})
 	if err != nil {
@@ -107,7 +108,7 @@ func (p *Processor) looksFirst(j *job) bool {
 // look asks for the task's state. settled: v says what is to be done without a
 // completion.
 func (p *Processor) look(ctx context.Context, j *job, want passfort.State) (settled bool, v verdict) {
-	task, resp, err := call(p, passfort.OpGetTask, func() (passfort.Task, passfort.Response, error) {
+	task, resp, err := call(ctx, p, passfort.OpGetTask, func(ctx context.Context) (passfort.Task, passfort.Response, error) {
 		return p.opts.API.GetTask(ctx, j.dec.Task.ProfileID, j.dec.Task.TaskID)
 	})
 	if err != nil {
@@ -157,12 +158,15 @@ func (p *Processor) secondToken(ctx context.Context, j *job) (verdict, bool) {
 	return verdict{}, true
 }
 
-// call makes one call to the API and measures it.
-func call[T any](p *Processor, op passfort.Operation, do func() (T, passfort.Response, error)) (T, passfort.Response, error) {
+// call makes one call to the API, measures it and lets the trace of ctx show it.
+func call[T any](ctx context.Context, p *Processor, op passfort.Operation, do func(context.Context) (T, passfort.Response, error)) (T, passfort.Response, error) {
+	ctx, span := p.beginCall(ctx, op)
 	began := time.Now()
-	value, resp, err := do()
-	p.opts.Metrics.APIRequestDuration.WithLabelValues(string(op)).Observe(time.Since(began).Seconds())
-	p.opts.Metrics.APIRequests.WithLabelValues(string(op), code(resp, err)).Inc()
+	value, resp, err := do(ctx)
+	code := code(resp, err)
+	metrics.Observe(p.opts.Metrics.APIRequestDuration.WithLabelValues(string(op)), time.Since(began).Seconds(), passfort.TraceparentOf(ctx))
+	p.opts.Metrics.APIRequests.WithLabelValues(string(op), code).Inc()
+	endCall(span, resp.Status, code, err)
 	p.limiter.heed(resp.Rate)
 	if e, ok := errors.AsType[*passfort.Error](err); ok && e.Kind == passfort.KindThrottled {
 		p.throttled(resp.Rate)
@@ -220,6 +224,7 @@ func (p *Processor) putBack(j *job, due time.Time) {
 		p.leave(j)
 	} else {
 		p.queue.delay(j, due)
+		j.spans.waits()
 		p.deactivate(j.hold)
 	}
 	p.nudge()

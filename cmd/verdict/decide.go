@@ -141,9 +141,7 @@ func serveDecide(ctx context.Context, cfg configs.Config, policies policy.Set, s
 	publisher := broker.NewPublisher(broker.PublisherOptions{
 		Client:  connection.Client(),
 		OnState: func(_ bool, err error) { kafka.set("publish", err) },
-		Observe: func(topic string, seconds float64) {
-			m.PublishDuration.WithLabelValues(topic).Observe(seconds)
-		},
+		Observe: observePublish(m),
 	})
 	stops.add("publisher", func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), publisherStop)

@@ -15,7 +15,10 @@ func runCommand(s surroundings) *cobra.Command {
 decision at the API, publishes a result or a dead letter for each, and commits
 what is settled. At SIGTERM or SIGINT it finishes the calls in flight within
 processor.shutdown_timeout, commits and leaves the group; a second signal ends
-it at once.`,
+it at once.
+
+Where OTEL_EXPORTER_OTLP_ENDPOINT (or another of OpenTelemetry's variables) asks
+for traces, it exports spans by OTLP.`,
 		Example: `  VERDICT_API_KEY=… verdict run --config verdict.yaml
   verdict run --kafka-brokers kafka-1:9092,kafka-2:9092 --api-key-file /run/secrets/passfort --log-format text`,
 		Args: noArgs,
@@ -24,9 +27,15 @@ it at once.`,
 			if err != nil {
 				return err
 			}
+			log := newLogger(s, cfg.Log)
+			tracer, stopTracing, err := startTracing(cmd.Context(), s.environ, log)
+			if err != nil {
+				return &usageError{cmd.CommandPath(), err}
+			}
+			defer stopTracing()
 			registry := prometheus.NewRegistry()
 			metrics.RegisterProcess(registry, build())
-			return serve(cmd.Context(), cfg, wiring{log: newLogger(s, cfg.Log), registry: registry})
+			return serve(cmd.Context(), cfg, wiring{log: log, registry: registry, tracer: tracer})
 		},
 	}
 	configFlags(cmd)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 
 	"verdict/broker"
 	"verdict/codec"
@@ -28,7 +29,8 @@ type wiring struct {
 	log                *slog.Logger
 	registry           *prometheus.Registry
 	dialKafka, dialAPI dialFunc
-	dialSchemas        dialFunc // to the Schema Registry
+	dialSchemas        dialFunc     // to the Schema Registry
+	tracer             trace.Tracer // of spans; nil: none
 	// ready is told the address of the admin server once it listens.
 	ready func(adminAddr string)
 }
@@ -74,9 +76,7 @@ func serve(ctx context.Context, cfg configs.Config, w wiring) (err error) {
 	publisher := broker.NewPublisher(broker.PublisherOptions{
 		Client:  connection.Client(),
 		OnState: func(_ bool, err error) { kafka.set("publish", err) },
-		Observe: func(topic string, seconds float64) {
-			m.PublishDuration.WithLabelValues(topic).Observe(seconds)
-		},
+		Observe: observePublish(m),
 	})
 	stops.add("publisher", func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), publisherStop)
@@ -115,6 +115,7 @@ func serve(ctx context.Context, cfg configs.Config, w wiring) (err error) {
 		OnConflict:       processor.OnConflict(cfg.Processor.OnConflict),
 		ProfileOutcome:   cfg.Processor.ProfileOutcome,
 		ReloadKey:        key.Reload,
+		Tracing:          tracing(w.tracer, cfg),
 	})
 	if err != nil {
 		return err
@@ -152,6 +153,14 @@ func serve(ctx context.Context, cfg configs.Config, w wiring) (err error) {
 	err = intake.Run(ctx)
 	w.log.Info("stopped", "cause", fmt.Sprint(context.Cause(ctx)))
 	return err
+}
+
+// observePublish measures records that Kafka has acknowledged, each with the
+// trace that it names.
+func observePublish(m *metrics.Metrics) func(*decision.Record, float64) {
+	return func(rec *decision.Record, seconds float64) {
+		metrics.Observe(m.PublishDuration.WithLabelValues(rec.Topic), seconds, decision.Traceparent(rec.Headers))
+	}
 }
 
 // publisherStop bounds the last flush. What is drained is acknowledged already,

@@ -18,6 +18,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/segmentio/kafka-go"
+	"go.opentelemetry.io/otel/trace"
 
 	"verdict/broker"
 	"verdict/broker/embedded"
@@ -36,6 +37,7 @@ type world struct {
 	kafka   *embedded.Cluster
 	api     *sandbox.Sandbox
 	client  *broker.Connection
+	tracer  trace.Tracer // of the services that are started; nil: none
 	cfg     configs.Config
 
 	running   map[*member]struct{}
@@ -164,7 +166,7 @@ func (w *world) start(change ...func(*configs.Config)) *member {
 	go func() {
 		m.ended <- serve(ctx, cfg, wiring{
 			log: log, registry: m.registry, dialKafka: m.link.DialContext, dialAPI: w.network.DialContext,
-			dialSchemas: w.network.DialContext,
+			dialSchemas: w.network.DialContext, tracer: w.tracer,
 		})
 	}()
 	return m

@@ -105,6 +105,7 @@ type Call struct {
 	TaskID    string         // lower case; empty if the path names none
 	State     passfort.State // asked for by OpComplete; empty if the body is not valid
 	Key       string         // as sent
+	Trace     string         // the header traceparent, as sent
 }
 
 // Sandbox is the server.

@@ -111,7 +111,7 @@ func (s *Sandbox) act(w http.ResponseWriter, call Call, id taskID) {
 
 // read is the call that r is, with its task's ID where the path has one.
 func (s *Sandbox) read(r *http.Request, path string) (call Call, id taskID) {
-	call = Call{Time: time.Now(), Operation: OpUnknown, Key: r.Header.Get("Apikey")}
+	call = Call{Time: time.Now(), Operation: OpUnknown, Key: r.Header.Get("Apikey"), Trace: r.Header.Get("Traceparent")}
 	// net/http notices that a client is gone only once the body was read.
 	defer func() { _, _ = io.CopyN(io.Discard, r.Body, maxBody) }()
 	get := r.Method == http.MethodGet

@@ -1,0 +1,206 @@
+package processor
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/propagation"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/trace"
+
+	"verdict/decision"
+	"verdict/passfort"
+)
+
+// Tracing says where the spans of decisions go, and what they say of this
+// service. Without a Tracer there are none, and a decision's traceparent is
+// passed on as it came.
+type Tracing struct {
+	Tracer trace.Tracer
+	Group  string // the consumer group
+	Server string // host of the API
+	Port   int    // of the API
+}
+
+// spans are what a trace shows of one decision:
+//
+//	process TOPIC ────────────────────────────────────────► settled, or given up
+//	└ wait ┘└ POST /profiles/… ┘└ wait ┘└ POST … ┘   └ send TOPIC ┘
+//
+// Nil is a decision that nobody traces: every method then does nothing. They
+// belong to whoever has the job.
+type spans struct {
+	tracing *Tracing
+	ctx     context.Context // of the whole
+	whole   trace.Span
+	wait    trace.Span // until it is chosen; nil: it does not wait
+	send    trace.Span // until its record is acknowledged; nil: it is not published
+}
+
+// trace begins to follow a decision, within the trace that its record names.
+func (p *Processor) trace(j *job) {
+	j.traceparent = decision.Traceparent(j.rec.Headers)
+	t := &p.opts.Tracing
+	if t.Tracer == nil {
+		return
+	}
+	ctx := propagation.TraceContext{}.Extract(context.Background(), propagation.MapCarrier{decision.HeaderTraceparent: j.traceparent})
+	ctx, whole := t.Tracer.Start(ctx, "process "+j.rec.Topic, trace.WithSpanKind(trace.SpanKindConsumer), trace.WithTimestamp(j.received),
+		trace.WithAttributes(
+			semconv.MessagingSystemKafka,
+			semconv.MessagingOperationName("process"),
+			semconv.MessagingOperationTypeProcess,
+			semconv.MessagingDestinationName(j.rec.Topic),
+			semconv.MessagingDestinationPartitionID(strconv.Itoa(j.rec.Partition)),
+			semconv.MessagingKafkaOffset(int(j.rec.Offset)),
+			semconv.MessagingConsumerGroupName(t.Group),
+			attribute.String("verdict.lane", j.lane.String()),
+		))
+	j.spans = &spans{tracing: t, ctx: ctx, whole: whole}
+	j.traceparent = traceparent(whole)
+}
+
+// traceparent is a span's context as a header.
+func traceparent(s trace.Span) string {
+	c := s.SpanContext()
+	return fmt.Sprintf("00-%s-%s-%s", c.TraceID(), c.SpanID(), c.TraceFlags())
+}
+
+// context is what the job's calls are made with: it ends with the hold, and says
+// which trace they belong to.
+func (j *job) context() context.Context {
+	switch {
+	case j.spans != nil:
+		return trace.ContextWithSpan(j.hold.ctx, j.spans.whole)
+	case j.traceparent != "":
+		return passfort.WithTraceparent(j.hold.ctx, j.traceparent)
+	}
+	return j.hold.ctx
+}
+
+// waits notes that the decision waits for its turn, from now on.
+func (s *spans) waits() {
+	if s == nil || s.wait != nil {
+		return
+	}
+	_, s.wait = s.tracing.Tracer.Start(s.ctx, "wait")
+}
+
+// chosen notes that it is its turn.
+func (s *spans) chosen() {
+	if s == nil || s.wait == nil {
+		return
+	}
+	s.wait.End()
+	s.wait = nil
+}
+
+// publishing notes that the decision's record is handed over, and gives the
+// record that is: a result names the trace. A dead letter has the headers that
+// its record came with, and so that record's own trace.
+func (j *job) publishing(e *ending) decision.Record {
+	rec, parent := e.rec, j.traceparent
+	if s := j.spans; s != nil {
+		_, s.send = s.tracing.Tracer.Start(s.ctx, "send "+rec.Topic, trace.WithSpanKind(trace.SpanKindProducer), trace.WithAttributes(
+			semconv.MessagingSystemKafka,
+			semconv.MessagingOperationName("send"),
+			semconv.MessagingOperationTypeSend,
+			semconv.MessagingDestinationName(rec.Topic),
+		))
+		parent = traceparent(s.send)
+	}
+	if e.reason == "" && parent != "" {
+		rec.Headers = append(slices.Clip(rec.Headers), decision.Header{Key: decision.HeaderTraceparent, Value: []byte(parent)})
+	}
+	return rec
+}
+
+// published notes what became of the record.
+func (s *spans) published(err error) {
+	if s == nil || s.send == nil {
+		return
+	}
+	if err != nil {
+		fail(s.send, "publish", err)
+	}
+	s.send.End()
+	s.send = nil
+}
+
+// settled notes how the decision ended.
+func (s *spans) settled(j *job, e *ending) {
+	if s == nil {
+		return
+	}
+	s.whole.SetAttributes(
+		attribute.String("verdict.decision_id", j.dec.ID),
+		attribute.String("verdict.outcome", string(e.outcome)),
+		attribute.Int("verdict.attempts", j.attempts),
+	)
+	if e.reason != "" {
+		s.whole.SetAttributes(attribute.String("verdict.reason", string(e.reason)))
+		s.whole.SetStatus(codes.Error, string(e.reason))
+	}
+}
+
+// end is the end of the decision here, settled or not.
+func (s *spans) end() {
+	if s == nil {
+		return
+	}
+	s.chosen()
+	s.published(nil)
+	s.whole.End()
+}
+
+// fail marks a span with a failure of a class.
+func fail(s trace.Span, class string, err error) {
+	s.SetAttributes(semconv.ErrorTypeKey.String(class))
+	s.SetStatus(codes.Error, decision.OneLine(err.Error(), decision.MaxErrorSize))
+}
+
+// calls is what each operation is in HTTP. Of the URL the template alone is told:
+// whole, it names a person's profile.
+var calls = map[passfort.Operation]struct{ method, template string }{
+	passfort.OpComplete:  {http.MethodPost, "/profiles/{profile_id}/tasks/{task_id}"},
+	passfort.OpGetTask:   {http.MethodGet, "/profiles/{profile_id}/tasks/{task_id}"},
+	passfort.OpListTasks: {http.MethodGet, "/profiles/{profile_id}/tasks"},
+	passfort.OpWhoAmI:    {http.MethodGet, "/whoami"},
+}
+
+// beginCall follows one call to the API: the context to make it with, and the
+// span, nil where there is none.
+func (p *Processor) beginCall(ctx context.Context, op passfort.Operation) (context.Context, trace.Span) {
+	t := &p.opts.Tracing
+	if t.Tracer == nil {
+		return ctx, nil
+	}
+	c := calls[op]
+	ctx, span := t.Tracer.Start(ctx, c.method+" "+c.template, trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(
+		semconv.HTTPRequestMethodKey.String(c.method),
+		semconv.URLTemplate(c.template),
+		semconv.ServerAddress(t.Server),
+		semconv.ServerPort(t.Port),
+	))
+	return passfort.WithTraceparent(ctx, traceparent(span)), span
+}
+
+// endCall notes what came of it.
+func endCall(span trace.Span, status int, code string, err error) {
+	if span == nil {
+		return
+	}
+	if status != 0 {
+		span.SetAttributes(semconv.HTTPResponseStatusCode(status))
+	}
+	if err != nil {
+		fail(span, code, err)
+	}
+	span.End(trace.WithTimestamp(time.Now()))
+}
