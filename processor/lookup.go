@@ -234,10 +234,10 @@ func (p *Processor) found(ctx context.Context, j *job, l *listing) {
 	p.profiles.changed()
 	p.mu.Unlock()
 	p.nudge()
-	if no != nil {
-		p.deadLetter(ctx, j, *no)
-	}
 	for _, j := range without {
 		p.endUncalled(ctx, j, j.instead)
+	}
+	if no != nil { // last: a panic in it is rescued by the caller, and must skip nobody
+		p.deadLetter(ctx, j, *no)
 	}
 }

@@ -183,13 +183,14 @@ func (s *stage) ends(key string) (ends []string) {
 		if string(rec.Key) != key {
 			continue
 		}
-		end := rec.Topic
+		var end strings.Builder
+		end.WriteString(rec.Topic)
 		for _, h := range rec.Headers {
 			if h.Key == decision.HeaderReason {
-				end += " " + string(h.Value)
+				end.WriteString(" " + string(h.Value))
 			}
 		}
-		ends = append(ends, end)
+		ends = append(ends, end.String())
 	}
 	return ends
 }

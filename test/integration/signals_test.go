@@ -18,7 +18,7 @@ func TestSIGTERMDrains(t *testing.T) {
 			t.Parallel()
 			s := newScene(t, setting{api: sandbox.Options{Latency: 500 * time.Millisecond}})
 			s.send(s.passes(s.topics.decisions, 0, 200)...)
-			p := s.start("verdict")
+			p := s.start("verdict", "VERDICT_KAFKA_SESSION_TIMEOUT=20s", "VERDICT_KAFKA_REBALANCE_TIMEOUT=20s", "VERDICT_PROCESSOR_SHUTDOWN_TIMEOUT=15s")
 			await(t, "calls are in flight", func() bool { return len(s.completions()) > workers })
 			p.signal(signal)
 			if status := p.status(); status.ExitCode() != 0 {
