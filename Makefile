@@ -79,4 +79,13 @@ demo: ## everything in one process
 clean: ## what was built
 	rm -rf verdict bin test/kafka/target test/kafka/data
 
-.PHONY: help build test race lint vuln bench memory fuzz test-kafka test-kafka-1 test-kafka-3 test-kafka-secured soak test-prometheus stack check-compose demo clean
+check-deploy: ## the Kubernetes manifests against their schemas
+	test/deploy/check.sh
+
+release-check: ## .goreleaser.yaml by goreleaser's own check
+	go run github.com/goreleaser/goreleaser/v2@v2.12.7 check
+
+sbom: ## what is in ./verdict, as CycloneDX
+	go run github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.9.0 app -json -licenses -main cmd/verdict -output verdict.cdx.json
+
+.PHONY: help build test race lint vuln bench memory fuzz test-kafka test-kafka-1 test-kafka-3 test-kafka-secured soak test-prometheus stack check-compose demo check-deploy release-check sbom clean
