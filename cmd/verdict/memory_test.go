@@ -29,7 +29,7 @@ import (
 // against two backlogs, and compares the most memory that it had. The sizes are
 // set by VERDICT_TEST_BACKLOGS ("100000,1000000"): `make memory`.
 func TestMemoryDoesNotFollowTheBacklog(t *testing.T) {
-	if info, ok := debug.ReadBuildInfo(); ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
+	if raced() {
 		t.Skip("the race detector's own memory would be measured")
 	}
 	sizes := [2]int{5_000, 40_000}
@@ -48,6 +48,12 @@ func TestMemoryDoesNotFollowTheBacklog(t *testing.T) {
 	if most := peaks[0] + 32<<20; peaks[1] > most {
 		t.Errorf("with %d decisions more the service took %d bytes more", sizes[1]-sizes[0], peaks[1]-peaks[0])
 	}
+}
+
+// raced says whether the race detector watches.
+func raced() bool {
+	info, ok := debug.ReadBuildInfo()
+	return ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
 }
 
 // verdictBinary is the path of a verdict to be run as a process: the tests' own

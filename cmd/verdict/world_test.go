@@ -273,7 +273,9 @@ func (w *world) send(records ...outgoing) {
 		batches[place{r.topic, p}] = append(batches[place{r.topic, p}], r)
 	}
 	for at, batch := range batches {
-		w.sendTo(at, batch...)
+		for chunk := range slices.Chunk(batch, 4000) { // a request has its bound
+			w.sendTo(at, chunk...)
+		}
 	}
 }
 
