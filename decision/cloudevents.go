@@ -111,7 +111,7 @@ func binary(rec *Record) (*Event, []byte) {
 
 // structured is an event that is a JSON object in the record's value.
 func structured(rec *Record) (*Event, []byte) {
-	if fault := wholeFault(rec, rec.Value); fault != "" {
+	if fault := WholeFault(rec, rec.Value, "a decision"); fault != "" {
 		return sealed("value", fault)
 	}
 	e := &Event{data: "data"}

@@ -68,7 +68,7 @@ func DecodeValue(rec *Record, event *Event, value []byte) (Decision, error) {
 		}
 		f.faults = append(f.faults, event.faults...)
 	}
-	if fault := wholeFault(rec, value); fault != "" {
+	if fault := WholeFault(rec, value, "a decision"); fault != "" {
 		return Unreadable(event, fault)
 	}
 	members(value, f.add)
@@ -97,13 +97,14 @@ func DecodeValue(rec *Record, event *Event, value []byte) (Decision, error) {
 	return d, nil
 }
 
-// wholeFault says what is wrong with the value as a whole, if anything.
-func wholeFault(rec *Record, v []byte) string {
+// WholeFault says what is wrong with the value as a whole, where it is to be an
+// object that is called what; empty: nothing.
+func WholeFault(rec *Record, v []byte, what string) string {
 	switch {
 	case rec.Size() > MaxRecordSize:
 		return fmt.Sprintf("the record has %d bytes; the limit is %d", rec.Size(), MaxRecordSize)
 	case len(bytes.TrimSpace(v)) == 0:
-		return "empty; a decision is a JSON object"
+		return "empty; " + what + " is a JSON object"
 	case !utf8.Valid(v):
 		return "not valid UTF-8"
 	case !json.Valid(v):

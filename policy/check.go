@@ -1,13 +1,11 @@
 package policy
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"verdict/decision"
 )
@@ -54,7 +52,7 @@ func (t *Task) key() string {
 // *decision.Invalid with every fault; it never repeats an envelope's secret, which
 // is not even read.
 func Decode(rec *decision.Record) (c Check, ok bool, err error) {
-	if fault := wholeFault(rec); fault != "" {
+	if fault := decision.WholeFault(rec, rec.Value, "a check result"); fault != "" {
 		return c, false, &decision.Invalid{Faults: []decision.Fault{{Field: "value", Problem: fault}}}
 	}
 	var r reader
@@ -72,25 +70,6 @@ func Decode(rec *decision.Record) (c Check, ok bool, err error) {
 		c.At = at
 	}
 	return c, ok, nil
-}
-
-// wholeFault says what is wrong with the value as a whole, if anything.
-func wholeFault(rec *decision.Record) string {
-	v := rec.Value
-	switch {
-	case rec.Size() > decision.MaxRecordSize:
-		return fmt.Sprintf("the record has %d bytes; the limit is %d", rec.Size(), decision.MaxRecordSize)
-	case len(bytes.TrimSpace(v)) == 0:
-		return "empty; a check result is a JSON object"
-	case !utf8.Valid(v):
-		return "not valid UTF-8"
-	case !json.Valid(v):
-		var ignored json.RawMessage
-		return fmt.Sprintf("not valid JSON: %v", json.Unmarshal(v, &ignored))
-	case bytes.TrimSpace(v)[0] != '{':
-		return "not a JSON object"
-	}
-	return ""
 }
 
 // reader takes the fields out of objects and notes their faults.
