@@ -107,76 +107,27 @@ func serveDecide(ctx context.Context, cfg configs.Config, policies policy.Set, s
 	var stops stops
 	defer func() { err = errors.Join(err, stops.run(w.log)) }()
 
-	m := metrics.New(w.registry)
-	counts := metrics.NewPolicy(w.registry)
-	health := &health{}
-	metrics.RegisterReady(w.registry, health.ready)
-	admin := metrics.NewAdmin(metrics.Options{
-		Addr: cfg.Admin.Addr, Gatherer: w.registry, Ready: health.ready, Pprof: cfg.Admin.Pprof, Logger: w.log,
-	})
-	if err := admin.Listen(); err != nil {
-		return err
-	}
-	stops.add("admin server", background(admin.Serve))
-	if w.ready != nil {
-		w.ready(admin.Addr())
-	}
-
-	connection, err := connectKafka(cfg.Kafka, w.dialKafka)
+	g, err := newGround(cfg, w, &stops)
 	if err != nil {
 		return err
 	}
-	stops.add("Kafka connections", func() error { connection.Close(); return nil })
-	if err := awaitState(ctx, connection, cfg.Kafka.Topics.CheckResults, stateTopic, w.log); err != nil || ctx.Err() != nil {
+	g.kafka.pause = g.showKafka // there are no calls to hold
+	if err := awaitState(ctx, g.connection, cfg.Kafka.Topics.CheckResults, stateTopic, w.log); err != nil || ctx.Err() != nil {
 		return err
 	}
-
-	paused := m.Paused.WithLabelValues(string(decision.PausedKafka))
-	kafka := &kafkaHealth{log: w.log, failing: make(map[string]error), pause: func(on bool) {
-		paused.Set(0)
-		if on {
-			paused.Set(1)
-		}
-	}}
-	publisher := broker.NewPublisher(broker.PublisherOptions{
-		Client:  connection.Client(),
-		OnState: func(_ bool, err error) { kafka.set("publish", err) },
-		Observe: observePublish(m),
-	})
-	stops.add("publisher", func() error {
-		ctx, cancel := context.WithTimeout(context.Background(), publisherStop)
-		defer cancel()
-		return publisher.Close(ctx)
-	})
 
 	decider, err := policy.New(policy.Options{
-		Policies: policies, Publisher: publisher, Log: connection, State: stateTopic,
+		Policies: policies, Publisher: g.publisher, Log: g.connection, State: stateTopic,
 		Decisions: cfg.Kafka.Topics.Decisions, DeadLetters: cfg.Kafka.Topics.DeadLetters,
 		MaxBytes: int64(cfg.Processor.MaxPendingBytes),
-		Metrics:  counts, Logger: w.log, Instance: instance(),
+		Metrics:  metrics.NewPolicy(w.registry), Logger: w.log, Instance: instance(),
 	})
 	if err != nil {
 		return err
 	}
-	group := cfg.Kafka.GroupID + decideGroup
-	intake, err := consumer.New(consumer.Options{
-		Brokers: cfg.Kafka.Brokers, Dialer: connection.Dialer(), Client: connection.Client(),
-		GroupID: group, Topics: []string{cfg.Kafka.Topics.CheckResults}, StartLatest: cfg.Kafka.StartOffset == configs.StartLatest,
-		CommitInterval: cfg.Kafka.CommitInterval, MaxUncommitted: cfg.Kafka.MaxUncommitted,
-		SessionTimeout: cfg.Kafka.SessionTimeout, RebalanceTimeout: cfg.Kafka.RebalanceTimeout,
-		DrainTimeout: cfg.Processor.ShutdownTimeout,
-		Metrics:      m, Logger: w.log,
-		OnState: func(part consumer.Part, err error) { kafka.set(string(part), err) },
-	}, deciding{decider})
-	if err != nil {
-		return err
-	}
-	health.watch(intake.Joined, func() bool { return false }) // it makes no calls
-	context.AfterFunc(ctx, func() { health.stopping.Store(true) })
-	w.log.Info("started", "group", group, "topic", cfg.Kafka.Topics.CheckResults, "state_topic", stateTopic, "admin", admin.Addr())
-	err = intake.Run(ctx)
-	w.log.Info("stopped", "cause", fmt.Sprint(context.Cause(ctx)))
-	return err
+	return g.consume(ctx, cfg.Kafka.GroupID+decideGroup, []string{cfg.Kafka.Topics.CheckResults}, deciding{decider},
+		func() bool { return false }, // it makes no calls that could be refused
+		slog.String("state_topic", stateTopic))
 }
 
 // awaitState waits while Kafka is away, and fails where the state topic is not

@@ -9,17 +9,14 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/trace"
 
-	"verdict/broker"
 	"verdict/codec"
 	"verdict/configs"
 	"verdict/consumer"
 	"verdict/decision"
-	"verdict/metrics"
 	"verdict/passfort"
 	"verdict/processor"
 )
@@ -49,40 +46,10 @@ func serve(ctx context.Context, cfg configs.Config, w wiring) (err error) {
 	if err != nil {
 		return err
 	}
-	m := metrics.New(w.registry)
-	health := &health{}
-	metrics.RegisterReady(w.registry, health.ready)
-	admin := metrics.NewAdmin(metrics.Options{
-		Addr: cfg.Admin.Addr, Gatherer: w.registry, Ready: health.ready, Pprof: cfg.Admin.Pprof, Logger: w.log,
-	})
-	if err := admin.Listen(); err != nil {
-		return err
-	}
-	stops.add("admin server", background(admin.Serve))
-	if w.ready != nil {
-		w.ready(admin.Addr())
-	}
-
-	connection, err := connectKafka(cfg.Kafka, w.dialKafka)
+	g, err := newGround(cfg, w, &stops)
 	if err != nil {
 		return err
 	}
-	if passwordInTheClear(cfg.Kafka) {
-		w.log.Warn("the password for Kafka travels in the clear: kafka.sasl.mechanism is PLAIN and kafka.tls.enabled is false")
-	}
-	stops.add("Kafka connections", func() error { connection.Close(); return nil })
-
-	kafka := &kafkaHealth{log: w.log, failing: make(map[string]error)}
-	publisher := broker.NewPublisher(broker.PublisherOptions{
-		Client:  connection.Client(),
-		OnState: func(_ bool, err error) { kafka.set("publish", err) },
-		Observe: observePublish(m),
-	})
-	stops.add("publisher", func() error {
-		ctx, cancel := context.WithTimeout(context.Background(), publisherStop)
-		defer cancel()
-		return publisher.Close(ctx)
-	})
 
 	client, err := passfort.New(passfort.Options{
 		BaseURL: cfg.API.BaseURL, Key: key.Key, Timeout: cfg.API.Timeout, AllowHTTP: cfg.API.AllowHTTP,
@@ -97,7 +64,7 @@ func serve(ctx context.Context, cfg configs.Config, w wiring) (err error) {
 	decoder, err := codec.New(codec.Options{
 		Format: codec.Format(cfg.Decode.Format), RegistryURL: cfg.Decode.RegistryURL.Reveal(),
 		UserAgent: "verdict/" + version, DialContext: w.dialSchemas, Logger: w.log,
-		OnState: kafka.await,
+		OnState: g.kafka.await,
 	})
 	if err != nil {
 		return err
@@ -105,7 +72,7 @@ func serve(ctx context.Context, cfg configs.Config, w wiring) (err error) {
 	stops.add("Schema Registry connections", func() error { decoder.Close(); return nil })
 
 	work, err := processor.New(processor.Options{
-		API: client, Publisher: publisher, Metrics: m, Logger: w.log, Instance: instance(), Decode: decoder.Decode,
+		API: client, Publisher: g.publisher, Metrics: g.metrics, Logger: w.log, Instance: instance(), Decode: decoder.Decode,
 		Results: cfg.Kafka.Topics.Results, DeadLetters: cfg.Kafka.Topics.DeadLetters,
 		RateLimit: cfg.API.RateLimit, Burst: cfg.API.Burst, GroupRate: cfg.API.RateLimitScope == configs.ScopeGroup,
 		Workers: cfg.Processor.Workers, MaxPending: cfg.Processor.MaxPending, MaxBytes: int64(cfg.Processor.MaxPendingBytes),
@@ -120,10 +87,8 @@ func serve(ctx context.Context, cfg configs.Config, w wiring) (err error) {
 	if err != nil {
 		return err
 	}
-	kafka.pause = func(on bool) { work.Pause(decision.PausedKafka, on) }
-	kafka.show = func(on bool) {
-		m.Paused.WithLabelValues(string(decision.PausedKafka)).Set(map[bool]float64{true: 1}[on])
-	}
+	g.kafka.pause = func(on bool) { work.Pause(decision.PausedKafka, on) }
+	g.kafka.show = g.showKafka
 	stops.add("processor", background(func(ctx context.Context) error { work.Run(ctx); return nil }))
 
 	lanes := map[string]decision.Lane{cfg.Kafka.Topics.Decisions: decision.Live}
@@ -133,39 +98,10 @@ func serve(ctx context.Context, cfg configs.Config, w wiring) (err error) {
 		topics = append(topics, backfill)
 	}
 	for topic, lane := range lanes {
-		m.TopicInfo.WithLabelValues(topic, lane.String()).Set(1)
+		g.metrics.TopicInfo.WithLabelValues(topic, lane.String()).Set(1)
 	}
-	intake, err := consumer.New(consumer.Options{
-		Brokers: cfg.Kafka.Brokers, Dialer: connection.Dialer(), Client: connection.Client(),
-		GroupID: cfg.Kafka.GroupID, Topics: topics, About: aboutMember(cfg), StartLatest: cfg.Kafka.StartOffset == configs.StartLatest,
-		CommitInterval: cfg.Kafka.CommitInterval, MaxUncommitted: cfg.Kafka.MaxUncommitted,
-		SessionTimeout: cfg.Kafka.SessionTimeout, RebalanceTimeout: cfg.Kafka.RebalanceTimeout,
-		DrainTimeout: cfg.Processor.ShutdownTimeout,
-		Metrics:      m, Logger: w.log,
-		OnState: func(part consumer.Part, err error) { kafka.set(string(part), err) },
-	}, handler{work, lanes})
-	if err != nil {
-		return err
-	}
-	health.watch(intake.Joined, func() bool { return work.Paused(decision.PausedAuth) })
-	context.AfterFunc(ctx, func() { health.stopping.Store(true) })
-	w.log.Info("started", "group", cfg.Kafka.GroupID, "topics", topics, "api", cfg.API.BaseURL, "admin", admin.Addr())
-	err = intake.Run(ctx)
-	w.log.Info("stopped", "cause", fmt.Sprint(context.Cause(ctx)))
-	return err
+	return g.consume(ctx, cfg.Kafka.GroupID, topics, handler{work, lanes}, func() bool { return work.Paused(decision.PausedAuth) }, slog.String("api", cfg.API.BaseURL))
 }
-
-// observePublish measures records that Kafka has acknowledged, each with the
-// trace that it names.
-func observePublish(m *metrics.Metrics) func(*decision.Record, float64) {
-	return func(rec *decision.Record, seconds float64) {
-		metrics.Observe(m.PublishDuration.WithLabelValues(rec.Topic), seconds, decision.Traceparent(rec.Headers))
-	}
-}
-
-// publisherStop bounds the last flush. What is drained is acknowledged already,
-// so there is nothing left to flush unless Kafka is away.
-const publisherStop = 5 * time.Second
 
 // handler hands what the consumer reads to the processor: the two know nothing
 // of each other.
