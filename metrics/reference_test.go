@@ -2,7 +2,6 @@ package metrics
 
 import (
 	"flag"
-	"fmt"
 	"os"
 	"regexp"
 	"slices"
@@ -64,7 +63,7 @@ func rows(t *testing.T, all []prometheus.Collector) []string {
 			if kind == "" {
 				t.Fatalf("%s: of what kind is a %T?", m[1], c)
 			}
-			rows = append(rows, fmt.Sprintf("| `%s` | %s | %s | %s |\n", m[1], kind, strings.Join(labels, ", "), m[2]))
+			rows = append(rows, "| `"+m[1]+"` | "+kind+" | "+strings.Join(labels, ", ")+" | "+m[2]+" |\n")
 		}
 	}
 	slices.Sort(rows)
