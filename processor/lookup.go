@@ -202,10 +202,14 @@ func (p *Processor) found(ctx context.Context, j *job, l *listing) {
 		no = &deadLetter{reason: decision.TaskNotFound, status: l.status, text: text}
 	}
 	p.mu.Lock()
-	var without []*job
+	var ends []*job // that have no task; each is ended below, by its instead
+	if no != nil {  // until then it keeps its place
+		j.instead = func(ctx context.Context) { p.deadLetter(ctx, j, *no) }
+		ends = append(ends, j)
+	}
 	if gate := j.task; gate.gate {
 		now := time.Now()
-		without = p.queue.resolve(gate, func(j *job) bool {
+		without := p.queue.resolve(gate, func(j *job) bool {
 			id, no := l.find(j.dec.Key)
 			j.dec.Task.TaskID, j.foundAt = id, l.at
 			return no == nil
@@ -217,9 +221,10 @@ func (p *Processor) found(ctx context.Context, j *job, l *listing) {
 				j.instead = func(ctx context.Context) { p.deadLetter(ctx, j, *no) }
 			}
 		}
+		ends = append(ends, without...)
 	}
 	switch {
-	case no != nil: // settled below; until then it keeps its place
+	case no != nil:
 	case j.hold.revoked:
 		p.handBack(j)
 		p.queue.done(j)
@@ -234,10 +239,7 @@ func (p *Processor) found(ctx context.Context, j *job, l *listing) {
 	p.profiles.changed()
 	p.mu.Unlock()
 	p.nudge()
-	for _, j := range without {
+	for _, j := range ends {
 		p.endUncalled(ctx, j, j.instead)
-	}
-	if no != nil { // last: a panic in it is rescued by the caller, and must skip nobody
-		p.deadLetter(ctx, j, *no)
 	}
 }

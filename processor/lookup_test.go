@@ -2,6 +2,8 @@ package processor
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -68,24 +70,43 @@ func TestAPanicInALookUpCostsThatDecisionAnAttempt(t *testing.T) {
 	})
 }
 
-// TestAPanicWhileTheRestBehindAGateIsRefused has the publisher panic for
-// decisions that were never begun: their look-up was another's.
+// TestAPanicWhileTheRestBehindAGateIsRefused has the publisher panic for the
+// decision whose look-up found nothing, or for those that were never begun: their
+// look-up was another's.
 func TestAPanicWhileTheRestBehindAGateIsRefused(t *testing.T) {
-	onStage(t, func(s *stage) {
-		var n atomic.Int32
-		s.onPublish = func(rec decision.Record) error {
-			if rec.Topic == "dead" && n.Add(1) <= 3 {
-				panic("in the publisher")
-			}
-			return nil
-		}
-		s.submit(byAlias(1, "a", ""), byAlias(1, "b", ""), byAlias(1, "c", `,"expires_at":"1999-01-01T00:00:00Z"`), byAlias(1, "a", ""))
-		s.await(4)
-		got := s.outcomes()
-		if got["0"] != "results" || got["1"] != "dead task_not_found" || got["2"] != "dead expired" || got["3"] != "results" {
-			t.Errorf("outcomes %v", got)
-		}
-	})
+	for name, panics := range map[string]string{"for the first": "1", "for one that waits": "3", "for one that expired": "2"} {
+		t.Run(name, func(t *testing.T) {
+			onStage(t, func(s *stage) {
+				n := 0
+				s.onPublish = func(rec decision.Record) error {
+					if rec.Topic == "dead" && string(rec.Key) == panics && n < 3 {
+						n++
+						panic("in the publisher")
+					}
+					return nil
+				}
+				look := make(chan struct{})
+				s.onCall = func(op, _ string) {
+					if op == "list" {
+						<-look
+					}
+				}
+				s.submit(decisionOn(0, ""), byAlias(1, "b", ""), byAlias(1, "c", `,"expires_at":"1999-01-01T00:00:00Z"`), byAlias(1, "d", ""), byAlias(1, "a", ""))
+				synctest.Wait() // all of them wait for the list that the second asks for
+				close(look)
+				s.await(5)
+				want := map[string]string{"0": "results", "1": "dead task_not_found", "2": "dead expired", "3": "dead task_not_found", "4": "results"}
+				if got := s.outcomes(); !maps.Equal(got, want) {
+					t.Errorf("outcomes %v", got)
+				}
+				s.mu.Lock()
+				defer s.mu.Unlock()
+				if lists := slices.DeleteFunc(slices.Clone(s.calls), func(c string) bool { return !strings.HasPrefix(c, "list ") }); len(lists) != 1 {
+					t.Errorf("calls %v, want one list", s.calls)
+				}
+			})
+		})
+	}
 }
 
 func TestAnswersThatAreHeldAreBoundedInBytes(t *testing.T) {
