@@ -34,6 +34,7 @@ type stage struct {
 	answer    []byte          // to completions
 
 	onCall    func(op, task string)
+	fails     func(task string) error         // what a completion fails with; nil: none does
 	onPublish func(rec decision.Record) error // before it is taken: it may panic, or be what done is told
 	onSettle  func(offset int64)
 }
@@ -98,6 +99,11 @@ func (s *stage) call(op, task string) {
 
 func (s *stage) CompleteTask(_ context.Context, _, task string, state passfort.State) (passfort.Task, passfort.Response, error) {
 	s.call("complete", task)
+	if s.fails != nil {
+		if err := s.fails(task); err != nil {
+			return passfort.Task{}, passfort.Response{}, err
+		}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.completed[task] = true
