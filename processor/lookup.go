@@ -161,9 +161,9 @@ func (p *Processor) notFound(ctx context.Context, j *job, v verdict) verdict {
 	}
 	l, _, err := p.list(ctx, profileID, after)
 	if err != nil {
-		return classifyLook(err, false) // a 404 is surely not done
+		return classifyLook(err, j.unclear)
 	}
-	j.again, j.unclear = true, false
+	j.again = true // and as unclear as before: the 404 says nothing of an earlier call
 	if v.deadLetter.called {
 		j.attempts++
 		v.deadLetter.called = false

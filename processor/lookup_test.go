@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"verdict/decision"
+	"verdict/passfort"
 )
 
 func byAlias(profile int, alias string, more string) string {
@@ -105,6 +106,39 @@ func TestAPanicWhileTheRestBehindAGateIsRefused(t *testing.T) {
 					t.Errorf("calls %v, want one list", s.calls)
 				}
 			})
+		})
+	}
+}
+
+// TestADecisionThatMayBeDoneLeavesTheSuccessorOfItsTaskAlone has the task
+// replaced between a completion without an answer and the look that follows.
+func TestADecisionThatMayBeDoneLeavesTheSuccessorOfItsTaskAlone(t *testing.T) {
+	for _, preflight := range []Preflight{PreflightRetry, PreflightNever} {
+		t.Run(string(preflight), func(t *testing.T) {
+			onStage(t, func(s *stage) {
+				const successor = "00000000-0000-0000-0000-0000000000bb"
+				first := true
+				s.fails = func(op, task string) error {
+					s.mu.Lock()
+					defer s.mu.Unlock()
+					switch {
+					case task != listedID:
+						return nil
+					case first:
+						first, s.listed = false, successor
+						return &passfort.Error{Operation: passfort.OpComplete, Kind: passfort.KindTimeout, MaybeSent: true}
+					}
+					return &passfort.Error{Operation: passfort.OpGetTask, Kind: passfort.KindNotFound, Status: 404}
+				}
+				s.submit(byAlias(1, "a", ""))
+				s.await(1)
+				s.wantEnd("0", "dead task_not_found")
+				s.mu.Lock()
+				defer s.mu.Unlock()
+				if slices.Contains(s.calls, "complete "+successor) {
+					t.Errorf("calls %v", s.calls)
+				}
+			}, func(o *Options) { o.Preflight = preflight })
 		})
 	}
 }

@@ -2,6 +2,7 @@ package processor
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -34,7 +35,8 @@ type stage struct {
 	answer    []byte          // to completions
 
 	onCall    func(op, task string)
-	fails     func(task string) error         // what a completion fails with; nil: none does
+	fails     func(op, task string) error     // what a completion or a look fails with; nil: none does
+	listed    string                          // the task of alias a; empty: listedID
 	onPublish func(rec decision.Record) error // before it is taken: it may panic, or be what done is told
 	onSettle  func(offset int64)
 }
@@ -100,7 +102,7 @@ func (s *stage) call(op, task string) {
 func (s *stage) CompleteTask(_ context.Context, _, task string, state passfort.State) (passfort.Task, passfort.Response, error) {
 	s.call("complete", task)
 	if s.fails != nil {
-		if err := s.fails(task); err != nil {
+		if err := s.fails("complete", task); err != nil {
 			return passfort.Task{}, passfort.Response{}, err
 		}
 	}
@@ -112,6 +114,11 @@ func (s *stage) CompleteTask(_ context.Context, _, task string, state passfort.S
 
 func (s *stage) GetTask(_ context.Context, _, task string) (passfort.Task, passfort.Response, error) {
 	s.call("get", task)
+	if s.fails != nil {
+		if err := s.fails("get", task); err != nil {
+			return passfort.Task{}, passfort.Response{}, err
+		}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	state := passfort.Incomplete
@@ -124,7 +131,9 @@ func (s *stage) GetTask(_ context.Context, _, task string) (passfort.Task, passf
 // ListTasks knows one task, of alias a.
 func (s *stage) ListTasks(_ context.Context, profile string) ([]passfort.Task, passfort.Response, error) {
 	s.call("list", profile)
-	return []passfort.Task{{ID: listedID, State: passfort.CompletedPass, Variant: passfort.Variant{Alias: "a"}}}, passfort.Response{Status: 200}, nil
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return []passfort.Task{{ID: cmp.Or(s.listed, listedID), State: passfort.CompletedPass, Variant: passfort.Variant{Alias: "a"}}}, passfort.Response{Status: 200}, nil
 }
 
 const listedID = "00000000-0000-0000-0000-0000000000aa"

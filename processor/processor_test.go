@@ -17,7 +17,7 @@ func TestDecisionsThatExpireInAnOutageDoNotHoldTheProbesUp(t *testing.T) {
 	onStage(t, func(s *stage) {
 		began := time.Now()
 		over := began.Add(2 * time.Minute)
-		s.fails = func(string) error {
+		s.fails = func(string, string) error {
 			if time.Now().Before(over) {
 				return &passfort.Error{Operation: passfort.OpComplete, Kind: passfort.KindServer, Status: 503}
 			}

@@ -83,7 +83,9 @@ func (p *Processor) attempt(j *job) (v verdict) {
 		return p.opts.API.CompleteTask(ctx, j.dec.Task.ProfileID, j.dec.Task.TaskID, want)
 	})
 	if err != nil {
-		if v = classify(err); v.deadLetter.reason == decision.TaskNotFound {
+		v = classify(err)
+		v.unclear = v.unclear || j.unclear // an earlier call's, where nobody looks
+		if v.deadLetter.reason == decision.TaskNotFound {
 			v = p.notFound(ctx, j, v)
 		}
 		return v
