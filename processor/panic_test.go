@@ -34,11 +34,12 @@ type stage struct {
 	completed map[string]bool // tasks, at the API
 	answer    []byte          // to completions
 
-	onCall    func(op, task string)
-	fails     func(op, task string) error     // what a completion or a look fails with; nil: none does
-	listed    string                          // the task of alias a; empty: listedID
-	onPublish func(rec decision.Record) error // before it is taken: it may panic, or be what done is told
-	onSettle  func(offset int64)
+	onCall      func(op, task string)
+	fails       func(op, task string) error     // what a completion or a look fails with; nil: none does
+	listed      string                          // the task of alias a; empty: listedID
+	onPublish   func(rec decision.Record) error // before it is taken: it may panic, or be what done is told
+	onSettle    func(offset int64)
+	onAttempted func()
 }
 
 // onStage runs a test on a stage in a bubble.
@@ -75,6 +76,13 @@ func onStage(t *testing.T, test func(s *stage), change ...func(*Options)) {
 		}
 		if p.settling != 0 || p.inFlight != [len(decision.Lanes)]int{} {
 			t.Errorf("settling %d, in flight %v after the end", p.settling, p.inFlight)
+		}
+		if q := p.queue; len(q.tasks) != 0 || len(q.delayed) != 0 || q.gates != 0 || len(q.profiles) != 0 || len(p.claims) != 0 || len(p.lookups.flights) != 0 {
+			t.Errorf("after the end there are %d tasks, %d delayed, %d gates, %d profiles, %d claims, %d look-ups",
+				len(q.tasks), len(q.delayed), q.gates, len(q.profiles), len(p.claims), len(p.lookups.flights))
+		}
+		if f := &p.profiles; len(f.known) != 0 || f.held != 0 || f.bytes != 0 {
+			t.Errorf("after the end %d profiles are known, %d results are held, of %d bytes", len(f.known), f.held, f.bytes)
 		}
 	})
 }
@@ -169,7 +177,11 @@ func (s *stage) Settle(offset int64) {
 	s.settled = append(s.settled, offset)
 }
 
-func (s *stage) Attempted(int64, int, bool) {}
+func (s *stage) Attempted(int64, int, bool) {
+	if s.onAttempted != nil {
+		s.onAttempted()
+	}
+}
 
 // submit hands decisions over, each on its own task.
 func (s *stage) submit(values ...string) {

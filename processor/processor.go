@@ -349,6 +349,7 @@ func (p *Processor) holdOf(claim Claim) *hold {
 // leave forgets a job that was admitted: it is settled, or given up. Under mu.
 func (p *Processor) leave(j *job) {
 	j.spans.end()
+	p.let(j)
 	p.queue.leave(j)
 	j.hold.unsettled.remove(j)
 	p.opts.Metrics.Pending.WithLabelValues(j.lane.String()).Set(float64(p.queue.lanes[j.lane].pending))
