@@ -66,7 +66,7 @@ func (p *Processor) list(ctx context.Context, profileID string, since time.Time)
 	p.lookups.flights[profileID] = f
 	p.mu.Unlock()
 
-	f.err = errUnfinished
+	f.err = errUnfinished // if it panics
 	defer func() {
 		p.mu.Lock()
 		if p.lookups.flights[profileID] == f {
@@ -81,9 +81,6 @@ func (p *Processor) list(ctx context.Context, profileID string, since time.Time)
 	f.list, f.err = p.listNow(ctx, profileID)
 	return f.list, true, f.err
 }
-
-// errUnfinished is what those that wait are told of a call that panicked.
-var errUnfinished = errors.New("the list of the profile's tasks was not finished")
 
 func canceled(ctx context.Context) error {
 	return &passfort.Error{Operation: passfort.OpListTasks, Kind: passfort.KindCanceled, Message: ctx.Err().Error()}

@@ -432,15 +432,11 @@ func (p *Processor) Pause(cause decision.PauseCause, on bool) {
 	p.mu.Lock()
 	was := p.paused[cause]
 	p.paused[cause] = on
-	p.mu.Unlock()
-	if was == on {
-		return
+	if was != on { // under the lock, so that the gauge says what was set last
+		p.opts.Metrics.Paused.WithLabelValues(string(cause)).Set(map[bool]float64{true: 1}[on])
 	}
-	gauge := p.opts.Metrics.Paused.WithLabelValues(string(cause))
-	if on {
-		gauge.Set(1)
-	} else {
-		gauge.Set(0)
+	p.mu.Unlock()
+	if was && !on {
 		p.nudge()
 	}
 }
