@@ -34,10 +34,10 @@ func (t *tracker) bit(offset int64) (word *uint64, mask uint64) {
 }
 
 // fits says whether an offset can be tracked within span. One that does not has
-// to wait until base has come nearer; when nothing before it is unsettled it
-// always fits, however far it is (a compacted topic may jump by millions).
+// to wait until base has come nearer; when nothing that was fetched is unsettled
+// it always fits, however far it is (a compacted topic may jump by millions).
 func (t *tracker) fits(offset int64, span int64) bool {
-	return offset-t.base < min(span, t.capacity()) || t.base >= t.top && t.base >= t.next
+	return offset-t.base < min(span, t.capacity()) || t.base >= t.next
 }
 
 // track notes that offset was fetched, and says whether it is settled already.
@@ -47,7 +47,10 @@ func (t *tracker) track(offset int64) (settled bool) {
 	if offset < t.base {
 		return true
 	}
-	if t.base >= t.next && t.base >= t.top {
+	if t.base >= t.next && (t.base >= t.top || offset-t.base >= t.capacity()) {
+		if t.base < t.top { // by metadata: all of that lies before offset
+			clear(t.words)
+		}
 		t.base, t.next, t.top = offset, offset, offset // nothing is open: jump the gap
 	}
 	for gap := t.next; gap < offset; gap++ {

@@ -198,6 +198,41 @@ func TestACompactedTopicMayJumpFarWhereNothingIsOpen(t *testing.T) {
 	}
 }
 
+// TestACompactedTopicMayJumpFarPastWhatTheCommitSaysIsSettled: the open offset
+// that the commit knew is gone, and so are many after it.
+func TestACompactedTopicMayJumpFarPastWhatTheCommitSaysIsSettled(t *testing.T) {
+	const span = 64
+	for _, far := range []int64{110, 163, 164, 5000} {
+		before, _, err := restore(100, encodeMetadata(settledFrom(100, 101, 105), nil, 4096), 100, span)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !before.fits(far, 8) {
+			t.Fatalf("%d does not fit, though nothing is open", far)
+		}
+		if before.track(far) || before.base != far || before.next != far+1 {
+			t.Errorf("%d: base %d, next %d", far, before.base, before.next)
+		}
+		for offset := far + 1; offset < far+span; offset++ {
+			if before.settledAt(offset) || before.track(offset) {
+				t.Fatalf("%d was never settled", offset)
+			}
+		}
+	}
+}
+
+// settledFrom is a tracker in which some offsets are settled.
+func settledFrom(base int64, settled ...int64) *tracker {
+	t := newTracker(base, 64)
+	for offset := base; offset <= settled[len(settled)-1]; offset++ {
+		t.track(offset)
+	}
+	for _, offset := range settled {
+		t.settle(offset)
+	}
+	return t
+}
+
 func TestDeletedRecordsDoNotHideWhatIsSettledBeyondThem(t *testing.T) {
 	tr := newTracker(0, 1000)
 	for offset := range int64(900) {

@@ -87,6 +87,20 @@ func (b *breaker) acquire() (permit, bool) {
 	return permit{turn: b.turn, spell: b.spell, probe: true}, true
 }
 
+// unused gives a permit back for which no call was made. Of a probe the turn
+// remains: the next call that is made is the probe.
+func (b *breaker) unused(p permit) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !p.probe || p.turn != b.turn {
+		return
+	}
+	b.probing = false
+	b.turn++
+	b.circuit.Open() // anew, since the permit of this half-open state is spent
+	b.circuit.HalfOpen()
+}
+
 // change is what a result did to the breaker.
 type change uint8
 

@@ -51,6 +51,11 @@ func TestTheBreakerOpensProbesAndClosesAgain(t *testing.T) {
 			t.Error("a probe that said nothing was repeated at once")
 		}
 		time.Sleep(breakerDelay)
+		p, _ = b.acquire()
+		b.unused(p)
+		if ok, again := b.ready(); !ok || again != 0 {
+			t.Errorf("after a probe that was not made: ready %v, again in %v", ok, again)
+		}
 		if p, _ = b.acquire(); b.release(p, false, false) != closed || !b.closed() {
 			t.Error("a probe that succeeded did not close the breaker")
 		}

@@ -146,7 +146,7 @@ func (p *Processor) choose(ctx context.Context) *job {
 		}
 		p.mu.Unlock()
 
-		p.breaker.release(permit, false, true)
+		p.breaker.unused(permit)
 		if known != nil {
 			p.endUncalled(ctx, j, func(ctx context.Context) { p.found(ctx, j, known) })
 		} else {

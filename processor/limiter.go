@@ -32,9 +32,9 @@ type limiter struct {
 	part      float64    // of the group's partitions that this instance owns, 0 to 1
 	bucket    *rate.Limiter
 	limit     float64   // that the bucket has
-	cutTo     float64   // calls a second right after the last 429
+	cutTo     float64   // calls a second of the group right after the last 429
 	cutAt     time.Time // of the last 429; zero: none in sight
-	ceiling   float64   // calls a second, by the API's own counting
+	ceiling   float64   // calls a second of the group, by the API's own counting
 	ceilingTo time.Time // until then it holds
 	holdTo    time.Time // no call before
 	given     counter   // of tokens, so that an unlimited rate can be cut too
@@ -67,7 +67,7 @@ func (l *limiter) share(part float64) {
 		return
 	}
 	l.part = part
-	l.empty(time.Now())
+	l.empty(latest(time.Now(), l.holdTo))
 	l.wakeAll()
 }
 
@@ -80,42 +80,57 @@ func (l *limiter) empty(now time.Time) {
 	l.metrics.RateLimit.Set(l.limit)
 }
 
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
 // wakeAll makes everyone who waits for a token ask again. Under mu.
 func (l *limiter) wakeAll() {
 	close(l.changed)
 	l.changed = make(chan struct{})
 }
 
-// allowed is the rate at now, in calls a second. Under mu.
+// allowed is the rate at now, in calls a second: this instance's part of the
+// group's. Under mu.
 func (l *limiter) allowed(now time.Time) float64 {
-	whole := l.rate
 	if l.part == 0 {
 		return 0
 	}
-	whole *= l.part
-	allowed := whole
+	return l.whole(now) * l.part
+}
+
+// whole is the rate of the group at now, in calls a second. What cuts it is kept
+// for the group, since the part may be another by the time that it counts, or none
+// when it is learned. Under mu.
+func (l *limiter) whole(now time.Time) float64 {
+	allowed := l.rate
 	if !l.cutAt.IsZero() {
 		healed := now.Sub(l.cutAt).Seconds() / healing.Seconds()
 		switch {
 		case healed >= 1:
 			l.cutAt = time.Time{}
-		case math.IsInf(whole, 1):
+		case math.IsInf(l.rate, 1):
 			allowed = l.cutTo * (1 + 9*max(healed, 0)) // then free again
 		default:
-			allowed = l.cutTo + (whole-l.cutTo)*max(healed, 0)
+			allowed = l.cutTo + (l.rate-l.cutTo)*max(healed, 0)
 		}
 	}
 	if now.Before(l.ceilingTo) {
-		allowed = min(allowed, max(l.ceiling, l.floor(whole)))
+		allowed = min(allowed, max(l.ceiling, l.floor()))
 	}
 	return allowed
 }
 
-func (l *limiter) floor(whole float64) float64 {
-	if math.IsInf(whole, 1) {
+// floor is the least that the API's own counting may slow the group down to, in
+// calls a second.
+func (l *limiter) floor() float64 {
+	if math.IsInf(l.rate, 1) {
 		return 1
 	}
-	return whole * ceilingFloor
+	return l.rate * ceilingFloor
 }
 
 // wait takes one token. The error is that of ctx.
@@ -186,11 +201,14 @@ func (l *limiter) throttled(wait time.Duration) {
 		return // one of the calls that were under way together: one cut is enough
 	}
 	if !now.Before(l.holdTo) { // not merely a longer hold
-		before := l.allowed(now)
+		before := l.whole(now)
 		if math.IsInf(before, 1) {
 			before = max(l.given.perSecond(now), 1)
+			if l.part > 0 {
+				before /= l.part
+			}
 		}
-		l.cutTo = max(before/2, l.floor(min(l.rate*l.part, before)))
+		l.cutTo = before / 2
 	}
 	l.holdTo, l.cutAt = until, until
 	l.empty(until)
@@ -219,7 +237,7 @@ func (l *limiter) heed(r passfort.RateLimit) {
 		l.ceilingTo = time.Time{}
 		return
 	}
-	l.ceiling = float64(r.Remaining) / r.Reset.Seconds() * l.part
+	l.ceiling = float64(r.Remaining) / r.Reset.Seconds()
 	l.ceilingTo = now.Add(r.Reset)
 }
 

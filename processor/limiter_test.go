@@ -155,6 +155,59 @@ func TestWhatRemainsIsSpreadOverTheTimeUntilTheReset(t *testing.T) {
 	})
 }
 
+// TestACutIsOfTheGroupsRate: whatever share an instance had when the API asked
+// to wait, it then has its share of what is allowed.
+func TestACutIsOfTheGroupsRate(t *testing.T) {
+	for name, c := range map[string]struct {
+		rate          float64
+		before, after float64
+		least, most   int // in the minute after
+	}{
+		"less of it":              {50, 1, 0.1, 150, 300},
+		"more of it":              {50, 0.1, 1, 1500, 3000},
+		"none before":             {50, 0, 1, 1000, 3000},
+		"none before, unlimited":  {0, 0, 1, 60, 1 << 20},
+		"a low rate, none before": {0.5, 0, 1, 5, 30},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := testLimiter(c.rate, 1)
+				l.share(c.before)
+				l.throttled(time.Second)
+				l.share(c.after)
+				time.Sleep(time.Second)
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				defer cancel()
+				n := 0
+				for n < c.most+1 && l.wait(ctx) == nil {
+					n++
+				}
+				if n < c.least || n > c.most {
+					t.Errorf("%d calls in a minute, want %d to %d", n, c.least, c.most)
+				}
+			})
+		})
+	}
+}
+
+func TestAShareThatChangesIsAShareOfWhatRemains(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := testLimiter(100, 1)
+		l.share(1)
+		l.heed(passfort.RateLimit{Remaining: 400, Reset: 10 * time.Second, HasReset: true}) // 40 a second for the group
+		l.share(0.25)
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		n := 0
+		for l.wait(ctx) == nil {
+			n++
+		}
+		if n > 51 {
+			t.Errorf("%d calls in 5 seconds, want 10 a second", n)
+		}
+	})
+}
+
 func BenchmarkLimiterUnlimited(b *testing.B) {
 	l := testLimiter(0, 10)
 	l.share(1)

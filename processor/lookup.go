@@ -66,7 +66,7 @@ func (p *Processor) list(ctx context.Context, profileID string, since time.Time)
 	p.lookups.flights[profileID] = f
 	p.mu.Unlock()
 
-	f.err = errUnfinished
+	f.err = errUnfinished // if it panics
 	defer func() {
 		p.mu.Lock()
 		if p.lookups.flights[profileID] == f {
@@ -81,9 +81,6 @@ func (p *Processor) list(ctx context.Context, profileID string, since time.Time)
 	f.list, f.err = p.listNow(ctx, profileID)
 	return f.list, true, f.err
 }
-
-// errUnfinished is what those that wait are told of a call that panicked.
-var errUnfinished = errors.New("the list of the profile's tasks was not finished")
 
 func canceled(ctx context.Context) error {
 	return &passfort.Error{Operation: passfort.OpListTasks, Kind: passfort.KindCanceled, Message: ctx.Err().Error()}
@@ -161,9 +158,9 @@ func (p *Processor) notFound(ctx context.Context, j *job, v verdict) verdict {
 	}
 	l, _, err := p.list(ctx, profileID, after)
 	if err != nil {
-		return classifyLook(err, false) // a 404 is surely not done
+		return classifyLook(err, j.unclear)
 	}
-	j.again, j.unclear = true, false
+	j.again = true // and as unclear as before: the 404 says nothing of an earlier call
 	if v.deadLetter.called {
 		j.attempts++
 		v.deadLetter.called = false
@@ -202,10 +199,14 @@ func (p *Processor) found(ctx context.Context, j *job, l *listing) {
 		no = &deadLetter{reason: decision.TaskNotFound, status: l.status, text: text}
 	}
 	p.mu.Lock()
-	var without []*job
+	var ends []*job // that have no task; each is ended below, by its instead
+	if no != nil {  // until then it keeps its place
+		j.instead = func(ctx context.Context) { p.deadLetter(ctx, j, *no) }
+		ends = append(ends, j)
+	}
 	if gate := j.task; gate.gate {
 		now := time.Now()
-		without = p.queue.resolve(gate, func(j *job) bool {
+		without := p.queue.resolve(gate, func(j *job) bool {
 			id, no := l.find(j.dec.Key)
 			j.dec.Task.TaskID, j.foundAt = id, l.at
 			return no == nil
@@ -217,9 +218,10 @@ func (p *Processor) found(ctx context.Context, j *job, l *listing) {
 				j.instead = func(ctx context.Context) { p.deadLetter(ctx, j, *no) }
 			}
 		}
+		ends = append(ends, without...)
 	}
 	switch {
-	case no != nil: // settled below; until then it keeps its place
+	case no != nil:
 	case j.hold.revoked:
 		p.handBack(j)
 		p.queue.done(j)
@@ -234,10 +236,7 @@ func (p *Processor) found(ctx context.Context, j *job, l *listing) {
 	p.profiles.changed()
 	p.mu.Unlock()
 	p.nudge()
-	for _, j := range without {
+	for _, j := range ends {
 		p.endUncalled(ctx, j, j.instead)
-	}
-	if no != nil { // last: a panic in it is rescued by the caller, and must skip nobody
-		p.deadLetter(ctx, j, *no)
 	}
 }

@@ -28,6 +28,8 @@ func (p *Processor) rescue(j *job, r any) {
 		return // it is settled; what failed came after
 	}
 	p.opts.Metrics.Retries.WithLabelValues(string(decision.RetryPanic)).Inc()
+	j.spans.published(err)
+	j.spans.waits()
 	j.panics++
 	if j.instead == nil {
 		// Its call may have been made, and its record may be on its way.

@@ -2,6 +2,7 @@ package processor
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -33,9 +34,12 @@ type stage struct {
 	completed map[string]bool // tasks, at the API
 	answer    []byte          // to completions
 
-	onCall    func(op, task string)
-	onPublish func(rec decision.Record) error // before it is taken: it may panic, or be what done is told
-	onSettle  func(offset int64)
+	onCall      func(op, task string)
+	fails       func(op, task string) error     // what a completion or a look fails with; nil: none does
+	listed      string                          // the task of alias a; empty: listedID
+	onPublish   func(rec decision.Record) error // before it is taken: it may panic, or be what done is told
+	onSettle    func(offset int64)
+	onAttempted func()
 }
 
 // onStage runs a test on a stage in a bubble.
@@ -73,6 +77,13 @@ func onStage(t *testing.T, test func(s *stage), change ...func(*Options)) {
 		if p.settling != 0 || p.inFlight != [len(decision.Lanes)]int{} {
 			t.Errorf("settling %d, in flight %v after the end", p.settling, p.inFlight)
 		}
+		if q := p.queue; len(q.tasks) != 0 || len(q.delayed) != 0 || q.gates != 0 || len(q.profiles) != 0 || len(p.claims) != 0 || len(p.lookups.flights) != 0 {
+			t.Errorf("after the end there are %d tasks, %d delayed, %d gates, %d profiles, %d claims, %d look-ups",
+				len(q.tasks), len(q.delayed), q.gates, len(q.profiles), len(p.claims), len(p.lookups.flights))
+		}
+		if f := &p.profiles; len(f.known) != 0 || f.held != 0 || f.bytes != 0 {
+			t.Errorf("after the end %d profiles are known, %d results are held, of %d bytes", len(f.known), f.held, f.bytes)
+		}
 	})
 }
 
@@ -98,6 +109,11 @@ func (s *stage) call(op, task string) {
 
 func (s *stage) CompleteTask(_ context.Context, _, task string, state passfort.State) (passfort.Task, passfort.Response, error) {
 	s.call("complete", task)
+	if s.fails != nil {
+		if err := s.fails("complete", task); err != nil {
+			return passfort.Task{}, passfort.Response{}, err
+		}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.completed[task] = true
@@ -106,6 +122,11 @@ func (s *stage) CompleteTask(_ context.Context, _, task string, state passfort.S
 
 func (s *stage) GetTask(_ context.Context, _, task string) (passfort.Task, passfort.Response, error) {
 	s.call("get", task)
+	if s.fails != nil {
+		if err := s.fails("get", task); err != nil {
+			return passfort.Task{}, passfort.Response{}, err
+		}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	state := passfort.Incomplete
@@ -118,7 +139,9 @@ func (s *stage) GetTask(_ context.Context, _, task string) (passfort.Task, passf
 // ListTasks knows one task, of alias a.
 func (s *stage) ListTasks(_ context.Context, profile string) ([]passfort.Task, passfort.Response, error) {
 	s.call("list", profile)
-	return []passfort.Task{{ID: listedID, State: passfort.CompletedPass, Variant: passfort.Variant{Alias: "a"}}}, passfort.Response{Status: 200}, nil
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return []passfort.Task{{ID: cmp.Or(s.listed, listedID), State: passfort.CompletedPass, Variant: passfort.Variant{Alias: "a"}}}, passfort.Response{Status: 200}, nil
 }
 
 const listedID = "00000000-0000-0000-0000-0000000000aa"
@@ -154,7 +177,11 @@ func (s *stage) Settle(offset int64) {
 	s.settled = append(s.settled, offset)
 }
 
-func (s *stage) Attempted(int64, int, bool) {}
+func (s *stage) Attempted(int64, int, bool) {
+	if s.onAttempted != nil {
+		s.onAttempted()
+	}
+}
 
 // submit hands decisions over, each on its own task.
 func (s *stage) submit(values ...string) {

@@ -248,8 +248,8 @@ func (p *Processor) Assigned(owned, total int) {
 }
 
 // Submit takes a record over: it is decoded and queued, or dead-lettered. It
-// waits while its lane is full, and while Decode waits. An error means that it was not taken, because
-// ctx ended or the claim is being drained.
+// waits while its lane is full, and while Decode waits. An error means that it
+// was not taken, because ctx ended.
 func (p *Processor) Submit(ctx context.Context, lane decision.Lane, claim Claim, rec decision.Record, attempts int, unclear bool) error {
 	j := &job{
 		lane: lane, claim: claim, rec: rec, size: int64(rec.Size()),
@@ -303,17 +303,17 @@ func (p *Processor) decode(ctx context.Context, rec *decision.Record) (d decisio
 	return p.opts.Decode(ctx, rec)
 }
 
-var errDrained = errors.New("the partition is being given up")
-
 // admit waits for room in the job's lane, and counts it in.
 func (p *Processor) admit(ctx context.Context, j *job) error {
 	for {
 		p.mu.Lock()
-		h := p.holdOf(j.claim)
-		if h.revoked {
+		// Under the lock: ctx ends before Drain begins, so what comes after Drain
+		// finds it ended, and what came before is seen by Drain.
+		if err := ctx.Err(); err != nil {
 			p.mu.Unlock()
-			return errDrained
+			return err
 		}
+		h := p.holdOf(j.claim)
 		if p.queue.admit(j, p.opts.MaxPending, p.opts.MaxBytes) {
 			j.hold = h
 			h.active++
@@ -349,6 +349,7 @@ func (p *Processor) holdOf(claim Claim) *hold {
 // leave forgets a job that was admitted: it is settled, or given up. Under mu.
 func (p *Processor) leave(j *job) {
 	j.spans.end()
+	p.let(j)
 	p.queue.leave(j)
 	j.hold.unsettled.remove(j)
 	p.opts.Metrics.Pending.WithLabelValues(j.lane.String()).Set(float64(p.queue.lanes[j.lane].pending))
@@ -367,7 +368,8 @@ func (p *Processor) deactivate(h *hold) {
 	}
 }
 
-// Drain gives up what of these claims is not begun. It returns when the rest is
+// Drain gives up what of these claims is not begun. The ctx of every Submit with
+// one of them must have ended before. It returns when the rest is
 // settled; when ctx ends first, the calls in flight are aborted, and what they
 // may have done unseen is noted with the claim.
 func (p *Processor) Drain(ctx context.Context, claims []Claim) {
@@ -430,15 +432,11 @@ func (p *Processor) Pause(cause decision.PauseCause, on bool) {
 	p.mu.Lock()
 	was := p.paused[cause]
 	p.paused[cause] = on
-	p.mu.Unlock()
-	if was == on {
-		return
+	if was != on { // under the lock, so that the gauge says what was set last
+		p.opts.Metrics.Paused.WithLabelValues(string(cause)).Set(map[bool]float64{true: 1}[on])
 	}
-	gauge := p.opts.Metrics.Paused.WithLabelValues(string(cause))
-	if on {
-		gauge.Set(1)
-	} else {
-		gauge.Set(0)
+	p.mu.Unlock()
+	if was && !on {
 		p.nudge()
 	}
 }

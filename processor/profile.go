@@ -86,11 +86,14 @@ func (noClaim) Attempted(int64, int, bool) {}
 
 // holds keeps a result back for the look at its profile, if there is to be one.
 // called: the decision's own call completed the task. That is noted with the
-// claim at once, so that after a crash its next owner looks first and finds it
+// claim first, so that after a crash its next owner looks first and finds it
 // done.
 func (p *Processor) holds(j *job, wire *decision.Result, called bool) bool {
 	if !p.opts.ProfileOutcome {
 		return false
+	}
+	if called {
+		j.claim.Attempted(j.rec.Offset, j.attempts, true)
 	}
 	p.mu.Lock()
 	if j.hold.ctx.Err() != nil { // a drain is past waiting
@@ -118,9 +121,6 @@ func (p *Processor) holds(j *job, wire *decision.Result, called bool) bool {
 	p.profiles.bytes += len(wire.Task)
 	p.profiles.changed()
 	p.mu.Unlock()
-	if called {
-		j.claim.Attempted(j.rec.Offset, j.attempts, true)
-	}
 	p.nudge()
 	return true
 }

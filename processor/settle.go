@@ -141,7 +141,6 @@ func (p *Processor) dismiss(j *job, remember bool) {
 	if j.task != nil {
 		p.queue.done(j)
 	}
-	p.let(j)
 	p.leave(j)
 	p.nudge()
 }

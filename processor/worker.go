@@ -83,7 +83,9 @@ func (p *Processor) attempt(j *job) (v verdict) {
 		return p.opts.API.CompleteTask(ctx, j.dec.Task.ProfileID, j.dec.Task.TaskID, want)
 	})
 	if err != nil {
-		if v = classify(err); v.deadLetter.reason == decision.TaskNotFound {
+		v = classify(err)
+		v.unclear = v.unclear || j.unclear // an earlier call's, where nobody looks
+		if v.deadLetter.reason == decision.TaskNotFound {
 			v = p.notFound(ctx, j, v)
 		}
 		return v
@@ -159,14 +161,14 @@ func (p *Processor) secondToken(ctx context.Context, j *job) (verdict, bool) {
 }
 
 // call makes one call to the API, measures it and lets the trace of ctx show it.
-func call[T any](ctx context.Context, p *Processor, op passfort.Operation, do func(context.Context) (T, passfort.Response, error)) (T, passfort.Response, error) {
+func call[T any](ctx context.Context, p *Processor, op passfort.Operation, do func(context.Context) (T, passfort.Response, error)) (value T, resp passfort.Response, err error) {
 	ctx, span := p.beginCall(ctx, op)
+	err = errUnfinished // if do panics
+	defer func() { endCall(span, resp.Status, code(resp, err), err) }()
 	began := time.Now()
-	value, resp, err := do(ctx)
-	code := code(resp, err)
+	value, resp, err = do(ctx)
 	metrics.Observe(p.opts.Metrics.APIRequestDuration.WithLabelValues(string(op)), time.Since(began).Seconds(), passfort.TraceparentOf(ctx))
-	p.opts.Metrics.APIRequests.WithLabelValues(string(op), code).Inc()
-	endCall(span, resp.Status, code, err)
+	p.opts.Metrics.APIRequests.WithLabelValues(string(op), code(resp, err)).Inc()
 	p.limiter.heed(resp.Rate)
 	if e, ok := errors.AsType[*passfort.Error](err); ok && e.Kind == passfort.KindThrottled {
 		p.throttled(resp.Rate)
@@ -175,6 +177,9 @@ func call[T any](ctx context.Context, p *Processor, op passfort.Operation, do fu
 	}
 	return value, resp, err
 }
+
+// errUnfinished is what is told of a call that panicked.
+var errUnfinished = errors.New("the call was not finished")
 
 // code is the label of how a call ended. A status outside of HTTP's own range
 // is no answer: whatever an API sends, there are five hundred codes at the most.

@@ -1,0 +1,62 @@
+package processor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"verdict/decision"
+	"verdict/passfort"
+)
+
+// TestDecisionsThatExpireInAnOutageDoNotHoldTheProbesUp: those that need no call
+// are ended on the way to the next that needs one, and are no probes.
+func TestDecisionsThatExpireInAnOutageDoNotHoldTheProbesUp(t *testing.T) {
+	onStage(t, func(s *stage) {
+		began := time.Now()
+		over := began.Add(2 * time.Minute)
+		s.fails = func(string, string) error {
+			if time.Now().Before(over) {
+				return &passfort.Error{Operation: passfort.OpComplete, Kind: passfort.KindServer, Status: 503}
+			}
+			return nil
+		}
+		expires := fmt.Sprintf(`,"expires_at":%q`, began.Add(time.Minute).UTC().Format(time.RFC3339))
+		var values []string
+		for i := range 200 {
+			values = append(values, decisionOn(i, expires))
+		}
+		values = append(values, decisionOn(200, ""))
+		s.submit(values...)
+		time.Sleep(time.Until(over))
+		s.await(len(values))
+		if took := time.Since(over); took > 30*time.Second {
+			t.Errorf("the last was settled %v after the outage", took)
+		}
+		s.wantEnd("200", "results")
+	}, func(o *Options) { o.BackoffMax = time.Second })
+}
+
+// TestNoRecordIsTakenAfterItsPartitionWasDrained: a fetch loop may be on its way
+// into Submit when its generation ends.
+func TestNoRecordIsTakenAfterItsPartitionWasDrained(t *testing.T) {
+	onStage(t, func(s *stage) {
+		s.submit(decisionOn(0, ""))
+		s.await(1)
+		fetching, stop := context.WithCancel(s.t.Context())
+		stop()
+		s.p.Drain(s.t.Context(), []Claim{s})
+		rec := decision.Record{Topic: "decisions", Offset: 1, Key: []byte("1"), Value: []byte(decisionOn(1, ""))}
+		if err := s.p.Submit(fetching, decision.Live, s, rec, 0, false); !errors.Is(err, context.Canceled) {
+			t.Errorf("Submit said %v", err)
+		}
+		time.Sleep(time.Minute)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if len(s.calls) != 1 || len(s.p.claims) != 0 {
+			t.Errorf("calls %v, %d claims", s.calls, len(s.p.claims))
+		}
+	})
+}
