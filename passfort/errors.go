@@ -90,13 +90,8 @@ func (k Kind) String() string {
 	return fmt.Sprintf("kind(%d)", uint8(k))
 }
 
-// Codes of errors in bodies that have a meaning here. The published meaning of
-// 104 is "chargeable limit reached", of 201 "invalid input data".
-const (
-	codeChargeableLimit = 104
-	codeInvalidInput    = 201
-	codeInvalidKey      = 204
-)
+// codeInvalidKey is the one code of an error in a body that has a meaning here.
+const codeInvalidKey = 204
 
 // finding is all that classify looks at.
 type finding struct {
@@ -109,9 +104,10 @@ type finding struct {
 	sent     bool  // the request began to go out
 }
 
-// classify is the one table of failures. It returns 0 for a success. What the
-// API says in a body outranks the status, which may be a proxy's. maybeSent is
-// for calls that change something; calls that only look never are.
+// classify is the one table of failures. It returns 0 for a success. The status
+// decides, but for two things that a body says: that the key is refused, and that
+// a 2xx is an error. maybeSent is for calls that change something; calls that only
+// look never are.
 func classify(f finding) (kind Kind, maybeSent bool) {
 	switch {
 	// The API refused the key. Said in any status, since which one is not promised.
@@ -136,10 +132,6 @@ func classify(f finding) (kind Kind, maybeSent bool) {
 	// Throttled, whatever else the body says: nothing is lost by waiting.
 	case f.status == http.StatusTooManyRequests:
 		return KindThrottled, false
-
-	// The API looked at this request and won't do it; a retry can't mend it.
-	case slices.Contains(f.codes, codeChargeableLimit), slices.Contains(f.codes, codeInvalidInput):
-		return KindRejected, false
 
 	// An error inside a 2xx: said by the API, so not done.
 	case success(f.status) && f.faulty:

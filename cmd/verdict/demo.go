@@ -70,7 +70,7 @@ With --policy it submits check results of as many tasks instead, from which
 	}
 	f := cmd.Flags()
 	f.IntVar(&o.decisions, "decisions", 1000, "decisions to make up and submit")
-	f.StringVar(&o.file, "file", "", "CSV or JSON Lines file of decisions to submit instead")
+	f.StringVar(&o.file, "file", "", "CSV or JSON Lines file of decisions to submit instead (- is standard input)")
 	f.BoolVar(&o.policy, "policy", false, "submit check results and let decide make the decisions")
 	f.Float64Var(&o.rate, "rate", 200, "API calls per second (0: unlimited)")
 	f.IntVar(&o.workers, "workers", configs.Default().Processor.Workers, "calls in flight at the most")
@@ -84,17 +84,31 @@ With --policy it submits check results of as many tasks instead, from which
 }
 
 func (o *demoOptions) validate() error {
-	cfg := o.config("127.0.0.1:9092", "http://127.0.0.1:8081/4.0")
+	var faults []error
 	if o.decisions < 0 {
-		return fmt.Errorf("--decisions: want 0 or more, is %d", o.decisions)
+		faults = append(faults, fmt.Errorf("--decisions: is %d; want 0 or more", o.decisions))
 	}
 	if o.policy && o.file != "" {
-		return errors.New("--file has decisions and --policy makes them; leave one out (decide --dry-run shows what a file of check results would decide)")
+		faults = append(faults, errors.New("--file has decisions and --policy makes them; leave one out (decide --dry-run shows what a file of check results would decide)"))
 	}
-	if _, err := sandbox.New(o.api); err != nil {
-		return err
+	faults = append(faults, sandboxFaults(o.api))
+	cfg := o.config("127.0.0.1:9092", "http://127.0.0.1:8081/4.0")
+	err := cfg.Validate()
+	if ofConfig, ok := errors.AsType[configs.Faults](err); ok {
+		err = nil
+		for _, f := range ofConfig { // the flags here are not those of the keys
+			if flag := demoFlags[f.Key]; flag != "" {
+				f.Key = flag
+			}
+			faults = append(faults, f)
+		}
 	}
-	return cfg.Validate()
+	return errors.Join(append(faults, err)...)
+}
+
+// demoFlags is the flags by the keys that they set.
+var demoFlags = map[string]string{
+	"api.rate_limit": "--rate", "processor.workers": "--workers", "log.format": "--log-format", "log.level": "--log-level",
 }
 
 // config is the service's configuration: the defaults, but for where things are
@@ -114,7 +128,7 @@ func (o *demoOptions) config(kafka, api string) configs.Config {
 // demo runs the whole of it.
 func demo(ctx context.Context, s surroundings, o demoOptions) (err error) {
 	log := newLogger(s, o.log)
-	input, err := o.open()
+	input, err := o.open(s.in)
 	if err != nil {
 		return err
 	}
@@ -187,20 +201,26 @@ func demo(ctx context.Context, s surroundings, o demoOptions) (err error) {
 	stopSubmitting()
 	err = errors.Join(err, submitter.Wait())
 	elapsed := time.Since(began).Seconds()
+	say := func() error {
+		_, err := fmt.Fprintf(s.out, "submitted=%d completed=%d dead_lettered=%d retries=%d duplicates=%d seconds=%.2f rate=%.1f\n",
+			submitted.Load(), sum.completed, sum.deadLettered, sum.retries, sum.duplicates, elapsed, float64(submitted.Load())/max(elapsed, 0.001))
+		return err
+	}
 	if err == nil && o.keep {
-		fmt.Fprintf(s.err, "Kafka    %s\nAPI      %s/4.0 (key %s)\nmetrics  http://%s/metrics\nCtrl-C ends it.\n", cfg.Kafka.Brokers[0], api, demoKey, <-adminAddr)
+		// The sum comes before the wait: who waits for it wants to look around.
+		fmt.Fprintf(s.err, "Kafka    %s\nAPI      %s/4.0 (key %s)\nmetrics  http://%s/metrics\n", cfg.Kafka.Brokers[0], api, demoKey, <-adminAddr)
+		err = say()
+		fmt.Fprintln(s.err, "Ctrl-C ends it.")
 		<-ctx.Done()
 	}
 	stopRunning()
 	err = errors.Join(err, service.Wait())
 	stopServing()
 	err = errors.Join(err, servers.Wait())
-	if err != nil {
+	if err != nil || o.keep {
 		return err
 	}
-	_, err = fmt.Fprintf(s.out, "submitted=%d completed=%d dead_lettered=%d retries=%d duplicates=%d seconds=%.2f rate=%.1f\n",
-		submitted.Load(), sum.completed, sum.deadLettered, sum.retries, sum.duplicates, elapsed, float64(submitted.Load())/max(elapsed, 0.001))
-	return err
+	return say()
 }
 
 func demoTopics() map[string]int {
@@ -218,7 +238,7 @@ type demoInput struct {
 	close func()
 }
 
-func (o *demoOptions) open() (demoInput, error) {
+func (o *demoOptions) open(stdin io.Reader) (demoInput, error) {
 	if o.file == "" {
 		g, err := backfill.NewGenerator(backfill.GeneratorOptions{BatchID: "demo"})
 		left := o.decisions
@@ -230,14 +250,18 @@ func (o *demoOptions) open() (demoInput, error) {
 			return g.Next()
 		}}, err
 	}
-	f, err := os.Open(o.file)
-	if err != nil {
-		return demoInput{}, err
+	f, name := io.NopCloser(stdin), "standard input"
+	if o.file != backfill.Stdin {
+		file, err := os.Open(o.file)
+		if err != nil {
+			return demoInput{}, err
+		}
+		f, name = file, o.file
 	}
 	rows, err := backfill.NewRows(f, backfill.Options{})
 	if err != nil {
 		f.Close()
-		return demoInput{}, fmt.Errorf("read %s: %w", o.file, err)
+		return demoInput{}, fmt.Errorf("read %s: %w", name, err)
 	}
 	return demoInput{next: rows.Next, total: -1, close: func() { rows.Close(); f.Close() }}, nil
 }

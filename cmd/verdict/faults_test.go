@@ -46,6 +46,8 @@ func TestEachAnswerOfTheAPIHasItsOutcome(t *testing.T) {
 		"500":                       {answer(500, `oops`), "retries_exhausted", 3},
 		"502":                       {answer(502, `<html>`), "retries_exhausted", 3},
 		"503":                       {answer(503, ``), "retries_exhausted", 3},
+		"503 with a code":           {answer(503, `{"errors":[{"code":201,"message":"bad"}]}`), "retries_exhausted", 3},
+		"404 with a code":           {answer(404, `{"errors":[{"code":201,"message":"bad"}]}`), "task_not_found", 1},
 		"599, unknown":              {answer(599, ``), "retries_exhausted", 3},
 		"cut":                       {sandbox.Fault{Do: sandbox.Cut}, "retries_exhausted", 3},
 		"no answer":                 {sandbox.Fault{Do: sandbox.Hang}, "retries_exhausted", 3},

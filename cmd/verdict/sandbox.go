@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"net/http"
 	"os"
@@ -44,9 +45,12 @@ The ID of a task's variant is no task's, and is answered 404.`,
 					return &usageError{cmd.CommandPath(), fmt.Errorf("--profiles: %w", err)}
 				}
 			}
+			if err := errors.Join(addrFault(addr), sandboxFaults(o)); err != nil {
+				return &usageError{cmd.CommandPath(), err}
+			}
 			box, err := sandbox.New(o)
 			if err != nil {
-				return &usageError{cmd.CommandPath(), err}
+				return err
 			}
 			var listen net.ListenConfig
 			listener, err := listen.Listen(cmd.Context(), "tcp", addr)
@@ -68,6 +72,30 @@ The ID of a task's variant is no task's, and is answered 404.`,
 	f.Uint64Var(&o.Seed, "seed", 0, "chooses errors, rejects, jitter and the tasks of profiles")
 	f.StringVar(&profiles, "profiles", "", "JSON file with the tasks that profiles have, in place of made-up ones")
 	return cmd
+}
+
+// addrFault says what is wrong with --addr.
+func addrFault(addr string) error {
+	if _, _, err := net.SplitHostPort(addr); err != nil {
+		return fmt.Errorf("--addr: is %q; want host:port, such as 127.0.0.1:8081", addr)
+	}
+	return nil
+}
+
+// sandboxFaults says everything that is wrong with the flags of a sandbox.
+func sandboxFaults(o sandbox.Options) error {
+	var faults []error
+	fault := func(bad bool, flag string, is any, want string) {
+		if bad {
+			faults = append(faults, fmt.Errorf("--%s: is %v; want %s", flag, is, want))
+		}
+	}
+	fault(o.Latency < 0, "latency", o.Latency, "0 or more")
+	fault(o.Jitter < 0, "jitter", o.Jitter, "0 or more")
+	fault(!(o.ErrorRate >= 0 && o.ErrorRate <= 1), "error-rate", o.ErrorRate, "a share from 0 to 1")
+	fault(!(o.RejectRate >= 0 && o.RejectRate <= 1), "reject-rate", o.RejectRate, "a share from 0 to 1")
+	fault(!(o.RateLimit >= 0 && o.RateLimit <= math.MaxFloat64), "rate-limit", o.RateLimit, "calls per second, or 0 for no limit")
+	return errors.Join(faults...)
 }
 
 func readProfiles(file string) (sandbox.Profiles, error) {
