@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -86,12 +87,13 @@ func awaitEmpty(ctx context.Context, c *broker.Connection, id string, waiting fu
 			if len(members) == 0 {
 				return nil
 			}
+			host := strings.TrimPrefix(members[0].ClientHost, "/") // as Java writes an address
 			if !told {
 				told = true
-				waiting(members[0].ClientHost, most)
+				waiting(host, most)
 			}
 			if time.Since(began) > most {
-				return fmt.Errorf("%w, from %s; wait for it, or stop it", ErrRedriveRuns, members[0].ClientHost)
+				return fmt.Errorf("%w, from %s; wait for it, or stop it", ErrRedriveRuns, host)
 			}
 		}
 		select {

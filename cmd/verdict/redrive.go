@@ -237,6 +237,9 @@ func redrive(ctx context.Context, s surroundings, cfg configs.Config, o redriveO
 	if ask && survey.Chosen > 0 && !confirm(s.in, s.err, fmt.Sprintf("Send %s back?", plural(int(survey.Chosen), "dead letter"))) {
 		return errors.New("nothing was sent back")
 	}
+	if survey.Chosen+survey.Already+refusals == 0 && !filter.Any() {
+		fmt.Fprintf(s.err, "none of the %s is chosen by these filters\n", plural(int(survey.Looked), "dead letter"))
+	}
 	var done backfill.Redriven
 	if !o.dryRun && survey.Chosen > 0 {
 		done, err = r.Run(ctx)

@@ -112,7 +112,7 @@ func TestBulk(t *testing.T) {
 	p := s.start("verdict")
 
 	// Submitted, with a kill -9 in the middle.
-	s.killAt(s.topics.backfill, 700, "submit", name, "--batch-id", batch, "--rate", "2000")
+	s.killAt(s.topics.backfill, 700, "submit", name, "--batch-id", batch, "--rate", "600")
 	last := s.run(1, []string{"submit", name, "--batch-id", batch, "--wait", "--report", report},
 		"300 decisions are past expires_at already", "dead_lettered task_not_found 300\n", "dead_lettered expired 300\n", "600 dead-lettered of 3,000 decisions")
 	if want := "submitted=3000 completed=2400 already_complete=0 skipped=0 duplicates=0 dead_lettered=600 missing=0"; last != want {
@@ -138,7 +138,7 @@ func TestBulk(t *testing.T) {
 	s.setFaults(nil)
 	s.run(0, []string{"redrive", "--dry-run", "--batch-id", batch},
 		"topic "+s.topics.backfill+" 600", "reason task_not_found 300", "reason expired 300", "chosen=600 redriven=0 failed=0 refused=0 already=0")
-	back := []string{"redrive", "--batch-id", batch, "--reason", "task_not_found", "--rate", "200"}
+	back := []string{"redrive", "--batch-id", batch, "--reason", "task_not_found", "--rate", "60"}
 	s.killAt(s.topics.backfill, 100, back...)
 	s.run(0, back, "another redrive is at work on ", "chosen=", " failed=0 refused=0 already=")
 	if n := s.count(s.topics.backfill); n != rows+300 {
