@@ -31,6 +31,7 @@ vuln: ## known vulnerabilities in what is used
 bench: ## every benchmark; BenchmarkPipeline's ratio is the one to compare
 	go test -run '^$$' -bench . -benchmem ./backfill ./broker ./consumer ./decision ./passfort/... ./processor
 	go test -run '^$$' -bench Pipeline -benchtime 6x ./cmd/verdict
+	go test -run '^$$' -bench LiveLatency -benchtime 3x ./cmd/verdict
 
 memory: ## what a run's memory is beside a backlog of a million (some minutes)
 	VERDICT_TEST_BACKLOGS=100000,1000000 go test -count=1 -timeout 30m -v -run MemoryDoesNotFollow ./cmd/verdict

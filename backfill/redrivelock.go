@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -41,13 +42,15 @@ const (
 )
 
 // LockRedrive becomes the only redrive of the topic, or says that there is one.
-func LockRedrive(ctx context.Context, c *broker.Connection, group, topic string) (*RedriveLock, error) {
+// Waiting is told, at most once, from which host another one is or was, and for how
+// long it will be waited for.
+func LockRedrive(ctx context.Context, c *broker.Connection, group, topic string, waiting func(host string, most time.Duration)) (*RedriveLock, error) {
 	bounds, err := boundsOf(ctx, c, topic)
 	if err != nil {
 		return nil, err
 	}
 	id := RedriveGroup(group) + "-lock"
-	if err := awaitEmpty(ctx, c, id); err != nil {
+	if err := awaitEmpty(ctx, c, id, waiting); err != nil {
 		return nil, err
 	}
 	g, err := kafka.NewConsumerGroup(kafka.ConsumerGroupConfig{
@@ -69,7 +72,9 @@ func LockRedrive(ctx context.Context, c *broker.Connection, group, topic string)
 
 // awaitEmpty waits until the group has no member, for as long as one that was killed
 // may seem to be there.
-func awaitEmpty(ctx context.Context, c *broker.Connection, id string) error {
+func awaitEmpty(ctx context.Context, c *broker.Connection, id string, waiting func(host string, most time.Duration)) error {
+	const most = lockSession + 2*time.Second
+	told := false
 	ctx, cancel := context.WithTimeout(ctx, lockPatience)
 	defer cancel()
 	began := time.Now()
@@ -82,8 +87,13 @@ func awaitEmpty(ctx context.Context, c *broker.Connection, id string) error {
 			if len(members) == 0 {
 				return nil
 			}
-			if time.Since(began) > lockSession+2*time.Second {
-				return fmt.Errorf("%w, from %s; wait for it, or stop it", ErrRedriveRuns, members[0].ClientHost)
+			host := strings.TrimPrefix(members[0].ClientHost, "/") // as Java writes an address
+			if !told {
+				told = true
+				waiting(host, most)
+			}
+			if time.Since(began) > most {
+				return fmt.Errorf("%w, from %s; wait for it, or stop it", ErrRedriveRuns, host)
 			}
 		}
 		select {

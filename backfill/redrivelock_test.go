@@ -10,13 +10,18 @@ import (
 
 func TestOneRedriveAtATime(t *testing.T) {
 	inKafka(t, func(b *kafkaBench) {
-		one, err := backfill.LockRedrive(b.Context(), b.conn, "verdict", lettersTopic)
+		told := 0
+		waiting := func(string, time.Duration) { told++ }
+		one, err := backfill.LockRedrive(b.Context(), b.conn, "verdict", lettersTopic, waiting)
 		if err != nil {
 			b.Fatal(err)
 		}
 		began := time.Now()
-		if _, err := backfill.LockRedrive(b.Context(), b.conn, "verdict", lettersTopic); !errors.Is(err, backfill.ErrRedriveRuns) {
+		if _, err := backfill.LockRedrive(b.Context(), b.conn, "verdict", lettersTopic, waiting); !errors.Is(err, backfill.ErrRedriveRuns) {
 			b.Errorf("a second one: %v", err)
+		}
+		if told != 1 {
+			b.Errorf("the wait was told %d times, want once", told)
 		}
 		if took := time.Since(began); took > 15*time.Second {
 			b.Errorf("it waited %v", took)
@@ -25,7 +30,7 @@ func TestOneRedriveAtATime(t *testing.T) {
 			b.Errorf("the first one: %v", err)
 		}
 		one.Close()
-		two, err := backfill.LockRedrive(b.Context(), b.conn, "verdict", lettersTopic)
+		two, err := backfill.LockRedrive(b.Context(), b.conn, "verdict", lettersTopic, waiting)
 		if err != nil {
 			b.Fatal(err)
 		}

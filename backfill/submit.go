@@ -65,6 +65,7 @@ type AlreadySentError struct {
 	BatchID string
 	At      time.Time
 	By      string // what says so
+	Size    int64  // decisions that were sent
 }
 
 // Error says what to do.
@@ -137,6 +138,9 @@ func Submit(ctx context.Context, b *Batch, o SubmitOptions) (Submitted, error) {
 	contact, cancel := context.WithTimeoutCause(ctx, firstContact, fmt.Errorf("Kafka gave no answer for %v", firstContact))
 	err = s.begin(contact)
 	cancel()
+	if sent, ok := errors.AsType[*AlreadySentError](err); ok {
+		return Submitted{Before: sent.Size}, err
+	}
 	if err != nil {
 		return Submitted{}, err
 	}
@@ -216,7 +220,7 @@ func (s *submission) refuse(cluster string, known *journalBatch, mark *Mark) err
 		case known.Content != b.Content:
 			return fmt.Errorf("batch %s was begun with other content, says the journal %s; give this content another --batch-id", b.ID, s.o.Journal)
 		case known.ended():
-			return &AlreadySentError{BatchID: b.ID, At: known.Ended, By: "the journal " + s.o.Journal}
+			return &AlreadySentError{BatchID: b.ID, At: known.Ended, By: "the journal " + s.o.Journal, Size: known.Size}
 		case known.Choices != choices || known.Size != b.Size():
 			return fmt.Errorf("batch %s was begun with %s and %d decisions to send, and is now given with %s and %d; give the same flags again to go on",
 				b.ID, known.Choices, known.Size, choices, b.Size())
@@ -227,7 +231,7 @@ func (s *submission) refuse(cluster string, known *journalBatch, mark *Mark) err
 		case mark.Content != b.Content:
 			return fmt.Errorf("batch %s was begun with other content, says Kafka (group %s); give this content another --batch-id", b.ID, s.group)
 		case mark.Ended:
-			return &AlreadySentError{BatchID: b.ID, At: mark.At, By: "Kafka (group " + s.group + ")"}
+			return &AlreadySentError{BatchID: b.ID, At: mark.At, By: "Kafka (group " + s.group + ")", Size: mark.Size}
 		case mark.Size != b.Size():
 			return fmt.Errorf("batch %s was begun on %s with %d decisions to send, and is now given with %d; give the same flags again to go on", b.ID, mark.Host, mark.Size, b.Size())
 		case (known == nil || mark.Host != s.o.Host) && time.Since(mark.At).Abs() < signOfLife:

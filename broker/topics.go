@@ -80,7 +80,7 @@ func topicConfig(t Topic) kafka.TopicConfig {
 func Partitions(ctx context.Context, client *kafka.Client, topics ...string) (counts map[string]int, missing []string, err error) {
 	res, err := client.Metadata(ctx, &kafka.MetadataRequest{Topics: topics})
 	if err != nil {
-		return nil, nil, fmt.Errorf("look up partitions: %w", err)
+		return nil, nil, fmt.Errorf("look up partitions: %w%s", err, likelyCause(err))
 	}
 	counts = make(map[string]int, len(topics))
 	for _, t := range res.Topics {

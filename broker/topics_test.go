@@ -2,6 +2,7 @@ package broker_test
 
 import (
 	"context"
+	"net"
 	"slices"
 	"strings"
 	"testing"
@@ -72,4 +73,21 @@ func TestTopicsOfAClusterThatIsAwayEndWithTheContext(t *testing.T) {
 		_, _, err := broker.Partitions(ctx, b.conn.Client(), "a")
 		wantErrorIs(b.t, err, embedded.ErrCut)
 	})
+}
+
+func TestAWrongAddressIsToldWithItsLikelyCause(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener.Close() // nobody is there now
+	conn, err := broker.NewConnection(broker.Options{Brokers: []string{listener.Addr().String()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_, _, err = broker.Partitions(t.Context(), conn.Client(), "a")
+	if err == nil || !strings.Contains(err.Error(), "are the brokers up, and are their addresses and TLS right?") {
+		t.Errorf("got %v", err)
+	}
 }

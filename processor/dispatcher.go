@@ -87,27 +87,38 @@ func (p *Processor) next() (decision.Lane, bool) {
 	switch {
 	case p.inFlight[decision.Live]+p.inFlight[decision.Backfill] >= p.opts.Workers:
 		return 0, false
-	case p.full():
+	case p.full().all:
 		return p.queue.nextLook(p.mayBackfill())
 	}
 	return p.queue.next(p.mayBackfill())
 }
 
 // full says whether as many decisions as may be are done and not acknowledged
-// yet. Under mu.
-func (p *Processor) full() bool {
-	return p.settling+p.profiles.held >= maxSettling(p.opts.Workers) || p.profiles.bytes >= maxHeldBytes
+// yet: of all, or of backfill, which may not take the last tenth. What backfill
+// has in flight counts for it, since it will be done soon. Under mu.
+func (p *Processor) full() (is struct{ all, backfill bool }) {
+	most := maxSettling(p.opts.Workers)
+	backfill := p.settling[decision.Backfill] + p.profiles.held[decision.Backfill]
+	all := backfill + p.settling[decision.Live] + p.profiles.held[decision.Live]
+	bytes := p.profiles.bytes[decision.Backfill]
+	is.all = all >= most || bytes+p.profiles.bytes[decision.Live] >= maxHeldBytes
+	is.backfill = backfill+p.inFlight[decision.Backfill] >= most-keptForLive(most) || bytes >= maxHeldBytes-keptForLive(maxHeldBytes)
+	return is
 }
 
 // maxSettling bounds the decisions whose call is done and whose result is not
 // acknowledged yet. At its bound dispatching waits.
 func maxSettling(workers int) int { return 4 * workers }
 
-// mayBackfill keeps a tenth of the workers, at least one, free of backfill, so
-// that a live decision always finds one. Under mu.
+// keptForLive is the share of what is bounded that backfill may not take.
+func keptForLive(n int) int { return (n + 9) / 10 }
+
+// mayBackfill keeps a tenth of the workers, at least one, free of backfill, and a
+// tenth of what may wait to be acknowledged, so that a live decision always finds
+// room. Under mu.
 func (p *Processor) mayBackfill() bool {
-	kept := min((p.opts.Workers+9)/10, p.opts.Workers-1)
-	return p.inFlight[decision.Backfill] < p.opts.Workers-kept
+	kept := min(keptForLive(p.opts.Workers), p.opts.Workers-1)
+	return p.inFlight[decision.Backfill] < p.opts.Workers-kept && (!p.full().backfill || p.queue.lookFirst(decision.Backfill))
 }
 
 // choose takes the decision that goes next. Those that need no call are settled

@@ -33,10 +33,15 @@ func (q *queue) removeLook(j *job) {
 // nextLook is the lane of the look that goes next, if one is ready.
 func (q *queue) nextLook(mayBackfill bool) (decision.Lane, bool) {
 	for _, lane := range decision.Lanes {
-		ready := q.lanes[lane].ready
-		if len(ready) > 0 && ready[0].seq < decisionsFrom && (lane == decision.Live || mayBackfill) {
+		if q.lookFirst(lane) && (lane == decision.Live || mayBackfill) {
 			return lane, true
 		}
 	}
 	return 0, false
+}
+
+// lookFirst says whether a look is what goes next of a lane.
+func (q *queue) lookFirst(lane decision.Lane) bool {
+	ready := q.lanes[lane].ready
+	return len(ready) > 0 && ready[0].seq < decisionsFrom
 }

@@ -164,7 +164,7 @@ func TestAnswersThatAreHeldAreBoundedInBytes(t *testing.T) {
 		}
 		s.p.mu.Lock()
 		defer s.p.mu.Unlock()
-		if s.p.profiles.bytes != 0 {
+		if s.p.profiles.bytes != [len(decision.Lanes)]int{} {
 			t.Errorf("%d bytes are held", s.p.profiles.bytes)
 		}
 	}, func(o *Options) { o.ProfileOutcome, o.Workers = true, 8 })
@@ -207,7 +207,7 @@ func TestAPanicInALookAtAProfileLosesNoResult(t *testing.T) {
 				}
 				s.p.mu.Lock()
 				defer s.p.mu.Unlock()
-				if s.p.profiles.held != 0 || s.p.profiles.bytes != 0 || len(s.p.profiles.known) != 0 {
+				if none := [len(decision.Lanes)]int{}; s.p.profiles.held != none || s.p.profiles.bytes != none || len(s.p.profiles.known) != 0 {
 					t.Errorf("%d held, of %d profiles", s.p.profiles.held, len(s.p.profiles.known))
 				}
 			}, func(o *Options) { o.ProfileOutcome = true })

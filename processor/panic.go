@@ -48,7 +48,7 @@ func (p *Processor) rescue(j *job, r any) {
 		p.handBack(j)
 	case j.settling:
 		j.settling = false
-		p.settling--
+		p.settling[j.lane]--
 	}
 	switch {
 	case !j.hold.revoked:

@@ -74,7 +74,7 @@ func onStage(t *testing.T, test func(s *stage), change ...func(*Options)) {
 		if n := p.queue.lanes[decision.Live].pending; n != 0 {
 			t.Errorf("%d decisions are still held", n)
 		}
-		if p.settling != 0 || p.inFlight != [len(decision.Lanes)]int{} {
+		if p.settling != [len(decision.Lanes)]int{} || p.inFlight != [len(decision.Lanes)]int{} {
 			t.Errorf("settling %d, in flight %v after the end", p.settling, p.inFlight)
 		}
 		if q := p.queue; len(q.tasks) != 0 || len(q.delayed) != 0 || q.gates != 0 || len(q.profiles) != 0 || len(p.claims) != 0 || len(p.lookups.flights) != 0 {

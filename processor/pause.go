@@ -11,11 +11,11 @@ import (
 
 // outage follows the breaker. When a probe confirms an outage, the attempts
 // that were spent on the way into it are given back: they were the API's
-// failures and not the decisions'.
-func (p *Processor) outage(c change, j *job) {
+// failures and not the decisions'. err is what came of the job's call.
+func (p *Processor) outage(c change, j *job, err error) {
 	switch c {
 	case opened:
-		p.log.Warn("the API fails too often; holding calls but for one probe every few seconds", "pause", string(decision.PausedOutage), "probe_every", breakerDelay)
+		p.log.Warn("the API fails too often; holding calls but for one probe every few seconds", "pause", string(decision.PausedOutage), "probe_every", breakerDelay.String(), "err", err)
 		p.Pause(decision.PausedOutage, true)
 	case confirmed:
 		spell := j.permit.spell - 1 // they were spent before the breaker opened

@@ -165,10 +165,10 @@ type Processor struct {
 	profiles profiles
 	paused   map[decision.PauseCause]bool
 	room     [len(decision.Lanes)]chan struct{} // closed when a lane has room again; nil: nobody waits
-	// inFlight are the jobs that a worker has, settling those whose record is
-	// being published.
+	// inFlight are the jobs that a worker has, settling those that had a turn and
+	// whose record is being published.
 	inFlight [len(decision.Lanes)]int
-	settling int
+	settling [len(decision.Lanes)]int
 }
 
 type partition struct {

@@ -42,11 +42,11 @@ const (
 // API's answers; then looks are made without waiting, and nothing else is called.
 type profiles struct {
 	known map[string]*profile
-	held  int           // results that wait, those in batches included
-	bytes int           // of the API's answers in them
-	looks uint64        // counts the looks
-	wake  chan struct{} // size 1; nil: there are no looks
-	fault string        // of the last look, so that it is logged when it changes
+	held  [len(decision.Lanes)]int // results that wait, those in batches included
+	bytes [len(decision.Lanes)]int // of the API's answers in them
+	looks uint64                   // counts the looks
+	wake  chan struct{}            // size 1; nil: there are no looks
+	fault string                   // of the last look, so that it is logged when it changes
 }
 
 // profile is one of them.
@@ -117,8 +117,8 @@ func (p *Processor) holds(j *job, wire *decision.Result, called bool) bool {
 	}
 	pr.quietAt = time.Time{}
 	pr.held = append(pr.held, held{j, wire})
-	p.profiles.held++
-	p.profiles.bytes += len(wire.Task)
+	p.profiles.held[j.lane]++
+	p.profiles.bytes[j.lane] += len(wire.Task)
 	p.profiles.changed()
 	p.mu.Unlock()
 	p.nudge()
@@ -212,7 +212,7 @@ func (p *Processor) dueAt(pr *profile, now time.Time) time.Time {
 		}
 		return pr.since.Add(profileWait + profileLife)
 	}
-	if draining || p.full() {
+	if full := p.full(); draining || full.all || full.backfill {
 		return now
 	}
 	at := pr.since.Add(profileWait)
@@ -271,9 +271,9 @@ func (p *Processor) takeHeld(pr *profile) []held {
 		pr.look.hold.cancel()
 		pr.look = nil
 	}
-	p.profiles.held -= len(batch)
 	for _, h := range batch {
-		p.profiles.bytes -= len(h.wire.Task)
+		p.profiles.held[h.j.lane]--
+		p.profiles.bytes[h.j.lane] -= len(h.wire.Task)
 	}
 	p.forgetProfile(pr)
 	return batch

@@ -73,8 +73,13 @@ func (p *Processor) settle(ctx context.Context, j *job, e ending) {
 	if j.working {
 		p.handBack(j)
 	}
-	p.settling++
-	j.settling = true
+	// What never had a turn made no call: to publish it again after a crash costs
+	// the API nothing, and a million of such must not keep others from theirs.
+	// Its lane's room bounds it.
+	if j.task != nil {
+		p.settling[j.lane]++
+		j.settling = true
+	}
 	p.mu.Unlock()
 	p.nudge()
 	p.publish(ctx, j, e)
@@ -133,7 +138,7 @@ func (p *Processor) dismiss(j *job, remember bool) {
 		p.handBack(j)
 	case j.settling:
 		j.settling = false
-		p.settling--
+		p.settling[j.lane]--
 	}
 	if remember {
 		p.remember(j)

@@ -22,7 +22,7 @@ func (p *Processor) work(ctx context.Context, j *job) {
 		failed, neutral = false, true // what is only added to results must not pause them
 	}
 	change := p.breaker.release(j.permit, failed, neutral)
-	p.outage(change, j)
+	p.outage(change, j, v.err)
 	if j.profile != nil {
 		p.looked(j, v)
 		return

@@ -182,7 +182,11 @@ func writeFollowed(out io.Writer, sum backfill.FollowSum, reported bool) error {
 		if reported {
 			hint = ", which the report has"
 		}
-		fmt.Fprintf(out, "missing %s more%s\n", commas(more), hint)
+		and := " more"
+		if len(sum.Open) == 0 {
+			and = ""
+		}
+		fmt.Fprintf(out, "missing %s%s%s\n", commas(more), and, hint)
 	}
 	if sum.NotFound > 0 {
 		fmt.Fprintf(out, "missing %s of the batch's %s that were not found: not submitted yet, or deleted by the topic's retention\n", commas(sum.NotFound), commas(sum.Size))

@@ -84,5 +84,5 @@ func plural(n int, word string) string {
 	if n == 1 {
 		return "1 " + word
 	}
-	return fmt.Sprintf("%d %ss", n, word)
+	return commas(int64(n)) + " " + word + "s"
 }

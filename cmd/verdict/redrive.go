@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -184,17 +185,26 @@ func redrive(ctx context.Context, s surroundings, cfg configs.Config, o redriveO
 	defer connection.Close()
 	var mu sync.Mutex
 	tell := retryTeller(newLogger(s, cfg.Log))
-	status := newStatusLine(s.err)
+	// stopped is what an error means where the user asked for the end.
+	stopped := func(err error) error {
+		if ctx.Err() != nil {
+			return errors.New("stopped before anything was sent back")
+		}
+		return err
+	}
 	var refused []backfill.RefusedLetter
 	var held func(context.Context) error
 	if !o.dryRun {
-		lock, err := backfill.LockRedrive(ctx, connection, cfg.Kafka.GroupID, cfg.Kafka.Topics.DeadLetters)
+		lock, err := backfill.LockRedrive(ctx, connection, cfg.Kafka.GroupID, cfg.Kafka.Topics.DeadLetters, func(host string, most time.Duration) {
+			fmt.Fprintf(s.err, "another redrive is at work on %s, or was killed there; waiting for its end, %v at the most\n", decision.OneLine(host, 256), most)
+		})
 		if err != nil {
-			return err
+			return stopped(err)
 		}
 		defer lock.Close()
 		held = lock.Held
 	}
+	status := newStatusLine(s.err)
 	r, err := backfill.NewRedrive(ctx, backfill.RedriveOptions{
 		Connection: connection, DeadLetters: cfg.Kafka.Topics.DeadLetters, Targets: redriveTargets(cfg.Kafka.Topics), AnyTopic: o.anyTopic,
 		Group: cfg.Kafka.GroupID, Filter: filter, Limit: o.limit, Rate: o.rate, MaxRedrives: o.maxRedrives, Edit: edit, Held: held,
@@ -213,12 +223,12 @@ func redrive(ctx context.Context, s surroundings, cfg configs.Config, o redriveO
 		},
 	})
 	if err != nil {
-		return err
+		return stopped(err)
 	}
 	survey, err := r.Survey(ctx)
 	status.finish()
 	if err != nil {
-		return err
+		return stopped(err)
 	}
 	refusals := writeRefused(s.out, survey, refused)
 	if o.dryRun || ask {
@@ -226,6 +236,9 @@ func redrive(ctx context.Context, s surroundings, cfg configs.Config, o redriveO
 	}
 	if ask && survey.Chosen > 0 && !confirm(s.in, s.err, fmt.Sprintf("Send %s back?", plural(int(survey.Chosen), "dead letter"))) {
 		return errors.New("nothing was sent back")
+	}
+	if survey.Chosen+survey.Already+refusals == 0 && !filter.Any() {
+		fmt.Fprintf(s.err, "none of the %s is chosen by these filters\n", plural(int(survey.Looked), "dead letter"))
 	}
 	var done backfill.Redriven
 	if !o.dryRun && survey.Chosen > 0 {

@@ -67,12 +67,6 @@ func newLogger(s surroundings, cfg configs.Log) *slog.Logger {
 	return slog.New(slog.NewJSONHandler(s.err, options))
 }
 
-// configFlags gives a command the flags of the configuration, and --config.
-func configFlags(cmd *cobra.Command) {
-	cmd.Flags().String("config", "", "YAML file to read the configuration from (default: "+configs.DefaultFile+", if it is there)")
-	configs.RegisterFlags(cmd.Flags())
-}
-
 // loadConfig reads the configuration of a command that has configFlags.
 func loadConfig(cmd *cobra.Command, s surroundings, needAPIKey bool) (configs.Config, error) {
 	file, err := cmd.Flags().GetString("config")

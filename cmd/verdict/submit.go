@@ -197,8 +197,11 @@ func submit(ctx context.Context, s surroundings, cfg configs.Config, files []str
 	var done backfill.Submitted
 	switch {
 	case batch.Invalid > 0 && !o.skipInvalid:
-		err = fmt.Errorf("%s of %s invalid, so nothing is sent; correct what is invalid, or send the rest with --skip-invalid",
-			commas(batch.Invalid), are(batch.Rows, "row"))
+		hint := "or send the rest with --skip-invalid"
+		if batch.Invalid == batch.Rows {
+			hint = "or say what columns and values stand for with --map and --set"
+		}
+		err = fmt.Errorf("%s of %s invalid, so nothing is sent; correct what is invalid, %s", commas(batch.Invalid), are(batch.Rows, "row"), hint)
 	case !o.dryRun && batch.Size() > 0:
 		done, err = sendBatch(ctx, s, cfg, batch, o, cmp.Or(o.journal, journalPath(files, batch.ID)), log)
 	}

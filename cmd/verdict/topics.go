@@ -91,7 +91,7 @@ func (o *topicsOptions) defaultReplicas(ctx context.Context, client *kafka.Clien
 	}
 	meta, err := client.Metadata(ctx, &kafka.MetadataRequest{Topics: []string{topic}})
 	if err != nil {
-		return fmt.Errorf("count the brokers: %w", err)
+		return fmt.Errorf("count the brokers: %w: are they up, and are their addresses and TLS right? (`verdict check` tells)", err)
 	}
 	o.replicas = min(max(len(meta.Brokers), 1), 3)
 	return nil

@@ -197,9 +197,14 @@ func (m *member) stop() {
 // given as name, value, name, value …
 func (m *member) metric(name string, labels ...string) float64 {
 	m.w.t.Helper()
-	families, err := m.registry.Gather()
+	return seriesSum(m.w.t, m.registry, name, labels...)
+}
+
+func seriesSum(t testing.TB, registry *prometheus.Registry, name string, labels ...string) float64 {
+	t.Helper()
+	families, err := registry.Gather()
 	if err != nil {
-		m.w.t.Fatal(err)
+		t.Fatal(err)
 	}
 	sum := 0.0
 	for _, family := range families {

@@ -67,6 +67,8 @@ type setting struct {
 	brokers int    // of the embedded Kafka; 0: 1
 	proxies bool   // before the API and, where it is the embedded one, Kafka
 	key     string // of the API, in a file: its name; "": in the environment
+
+	untouched bool // the topics are not created
 }
 
 // newScene sets a scene up. The Kafka is the real one that VERDICT_TEST_BROKERS
@@ -104,8 +106,10 @@ func newScene(t *testing.T, set setting) *scene {
 	for _, name := range s.topics.all() {
 		wanted = append(wanted, broker.Topic{Name: name, Partitions: partitions})
 	}
-	if _, err := broker.Create(s.ctx(), s.conn.Client(), wanted); err != nil {
-		t.Fatal(err)
+	if !set.untouched {
+		if _, err := broker.Create(s.ctx(), s.conn.Client(), wanted); err != nil {
+			t.Fatal(err)
+		}
 	}
 
 	set.api.Observe = func(c sandbox.Call) {

@@ -1,0 +1,87 @@
+package processor
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"verdict/decision"
+)
+
+// slowStage's Kafka takes a second to acknowledge.
+type slowStage struct{ *stage }
+
+func (s slowStage) Publish(_ context.Context, _ decision.Record, done func(error)) error {
+	time.AfterFunc(time.Second, func() { done(nil) })
+	return nil
+}
+
+// TestALiveDecisionDoesNotWaitForTheAcknowledgementsOfABackfill has a Kafka so
+// slow that the backfill is held back by what waits to be acknowledged.
+func TestALiveDecisionDoesNotWaitForTheAcknowledgementsOfABackfill(t *testing.T) {
+	const workers, live = 10, 4 // live decisions at once
+	for name, value := range map[string]func(i int) string{
+		"carried out":  func(i int) string { return onProfile(i, i, "") },
+		"invalid":      func(int) string { return `{"profile":"of the wrong name"}` },
+		"expired":      func(i int) string { return onProfile(i, i, `,"expires_at":"1999-01-01T00:00:00Z"`) },
+		"of one alias": func(i int) string { return byAlias(i, "a", "") },
+	} {
+		for _, looks := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, looks at profiles %v", name, looks), func(t *testing.T) {
+				onStage(t, func(s *stage) {
+					var mu sync.Mutex
+					called := make(map[string]time.Time)
+					s.onCall = func(op, task string) {
+						mu.Lock()
+						defer mu.Unlock()
+						called[task] = time.Now()
+					}
+					s.p.Assigned(1, 1)
+					ctx, cancel := context.WithCancel(s.t.Context())
+					var sending sync.WaitGroup
+					sending.Go(func() {
+						for i := 0; ; i++ {
+							rec := decision.Record{Topic: "backfill", Offset: int64(i), Value: []byte(value(i)), Time: time.Now()}
+							if s.p.Submit(ctx, decision.Backfill, s, rec, 0, false) != nil {
+								return
+							}
+						}
+					})
+					for round := range 6 {
+						time.Sleep(1234 * time.Millisecond)
+						began := time.Now()
+						for i := range live {
+							n := 1_000_000 + round*live + i
+							rec := decision.Record{Topic: "live", Offset: int64(n), Value: []byte(onProfile(n, n, "")), Time: began}
+							if err := s.p.Submit(s.t.Context(), decision.Live, s, rec, 0, false); err != nil {
+								t.Fatal(err)
+							}
+						}
+						time.Sleep(3 * time.Second)
+						mu.Lock()
+						for i := range live {
+							at, ok := called[taskID(1_000_000+round*live+i)]
+							if wait := at.Sub(began); !ok || wait > 0 {
+								t.Errorf("live decision %d.%d was called for after %v (%v)", round, i, wait, ok)
+							}
+						}
+						mu.Unlock()
+					}
+					cancel()
+					sending.Wait()
+				}, func(o *Options) {
+					o.Workers, o.ProfileOutcome, o.MaxPending = workers, looks, 1000
+					o.Publisher = slowStage{o.Publisher.(*stage)}
+				})
+			})
+		}
+	}
+}
+
+// onProfile is a decision on a task of a profile.
+func onProfile(profile, task int, more string) string {
+	return fmt.Sprintf(`{"profile_id":"00000000-0000-0000-0000-%012x","task_id":%q,"state":"COMPLETED_PASS"%s}`, profile, taskID(task), strings.TrimSpace(more))
+}
