@@ -81,7 +81,7 @@ func onStage(t *testing.T, test func(s *stage), change ...func(*Options)) {
 			t.Errorf("after the end there are %d tasks, %d delayed, %d gates, %d profiles, %d claims, %d look-ups",
 				len(q.tasks), len(q.delayed), q.gates, len(q.profiles), len(p.claims), len(p.lookups.flights))
 		}
-		if f := &p.profiles; len(f.known) != 0 || f.held != 0 || f.bytes != 0 {
+		if f := &p.profiles; len(f.known) != 0 || f.held != [len(decision.Lanes)]int{} || f.bytes != [len(decision.Lanes)]int{} {
 			t.Errorf("after the end %d profiles are known, %d results are held, of %d bytes", len(f.known), f.held, f.bytes)
 		}
 	})
