@@ -131,6 +131,17 @@ func (j *journal) find(cluster, topic, batchID string) *journalBatch {
 	return nil
 }
 
+// alike gives the last batch of the same content, whatever its ID; nil: there is
+// none.
+func (j *journal) alike(cluster, topic, content string) *journalBatch {
+	for _, b := range slices.Backward(j.batches) {
+		if b.Cluster == cluster && b.Topic == topic && b.Content == content {
+			return b
+		}
+	}
+	return nil
+}
+
 // add adds a batch.
 func (j *journal) add(b *journalBatch) { j.batches = append(j.batches, b) }
 

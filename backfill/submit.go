@@ -226,6 +226,15 @@ func (s *submission) refuse(cluster string, known *journalBatch, mark *Mark) err
 				b.ID, known.Choices, known.Size, choices, b.Size())
 		}
 	}
+	// Where no ID was said, none was meant to tell this content from what was sent
+	// before under an ID that was.
+	if other := s.journal.alike(cluster, s.o.Topic, b.Content); known == nil && other != nil && b.ID == derivedID(b.Content) {
+		if other.ended() {
+			return &AlreadySentError{BatchID: other.BatchID, At: other.Ended, By: "the journal " + s.o.Journal, Size: other.Size}
+		}
+		return fmt.Errorf("the same content was begun as batch %s, says the journal %s; go on with --batch-id %s, or give another to send it all once more",
+			other.BatchID, s.o.Journal, other.BatchID)
+	}
 	if mark != nil {
 		switch {
 		case mark.Content != b.Content:

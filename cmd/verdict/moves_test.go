@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -373,7 +374,7 @@ func TestTheLogAndTheMetricsTellEachPauseOnce(t *testing.T) {
 				if m.metric("verdict_paused", "cause", string(cause)) != 1 {
 					t.Error("the pause is not told any more")
 				}
-				if lines := w.logLines("pause=" + string(cause)); len(lines) != 1 {
+				if lines := w.logLines("pause=" + string(cause)); len(lines) != 1 || cause == decision.PausedOutage && !strings.Contains(lines[0], "err=") {
 					t.Errorf("the log tells the beginning in %d lines:\n%s", len(lines), lines)
 				}
 				c.end(w)

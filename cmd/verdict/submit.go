@@ -206,9 +206,14 @@ func submit(ctx context.Context, s surroundings, cfg configs.Config, files []str
 		done, err = sendBatch(ctx, s, cfg, batch, o, cmp.Or(o.journal, journalPath(files, batch.ID)), log)
 	}
 	seconds := time.Since(began).Seconds()
+	id := batch.ID
+	sent, already := errors.AsType[*backfill.AlreadySentError](err)
+	if already {
+		id = sent.BatchID
+	}
 	fmt.Fprintf(s.out, "batch_id=%s rows=%d invalid=%d superseded=%d duplicates=%d submitted=%d earlier=%d seconds=%.2f rate=%.1f\n",
-		batch.ID, batch.Rows, batch.Invalid, batch.Superseded, batch.Duplicates, done.Sent, done.Before, seconds, float64(done.Sent)/max(seconds, 0.001))
-	if sent, ok := errors.AsType[*backfill.AlreadySentError](err); ok && o.wait {
+		id, batch.Rows, batch.Invalid, batch.Superseded, batch.Duplicates, done.Sent, done.Before, seconds, float64(done.Sent)/max(seconds, 0.001))
+	if already && o.wait {
 		fmt.Fprintln(s.err, "warning:", sent)
 		err = nil
 	}
@@ -223,7 +228,7 @@ func submit(ctx context.Context, s surroundings, cfg configs.Config, files []str
 	if err != nil {
 		return err
 	}
-	return follow(ctx, s, cfg, batch.ID, topics, wait)
+	return follow(ctx, s, cfg, id, topics, wait)
 }
 
 // clockSkew is by how much the clocks of machines that write to Kafka may differ:
