@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -26,14 +27,14 @@ func TestAValueHasTheTraceThatSomebodyRecordsAsItsExemplar(t *testing.T) {
 		if got.GetHistogram().GetSampleCount() != 1 {
 			t.Errorf("%q: %d values", traceparent, got.GetHistogram().GetSampleCount())
 		}
-		found := ""
+		var found strings.Builder
 		for _, b := range got.GetHistogram().GetBucket() {
 			for _, l := range b.GetExemplar().GetLabel() {
-				found += l.GetValue()
+				found.WriteString(l.GetValue())
 			}
 		}
-		if found != want {
-			t.Errorf("%q: exemplar %q, want %q", traceparent, found, want)
+		if found.String() != want {
+			t.Errorf("%q: exemplar %q, want %q", traceparent, found.String(), want)
 		}
 	}
 }
