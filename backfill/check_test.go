@@ -78,11 +78,12 @@ func TestCheckCountsEachRowOnceAndKeepsTheFirstFindings(t *testing.T) {
 }
 
 func TestRowsThatNameTheirTaskByAliasAreComparedByIt(t *testing.T) {
-	file := "profile_id;task;state\n"
+	var file strings.Builder
+	file.WriteString("profile_id;task;state\n")
 	for _, row := range []string{`{""alias"":""a""}";COMPLETED_PASS`, `{""alias"":""b""}";COMPLETED_FAIL`, `{""alias"":""a""}";COMPLETED_PASS`, `{""type"":""a""}";COMPLETED_PASS`, `{""alias"": ""b""}";COMPLETED_PASS`} {
-		file += profileID + `;"` + row + "\n"
+		file.WriteString(profileID + `;"` + row + "\n")
 	}
-	b := check(t, openFiles(t, "", file), backfill.CheckOptions{MaxFindings: 5})
+	b := check(t, openFiles(t, "", file.String()), backfill.CheckOptions{MaxFindings: 5})
 	var got []string
 	for _, f := range b.Findings {
 		got = append(got, fmt.Sprint(f.Line, f.Kind))
