@@ -274,6 +274,9 @@ func (p *Processor) takeHeld(pr *profile) []held {
 	for _, h := range batch {
 		p.profiles.held[h.j.lane]--
 		p.profiles.bytes[h.j.lane] -= len(h.wire.Task)
+		// At once, and not when it is published: in between others would take the
+		// room that it still has.
+		p.countSettling(h.j)
 	}
 	p.forgetProfile(pr)
 	return batch

@@ -41,7 +41,7 @@ type job struct {
 	delayed  int // index in queue.delayed; -1: not there
 	permit   permit
 	working  bool // a worker, or the dispatcher on its behalf, has it
-	settling bool // its record is being published, and it is counted
+	settling bool // its record is being published, or about to be, and it is counted
 	gone     bool // it is settled
 	panics   int  // outside of its calls
 	// instead is what is to be done with it in place of a call; nil: the call.

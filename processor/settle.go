@@ -77,12 +77,19 @@ func (p *Processor) settle(ctx context.Context, j *job, e ending) {
 	// the API nothing, and a million of such must not keep others from theirs.
 	// Its lane's room bounds it.
 	if j.task != nil {
-		p.settling[j.lane]++
-		j.settling = true
+		p.countSettling(j)
 	}
 	p.mu.Unlock()
 	p.nudge()
 	p.publish(ctx, j, e)
+}
+
+// countSettling counts a job among those that wait for Kafka, once. Under mu.
+func (p *Processor) countSettling(j *job) {
+	if !j.settling {
+		p.settling[j.lane]++
+		j.settling = true
+	}
 }
 
 func (p *Processor) publish(ctx context.Context, j *job, e ending) {
