@@ -167,7 +167,7 @@ func TestRejectsAreAllInvalidRowsAsTheyStand(t *testing.T) {
 		{"file", "line", "id", "fault", "row"},
 		{names[0], "2", "", "value: a quote is not closed", "a,\"b"},
 		{names[0], "3", "c", "profile_id: must be 8-4-4-4-12 hexadecimal, is \"d\"; task_id: missing; state: missing", "c,d"},
-		{names[1], "2", "", "id: must be a string, is \"1\"; profile_id: missing; task_id: missing; state: missing", "{\"id\":1}"},
+		{names[1], "2", "", "id: must be a string, is 1; profile_id: missing; task_id: missing; state: missing", "{\"id\":1}"},
 	}
 	if !reflect.DeepEqual(all, want) {
 		t.Errorf("got\n%q\nwant\n%q", all, want)

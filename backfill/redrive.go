@@ -83,6 +83,7 @@ type Survey struct {
 	Refused  map[Refusal]int64
 	ByReason map[decision.Reason]int64 // of Chosen
 	ByError  map[string]int64          // of Chosen: their errors, with numbers and IDs as #
+	Examples map[string]string         // by the keys of ByError: the first, as texts go, of the errors it stands for
 	ByTopic  map[string]int64          // of Chosen: where they go
 }
 
@@ -287,7 +288,7 @@ func (r *Redrive) note(ctx context.Context) error {
 
 // Survey looks through the dead letters, sends nothing and commits nothing.
 func (r *Redrive) Survey(ctx context.Context) (Survey, error) {
-	s := Survey{Refused: make(map[Refusal]int64), ByReason: make(map[decision.Reason]int64), ByError: make(map[string]int64), ByTopic: make(map[string]int64)}
+	s := Survey{Refused: make(map[Refusal]int64), ByReason: make(map[decision.Reason]int64), ByError: make(map[string]int64), Examples: make(map[string]string), ByTopic: make(map[string]int64)}
 	err := r.scan(ctx, func(rec *decision.Record) error {
 		s.Looked++
 		if s.Looked%1000 == 0 {
@@ -308,6 +309,9 @@ func (r *Redrive) Survey(ctx context.Context) (Survey, error) {
 			text := errorKind(d.Error)
 			if _, known := s.ByError[text]; !known && len(s.ByError) >= maxErrors {
 				text = OtherErrors
+			}
+			if known, ok := s.Examples[text]; text != OtherErrors && (!ok || d.Error < known) {
+				s.Examples[text] = d.Error
 			}
 			s.ByError[text]++
 		}

@@ -162,7 +162,7 @@ func (e *Event) check() {
 		case raw == nil:
 			e.fault(name, "missing")
 		case err != nil || bytes.IndexByte(raw, '"') != 0:
-			e.fault(name, "must be a string, is %s", quote(string(raw)))
+			e.fault(name, "must be a string, is %s", asItStands(raw))
 			e.attrs[i] = nil
 		case name == "specversion" && text != SpecVersion:
 			e.fault(name, "must be %s, is %s", SpecVersion, quote(text))

@@ -210,8 +210,8 @@ func TestCloudEventsAreRefusedWithEveryFault(t *testing.T) {
 		},
 		"structured: every fault": {
 			`{"specversion":1.0,"id":"","id":"b","source":{},"time":7,"data":{"state":"PASS"},"data_base64":"e30="}`, headers("content-type", "application/cloudevents+json"),
-			`cloudevent.id: given twice; cloudevent.specversion: must be a string, is "1.0"; cloudevent.id: empty; ` +
-				`cloudevent.source: must be a string, is "{}"; cloudevent.type: missing; cloudevent.time: must be a string, is "7"; ` +
+			`cloudevent.id: given twice; cloudevent.specversion: must be a string, is 1.0; cloudevent.id: empty; ` +
+				`cloudevent.source: must be a string, is {}; cloudevent.type: missing; cloudevent.time: must be a string, is 7; ` +
 				`cloudevent.data: given beside data_base64; want one of them; ` +
 				`profile_id: missing; task_id: missing; state: must be COMPLETED_PASS or COMPLETED_FAIL, is "PASS"`, "",
 		},

@@ -181,7 +181,7 @@ func (f *fields) string(key string) (text string, ok bool) {
 // stringOf is the text that raw is; ok is false where it is no string.
 func (f *fields) stringOf(field string, raw []byte) (text string, ok bool) {
 	if raw[0] != '"' {
-		f.fault(field, "must be a string, is %s", quote(string(raw)))
+		f.fault(field, "must be a string, is %s", asItStands(raw))
 		return "", false
 	}
 	if bytes.IndexByte(raw, '\\') < 0 {
@@ -241,7 +241,7 @@ func (f *fields) state() State {
 	}
 	switch raw := string(f.get("is_complete")); {
 	case raw != "true" && raw != "false":
-		f.fault("is_complete", "must be true or false, is %s", quote(raw))
+		f.fault("is_complete", "must be true or false, is %s", asItStands(f.get("is_complete")))
 	case raw == "false":
 		f.fault("is_complete", "false decides nothing; leave it out or give state")
 	case state == CompletedFail:
@@ -257,17 +257,19 @@ func (f *fields) time(key string) (string, time.Time) {
 	if !ok {
 		return "", time.Time{}
 	}
-	t, ok := parseTime(s)
+	upper := strings.ToUpper(s) // RFC 3339 lets t and z be lower case; few readers do
+	t, ok := parseTime(upper)
 	if !ok {
 		f.fault(key, "must be an RFC 3339 time such as 2026-11-01T06:00:29Z, is %s", quote(s))
 	} else if t.IsZero() {
 		t = t.Add(1) // the zero time stands for none given
 	}
-	return s, t
+	return upper, t
 }
 
-// parseTime reads an RFC 3339 time. time.Parse and Time.UnmarshalText let more by:
-// an hour of one digit, a comma before the fraction, an offset of +24:60.
+// parseTime reads an RFC 3339 time in upper case. time.Parse and Time.UnmarshalText
+// let more by: an hour of one digit, a comma before the fraction, an offset of
+// +24:60.
 func parseTime(s string) (time.Time, bool) {
 	t, err := time.Parse(time.RFC3339, s)
 	if err != nil || s[len("2006-01-02T1")] == ':' || strings.Contains(s, ",") {
@@ -295,4 +297,15 @@ func quote(s string) string {
 		s = strings.ToValidUTF8(s[:most], "") + "…"
 	}
 	return fmt.Sprintf("%q", s)
+}
+
+// asItStands is a value in JSON for a message: a text in quotes, anything else
+// without, so that 5 and "5" are told apart.
+func asItStands(raw []byte) string {
+	const most = 48
+	s := string(raw)
+	if strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return quote(s)
+	}
+	return OneLine(s, most)
 }

@@ -98,6 +98,13 @@ func TestDecodeAccepts(t *testing.T) {
 			`{"id":"a",` + pass + `,"is_complete":true}`,
 			decision.Decision{ID: "a", OwnID: true, State: decision.CompletedPass},
 		},
+		"times in lower case, as RFC 3339 lets them be": {
+			`{"id":"a",` + pass + `,"decided_at":"2026-11-01t06:00:29.5z","expires_at":"2026-11-02t06:00:00z"}`,
+			decision.Decision{
+				ID: "a", OwnID: true, State: decision.CompletedPass,
+				DecidedAt: "2026-11-01T06:00:29.5Z", ExpiresAt: time.Date(2026, 11, 2, 6, 0, 0, 0, time.UTC),
+			},
+		},
 		"is_complete null counts as absent": {
 			`{"id":"a",` + ids + `,"state":"COMPLETED_FAIL","is_complete":null}`,
 			decision.Decision{ID: "a", OwnID: true, State: decision.CompletedFail},
@@ -175,19 +182,19 @@ func TestDecodeRefuses(t *testing.T) {
 				`"source":[],"reason":{},"batch_id":true}`,
 			`id: must be 1 to 128 printable characters, is ""; ` +
 				`profile_id: must be 8-4-4-4-12 hexadecimal, is "1"; ` +
-				`task_id: must be a string, is "2"; ` +
+				`task_id: must be a string, is 2; ` +
 				`state: must be COMPLETED_PASS or COMPLETED_FAIL, is "PASS"; ` +
-				`is_complete: must be true or false, is "\"true\""; ` +
+				`is_complete: must be true or false, is "true"; ` +
 				`decided_at: must be an RFC 3339 time such as 2026-11-01T06:00:29Z, is "today"; ` +
-				`expires_at: must be a string, is "5"; ` +
-				`source: must be a string, is "[]"; reason: must be a string, is "{}"; batch_id: must be a string, is "true"`,
+				`expires_at: must be a string, is 5; ` +
+				`source: must be a string, is []; reason: must be a string, is {}; batch_id: must be a string, is true`,
 		},
 
 		"id of 129 characters":        {`{"id":"` + strings.Repeat("i", 129) + `",` + pass + `}`, `id: must be 1 to 128 printable characters, is "` + strings.Repeat("i", 48) + `…"`},
 		"id with a control character": {`{"id":"a\u0007b",` + pass + `}`, `id: must be 1 to 128 printable characters, is "a\ab"`},
 		"id with a line end":          {`{"id":"a\nb",` + pass + `}`, `id: must be 1 to 128 printable characters, is "a\nb"`},
 		"id with half a surrogate":    {`{"id":"a\ud800",` + pass + `}`, `id: must be 1 to 128 printable characters, is "a�"`},
-		"id that is a number":         {`{"id":12,` + pass + `}`, `id: must be a string, is "12"`},
+		"id that is a number":         {`{"id":12,` + pass + `}`, `id: must be a string, is 12`},
 		"id twice":                    {`{"id":"a","id":"b",` + pass + `}`, `id: given twice`},
 		"id twice, once escaped":      {`{"id":"a","\u0069\u0064":"a",` + pass + `}`, `id: given twice`},
 		"id twice, once null":         {`{"id":null,"id":"a",` + pass + `}`, `id: given twice`},
@@ -205,11 +212,11 @@ func TestDecodeRefuses(t *testing.T) {
 		"state INCOMPLETE":                  {`{` + ids + `,"state":"INCOMPLETE"}`, `state: must be COMPLETED_PASS or COMPLETED_FAIL, is "INCOMPLETE"`},
 		"state empty":                       {`{` + ids + `,"state":""}`, `state: must be COMPLETED_PASS or COMPLETED_FAIL, is ""`},
 		"state wrong beside is_complete":    {`{` + ids + `,"state":"","is_complete":true}`, `state: must be COMPLETED_PASS or COMPLETED_FAIL, is ""`},
-		"state a number beside is_complete": {`{` + ids + `,"state":1,"is_complete":true}`, `state: must be a string, is "1"`},
+		"state a number beside is_complete": {`{` + ids + `,"state":1,"is_complete":true}`, `state: must be a string, is 1`},
 		"is_complete false":                 {`{` + ids + `,"is_complete":false}`, "is_complete: false decides nothing; leave it out or give state"},
 		"is_complete false beside FAIL":     {`{` + ids + `,"state":"COMPLETED_FAIL","is_complete":false}`, "is_complete: false decides nothing; leave it out or give state"},
 		"is_complete against state":         {`{` + ids + `,"state":"COMPLETED_FAIL","is_complete":true}`, "is_complete: true contradicts state COMPLETED_FAIL"},
-		"is_complete a number":              {`{` + ids + `,"is_complete":1}`, `is_complete: must be true or false, is "1"`},
+		"is_complete a number":              {`{` + ids + `,"is_complete":1}`, `is_complete: must be true or false, is 1`},
 
 		"source over 1 KiB":            {`{` + pass + `,"source":"` + strings.Repeat("ü", 513) + `"}`, "source: has 1026 bytes; the limit is 1024"},
 		"time without a zone":          {`{` + pass + `,"decided_at":"2026-11-01T06:00:29"}`, `decided_at: must be an RFC 3339 time such as 2026-11-01T06:00:29Z, is "2026-11-01T06:00:29"`},
@@ -220,8 +227,8 @@ func TestDecodeRefuses(t *testing.T) {
 		"time on no day":               {`{` + pass + `,"expires_at":"2026-02-30T06:00:29Z"}`, `expires_at: must be an RFC 3339 time such as 2026-11-01T06:00:29Z, is "2026-02-30T06:00:29Z"`},
 		"task beside task_id":          {`{"task":{"alias":"id"},` + pass + `}`, "task: given beside task_id; give one of them"},
 		"task that is wrong beside it": {`{"task":{"id":1},` + pass + `}`, `task: given beside task_id; give one of them; task: has the unknown member "id"; a task is named by alias or type`},
-		"task a string":                {keyed(`"id"`), `task: must be an object with alias or type, is "\"id\""`},
-		"task an array":                {keyed(`[]`), `task: must be an object with alias or type, is "[]"`},
+		"task a string":                {keyed(`"id"`), `task: must be an object with alias or type, is "id"`},
+		"task an array":                {keyed(`[]`), `task: must be an object with alias or type, is []`},
 		"task empty":                   {keyed(`{}`), "task: has neither alias nor type"},
 		"task of nulls":                {keyed(`{"alias":null,"type":null}`), "task: has neither alias nor type"},
 		"task with both":               {keyed(`{"alias":"a","type":"T"}`), "task: has both alias and type; give one of them"},
@@ -232,8 +239,8 @@ func TestDecodeRefuses(t *testing.T) {
 		"alias empty":                  {keyed(`{"alias":""}`), `task.alias: must be 1 to 256 printable characters, is ""`},
 		"alias of 257 characters":      {keyed(`{"alias":"` + strings.Repeat("a", 257) + `"}`), `task.alias: must be 1 to 256 printable characters, is "` + strings.Repeat("a", 48) + `…"`},
 		"type with a line end":         {keyed(`{"type":"a\nb"}`), `task.type: must be 1 to 256 printable characters, is "a\nb"`},
-		"type a number":                {keyed(`{"type":5}`), `task.type: must be a string, is "5"`},
-		"alias and type both wrong":    {keyed(`{"alias":"","type":5}`), `task.alias: must be 1 to 256 printable characters, is ""; task.type: must be a string, is "5"`},
+		"type a number":                {keyed(`{"type":5}`), `task.type: must be a string, is 5`},
+		"alias and type both wrong":    {keyed(`{"alias":"","type":5}`), `task.alias: must be 1 to 256 printable characters, is ""; task.type: must be a string, is 5`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := decision.Decode(record(tc.value))

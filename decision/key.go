@@ -44,7 +44,7 @@ func (f *fields) taskID() (string, Key) {
 func (f *fields) key() Key {
 	raw := f.get("task")
 	if raw[0] != '{' {
-		f.fault("task", `must be an object with alias or type, is %s`, quote(string(raw)))
+		f.fault("task", `must be an object with alias or type, is %s`, asItStands(raw))
 		return Key{}
 	}
 	var k Key

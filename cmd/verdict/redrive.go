@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -55,8 +56,8 @@ and what names a topic that is none of the configuration's.
 --edit reads a JSON merge patch (RFC 7386) that is applied to each value, for
 senders that sent a wrong field: {"state": "COMPLETED_FAIL", "reason": null}
 
-On standard output: with --dry-run what would go back, by reason and by error; else
-the line
+On standard output: with --dry-run what would go back, by topic, reason and error
+(of those that differ in numbers and IDs alone, one), and always the line
 
   chosen=N redriven=N failed=N refused=N already=N`,
 		Example: `  verdict redrive --dry-run
@@ -291,7 +292,7 @@ func writeSurvey(out io.Writer, survey backfill.Survey) {
 	}
 	errs := byCount(survey.ByError)
 	for _, text := range errs[:min(len(errs), maxRefusals)] {
-		fmt.Fprintf(out, "error %d %s\n", survey.ByError[text], text)
+		fmt.Fprintf(out, "error %d %s\n", survey.ByError[text], decision.OneLine(cmp.Or(survey.Examples[text], text), 200))
 	}
 	if more := len(errs) - maxRefusals; more > 0 {
 		fmt.Fprintf(out, "and %s of other kinds\n", plural(more, "error"))

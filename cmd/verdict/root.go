@@ -19,6 +19,7 @@ func rootCommand(s surroundings) *cobra.Command {
 		Long: `Verdict reads task decisions from Kafka and carries each of them out once: it
 completes the task at the PassFort API, publishes a result or a dead letter,
 and only then commits. Try it without anything else: verdict demo`,
+		Version:                    versionLine(),
 		SilenceUsage:               true,
 		SilenceErrors:              true,
 		SuggestionsMinimumDistance: 2,
@@ -31,6 +32,7 @@ and only then commits. Try it without anything else: verdict demo`,
 		},
 		Args: cobra.ArbitraryArgs,
 	}
+	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return &usageError{cmd.CommandPath(), err}
 	})
@@ -63,6 +65,13 @@ func newLogger(s surroundings, cfg configs.Log) *slog.Logger {
 	options := &slog.HandlerOptions{Level: cfg.Level.Level()}
 	if cfg.Format == configs.LogText {
 		return slog.New(slog.NewTextHandler(s.err, options))
+	}
+	// A duration would be a number of nanoseconds without a word about it.
+	options.ReplaceAttr = func(_ []string, a slog.Attr) slog.Attr {
+		if a.Value.Kind() == slog.KindDuration {
+			a.Value = slog.StringValue(a.Value.Duration().String())
+		}
+		return a
 	}
 	return slog.New(slog.NewJSONHandler(s.err, options))
 }

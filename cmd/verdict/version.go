@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"runtime"
 	"runtime/debug"
@@ -39,12 +40,14 @@ func versionCommand(s surroundings) *cobra.Command {
 		Example: "  verdict version",
 		Args:    noArgs,
 		RunE: func(*cobra.Command, []string) error {
-			b := build()
-			if b.Revision == "" {
-				b.Revision = "unknown"
-			}
-			_, err := fmt.Fprintf(s.out, "verdict %s commit %s %s\n", b.Version, b.Revision, b.GoVersion)
+			_, err := fmt.Fprintln(s.out, versionLine())
 			return err
 		},
 	}
+}
+
+// versionLine is what version and --version print.
+func versionLine() string {
+	b := build()
+	return fmt.Sprintf("verdict %s commit %s %s", b.Version, cmp.Or(b.Revision, "unknown"), b.GoVersion)
 }
