@@ -87,6 +87,14 @@ func (b *breaker) acquire() (permit, bool) {
 	return permit{turn: b.turn, spell: b.spell, probe: true}, true
 }
 
+// stands says whether a call may still be made with a permit that was acquired
+// some time ago.
+func (b *breaker) stands(p permit) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return p.turn == b.turn || b.circuit.IsClosed()
+}
+
 // unused gives a permit back for which no call was made. Of a probe the turn
 // remains: the next call that is made is the probe.
 func (b *breaker) unused(p permit) {

@@ -60,3 +60,38 @@ func TestNoRecordIsTakenAfterItsPartitionWasDrained(t *testing.T) {
 		}
 	})
 }
+
+// TestAnOutageHoldsTheCallsThatWaitForTheirSecondToken: they looked at their task
+// while the API was well, and would complete it when it is not.
+func TestAnOutageHoldsTheCallsThatWaitForTheirSecondToken(t *testing.T) {
+	onStage(t, func(s *stage) {
+		failing := true
+		s.fails = func(op, _ string) error {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			if op == "complete" && failing {
+				return &passfort.Error{Operation: passfort.OpComplete, Kind: passfort.KindServer, Status: 503}
+			}
+			return nil
+		}
+		var values []string
+		for i := range 40 {
+			values = append(values, decisionOn(i, ""))
+		}
+		s.submit(values...)
+		for !s.p.Paused(decision.PausedOutage) {
+			time.Sleep(10 * time.Millisecond)
+		}
+		s.mu.Lock()
+		before := len(s.calls)
+		s.mu.Unlock()
+		time.Sleep(breakerDelay - time.Second)
+		s.mu.Lock()
+		if during := s.calls[before:]; len(during) != 0 {
+			t.Errorf("before the first probe of the outage these calls were made: %q", during)
+		}
+		failing = false
+		s.mu.Unlock()
+		s.await(len(values))
+	}, func(o *Options) { o.Preflight, o.Workers, o.RateLimit, o.Burst = PreflightAlways, 32, 20, 1 })
+}

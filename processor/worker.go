@@ -144,7 +144,8 @@ func (p *Processor) look(ctx context.Context, j *job, want passfort.State) (sett
 }
 
 // secondToken takes the token for a second call of an attempt. While it waits
-// the partition can be lost or a pause begin: then the call is not made.
+// the partition can be lost, or a pause or an outage begin: then the call is not
+// made.
 func (p *Processor) secondToken(ctx context.Context, j *job) (verdict, bool) {
 	if err := p.limiter.wait(ctx); err != nil {
 		return verdict{action: abandon, unclear: j.unclear}, false
@@ -154,7 +155,7 @@ func (p *Processor) secondToken(ctx context.Context, j *job) (verdict, bool) {
 	switch {
 	case ctx.Err() != nil:
 		return verdict{action: abandon, unclear: j.unclear}, false
-	case p.isPaused():
+	case p.isPaused() || !p.breaker.stands(j.permit):
 		return verdict{action: later}, false // begin again when it is over
 	}
 	return verdict{}, true
