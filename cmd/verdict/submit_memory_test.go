@@ -16,8 +16,8 @@ import (
 // TestASubmitsMemoryDoesNotFollowItsFile compares the memory that processes took
 // at their peak. DESIGN.md has the figures of a million rows.
 func TestASubmitsMemoryDoesNotFollowItsFile(t *testing.T) {
-	if testing.Short() {
-		t.Skip("takes seconds of both processors")
+	if raced() {
+		t.Skip("the race detector's own memory would be measured")
 	}
 	few, many := submitPeak(t, 20_000), submitPeak(t, 200_000)
 	t.Logf("20,000 rows: %d KiB, 200,000 rows: %d KiB", few, many)
