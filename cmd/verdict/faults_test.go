@@ -144,6 +144,7 @@ func TestAPersonsOppositeDecisionIsNotOverwrittenUnasked(t *testing.T) {
 }
 
 func TestA429HoldsEveryCallAndIsNobodysAttempt(t *testing.T) {
+	t.Parallel()
 	inWorld(t, sandbox.Options{Latency: 5 * time.Millisecond}, func(t *testing.T, w *world) {
 		w.cfg.API.RateLimit, w.cfg.Processor.MaxAttempts = 100, 1
 		records := passes(w.cfg.Kafka.Topics.Decisions, 2000)
@@ -184,6 +185,7 @@ func TestA429HoldsEveryCallAndIsNobodysAttempt(t *testing.T) {
 }
 
 func TestTheRateHeadersSlowCallsDownBeforeA429(t *testing.T) {
+	t.Parallel()
 	inWorld(t, sandbox.Options{Latency: 20 * time.Millisecond, RateLimit: 50, Burst: 100}, func(t *testing.T, w *world) {
 		w.cfg.API.RateLimit = 1000 // far more than the API takes
 		records := passes(w.cfg.Kafka.Topics.Decisions, 3000)
@@ -205,11 +207,13 @@ func TestTheRateHeadersSlowCallsDownBeforeA429(t *testing.T) {
 }
 
 func TestAHostileRateHeaderDoesNotStopTheService(t *testing.T) {
+	t.Parallel()
 	for _, h := range []http.Header{
 		{"X-Ratelimit-Retry-Secs": {"1e300"}}, {"X-Ratelimit-Retry-Secs": {"-5"}}, {"X-Ratelimit-Retry-Secs": {"NaN"}},
 		{"Retry-After": {"Fri, 31 Dec 9999 23:59:59 GMT"}}, {"Retry-After": {"soon"}}, {},
 	} {
 		t.Run(fmt.Sprint(h), func(t *testing.T) {
+			t.Parallel()
 			inWorld(t, sandbox.Options{}, func(t *testing.T, w *world) {
 				w.setFaults(func(c sandbox.Call) sandbox.Fault {
 					if c.Number <= 3 {
@@ -270,10 +274,12 @@ func TestARefusedKeyPausesUntilItsFileHasAGoodOne(t *testing.T) {
 }
 
 func TestAnOutageOfTenMinutesDeadLettersNothing(t *testing.T) {
+	t.Parallel()
 	for name, fault := range map[string]sandbox.Fault{
 		"503": answer(503, ""), "cut": {Do: sandbox.Cut}, "no answer": {Do: sandbox.Hang}, "500": answer(500, ""),
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			inWorld(t, sandbox.Options{Latency: 5 * time.Millisecond}, func(t *testing.T, w *world) {
 				w.cfg.API.RateLimit, w.cfg.API.Timeout = 400, 10*time.Second
 				n := 2000
@@ -347,6 +353,7 @@ func TestARetryBlocksNoOtherTaskAndItsAttemptsSurviveARestart(t *testing.T) {
 }
 
 func TestKafkaAwayForMinutesPausesAndLosesNothing(t *testing.T) {
+	t.Parallel()
 	inWorld(t, sandbox.Options{Latency: 20 * time.Millisecond}, func(t *testing.T, w *world) {
 		w.cfg.API.RateLimit = 100
 		records := passes(w.cfg.Kafka.Topics.Decisions, 3000)
@@ -391,6 +398,7 @@ func TestKafkaAwayForMinutesPausesAndLosesNothing(t *testing.T) {
 }
 
 func TestFaultsOfTheBrokersAreWaitedOut(t *testing.T) {
+	t.Parallel()
 	for name, fault := range map[string]embedded.Fault{
 		"produce: not leader":       {API: embedded.Produce, Code: int(kafka.NotLeaderForPartition), Times: 20},
 		"produce: not enough in":    {API: embedded.Produce, Code: int(kafka.NotEnoughReplicas), Times: 20},
@@ -405,6 +413,7 @@ func TestFaultsOfTheBrokersAreWaitedOut(t *testing.T) {
 		"offsets: loading":          {API: embedded.OffsetFetch, Code: int(kafka.GroupLoadInProgress), Times: 3},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			inWorld(t, sandbox.Options{Latency: 20 * time.Millisecond}, func(t *testing.T, w *world) {
 				w.cfg.API.RateLimit = 200
 				records := passes(w.cfg.Kafka.Topics.Decisions, 2000)
@@ -496,6 +505,7 @@ func TestWhatKafkaFindsTooLargeGoesWithoutItsBody(t *testing.T) {
 }
 
 func TestMembersThatComeAndGoForAMinuteRepeatNoCall(t *testing.T) {
+	t.Parallel()
 	inWorld(t, sandbox.Options{Latency: 30 * time.Millisecond, Jitter: 50 * time.Millisecond}, func(t *testing.T, w *world) {
 		w.cfg.API.RateLimit = 150
 		var records []outgoing

@@ -49,6 +49,9 @@ func (l liveLoad) capacity() float64 {
 // first.
 func (l liveLoad) waits(t *testing.T, backlog int) (groups [][]time.Duration) {
 	t.Helper()
+	if raced() {
+		l.n = min(l.n, 100) // the detector slows a world down tenfold
+	}
 	inWorld(t, sandbox.Options{Latency: l.call}, func(t *testing.T, w *world) {
 		w.cfg.API.RateLimit, w.cfg.Processor.Workers = l.rate, l.workers
 		for chunk := range slices.Chunk(passes(w.cfg.Kafka.Topics.Backfill, backlog), 5000) {
@@ -108,6 +111,7 @@ func (l liveLoad) waits(t *testing.T, backlog int) (groups [][]time.Duration) {
 // more live decisions at once than workers are kept free wait for a worker, at
 // most for one call, and each for the tokens of those before it.
 func TestALiveDecisionWaitsForOneTokenAndOneFreeWorker(t *testing.T) {
+	t.Parallel()
 	for name, load := range map[string]liveLoad{
 		"the rate is the bound":           {rate: 50, workers: 64, call: 300 * time.Millisecond, n: 400, atOnce: 1, least: 50 * time.Millisecond, spread: 300 * time.Millisecond},
 		"the workers are the bound":       {rate: 0, workers: 20, call: 2 * time.Second, n: 200, atOnce: 1, least: time.Second, spread: time.Second},
@@ -117,7 +121,8 @@ func TestALiveDecisionWaitsForOneTokenAndOneFreeWorker(t *testing.T) {
 		"more at once than the burst has": {rate: 50, workers: 64, call: 300 * time.Millisecond, n: 60, atOnce: 15, least: time.Second, spread: 2 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
-			alone, under := load.waits(t, 0), load.waits(t, 40_000)
+			t.Parallel()
+			alone, under := load.waits(t, 0), load.waits(t, 18_000)
 			fetched := slices.Max(singles(alone, 0)) // what Kafka takes, and no token
 			for group, waits := range under {
 				for i, wait := range waits {
@@ -156,6 +161,7 @@ func at(all []time.Duration, percent int) time.Duration {
 // TestTheBackfillKeepsItsShareAndTakesWhatLiveLeaves offers live decisions from
 // none to twice what the rate has room for.
 func TestTheBackfillKeepsItsShareAndTakesWhatLiveLeaves(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		rate, live, share float64 // calls a second; live decisions a second; the minimum share
 		workers           int
@@ -173,6 +179,7 @@ func TestTheBackfillKeepsItsShareAndTakesWhatLiveLeaves(t *testing.T) {
 		{0, 20, 0.1, 10, 30}, // live takes four workers
 	} {
 		t.Run(fmt.Sprintf("rate %v, workers %d, live %v, share %v", c.rate, c.workers, c.live, c.share), func(t *testing.T) {
+			t.Parallel()
 			inWorld(t, sandbox.Options{Latency: 200 * time.Millisecond}, func(t *testing.T, w *world) {
 				w.cfg.API.RateLimit = c.rate
 				for chunk := range slices.Chunk(passes(w.cfg.Kafka.Topics.Backfill, 10_000), 5000) {
@@ -183,11 +190,14 @@ func TestTheBackfillKeepsItsShareAndTakesWhatLiveLeaves(t *testing.T) {
 				})
 				w.await(time.Minute, "joined", func() bool { return m.metric("verdict_partitions_assigned") == 2*partitions })
 				calls := func(lane string) float64 { return m.metric("verdict_decisions_total", "lane", lane) }
-				const seconds, settling = 60, 10
+				seconds, settling := 60.0, 10.0
+				if raced() {
+					seconds = 20 // the detector slows a world down tenfold
+				}
 				began, sent := time.Now(), 0
 				var live, backfill float64
-				for time.Since(began) < (settling+seconds)*time.Second {
-					if live == 0 && backfill == 0 && time.Since(began) >= settling*time.Second {
+				for time.Since(began).Seconds() < settling+seconds {
+					if live == 0 && backfill == 0 && time.Since(began).Seconds() >= settling {
 						live, backfill = calls("live"), calls("backfill")
 					}
 					for ; float64(sent) < c.live*time.Since(began).Seconds(); sent++ {

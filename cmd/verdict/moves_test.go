@@ -49,8 +49,10 @@ func (w *world) settledAgain() int {
 }
 
 func TestPartitionsAddedWhileRunningAreReadFromTheirStart(t *testing.T) {
+	t.Parallel()
 	for _, start := range []configs.StartOffset{configs.StartEarliest, configs.StartLatest} {
 		t.Run(string(start), func(t *testing.T) {
+			t.Parallel()
 			inWorld(t, calm, func(t *testing.T, w *world) {
 				w.cfg.Kafka.StartOffset = start
 				w.watchCommits()
@@ -151,6 +153,7 @@ func TestATopicDeletedWhileRunningAndCreatedAgainIsReadAnew(t *testing.T) {
 }
 
 func TestTheResultsTopicDeletedWhileRunningIsWaitedFor(t *testing.T) {
+	t.Parallel()
 	inWorld(t, calm, func(t *testing.T, w *world) {
 		w.cfg.API.RateLimit = 100
 		m := w.start()
@@ -181,6 +184,7 @@ func TestTheResultsTopicDeletedWhileRunningIsWaitedFor(t *testing.T) {
 }
 
 func TestAMemberThatIsRemovedFromTheGroupJoinsAgain(t *testing.T) {
+	t.Parallel()
 	inWorld(t, calm, func(t *testing.T, w *world) {
 		w.cfg.API.RateLimit = 100
 		w.watchCommits()
@@ -218,6 +222,7 @@ func TestAMemberThatIsRemovedFromTheGroupJoinsAgain(t *testing.T) {
 }
 
 func TestAMemberCutOffFromKafkaLosesItsPartitionsAndComesBack(t *testing.T) {
+	t.Parallel()
 	inWorld(t, calm, func(t *testing.T, w *world) {
 		w.cfg.API.RateLimit = 100
 		w.watchCommits()
@@ -251,6 +256,7 @@ func TestAMemberCutOffFromKafkaLosesItsPartitionsAndComesBack(t *testing.T) {
 }
 
 func TestLeadersAndCoordinatorsMoveAndBrokersComeAndGo(t *testing.T) {
+	t.Parallel()
 	inWorldOf(t, 3, calm, func(t *testing.T, w *world) {
 		w.cfg.API.RateLimit = 150
 		w.watchCommits()
@@ -307,8 +313,10 @@ func TestLeadersAndCoordinatorsMoveAndBrokersComeAndGo(t *testing.T) {
 }
 
 func TestABrokerThatTakesLittleMetadataHoldsTheSpanBack(t *testing.T) {
+	t.Parallel()
 	for _, size := range []int{0, 30, 200} {
 		t.Run(fmt.Sprint(size), func(t *testing.T) {
+			t.Parallel()
 			inWorld(t, calm, func(t *testing.T, w *world) {
 				w.kafka.LimitMetadata(size)
 				w.watchCommits()
@@ -336,6 +344,7 @@ func TestABrokerThatTakesLittleMetadataHoldsTheSpanBack(t *testing.T) {
 }
 
 func TestTheLogAndTheMetricsTellEachPauseOnce(t *testing.T) {
+	t.Parallel()
 	for cause, c := range map[decision.PauseCause]struct {
 		begin, end func(w *world)
 	}{
@@ -357,6 +366,7 @@ func TestTheLogAndTheMetricsTellEachPauseOnce(t *testing.T) {
 		},
 	} {
 		t.Run(string(cause), func(t *testing.T) {
+			t.Parallel()
 			inWorld(t, calm, func(t *testing.T, w *world) {
 				w.cfg.API.RateLimit = 100
 				m := w.start()

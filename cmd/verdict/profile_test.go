@@ -251,6 +251,7 @@ func TestAnOutageHoldsResultsForAMinuteAtTheMost(t *testing.T) {
 // TestAListThatFailsForEveryoneIsNoOutage has half of all calls fail, and none
 // that matters.
 func TestAListThatFailsForEveryoneIsNoOutage(t *testing.T) {
+	t.Parallel()
 	inWorld(t, sandbox.Options{Latency: 5 * time.Millisecond}, func(t *testing.T, w *world) {
 		w.cfg.Processor.MaxAttempts = 3
 		w.setFaults(func(call sandbox.Call) sandbox.Fault {

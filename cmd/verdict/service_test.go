@@ -20,6 +20,7 @@ func anyState(r *rand.Rand) decision.State {
 }
 
 func TestEveryDecisionIsCarriedOutOnceInTheOrderOfItsTask(t *testing.T) {
+	t.Parallel()
 	inWorld(t, sandbox.Options{Latency: 20 * time.Millisecond, Jitter: 30 * time.Millisecond}, func(t *testing.T, w *world) {
 		r := rand.New(rand.NewPCG(1, 2))
 		zipf := rand.NewZipf(r, 1.3, 1, 400)
@@ -128,8 +129,10 @@ func TestADecisionSentTwiceIsCarriedOutOnce(t *testing.T) {
 }
 
 func TestTheRateIsNeverExceededAndAlmostAllOfItUsed(t *testing.T) {
+	t.Parallel()
 	for _, members := range []int{1, 3} {
 		t.Run(fmt.Sprint(members, " members"), func(t *testing.T) {
+			t.Parallel()
 			inWorld(t, sandbox.Options{Latency: 30 * time.Millisecond, Jitter: 40 * time.Millisecond, ErrorRate: 0.02}, func(t *testing.T, w *world) {
 				const rate, burst, n = 100, 10, 4000
 				w.cfg.API.RateLimit, w.cfg.API.Burst = rate, burst
@@ -177,6 +180,7 @@ func TestTheRateIsNeverExceededAndAlmostAllOfItUsed(t *testing.T) {
 }
 
 func TestLiveGoesBeforeBackfillWhichKeepsItsShare(t *testing.T) {
+	t.Parallel()
 	inWorld(t, sandbox.Options{Latency: 20 * time.Millisecond}, func(t *testing.T, w *world) {
 		w.cfg.API.RateLimit = 50
 		var backfill, live []outgoing
@@ -215,6 +219,7 @@ func TestLiveGoesBeforeBackfillWhichKeepsItsShare(t *testing.T) {
 }
 
 func TestAMemberThatJoinsAndLeavesRepeatsNoCall(t *testing.T) {
+	t.Parallel()
 	inWorld(t, sandbox.Options{Latency: 50 * time.Millisecond, Jitter: 100 * time.Millisecond}, func(t *testing.T, w *world) {
 		r := rand.New(rand.NewPCG(3, 4))
 		var records []outgoing
