@@ -1,8 +1,10 @@
 package embedded
 
 import (
+	"encoding/binary"
 	"net"
 	"sync"
+	"sync/atomic"
 )
 
 // listener ends the connections that it accepted when it is closed. kfake leaves
@@ -32,7 +34,7 @@ func (l *listener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &accepted{Conn: conn, listener: l}
+	c := &accepted{Conn: conn, listener: l, closed: make(chan struct{})}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
@@ -57,12 +59,62 @@ func (l *listener) Close() error {
 
 // accepted is a server's half of a connection, known to its listener until it is
 // closed.
+//
+// Its end is kept from kfake while a member waits there for the answer to its
+// JoinGroup. kfake begins the session of a member with the answer, and only if
+// the connection is there to take it: the member that broke off would stay in the
+// group, with partitions, for ever. As it is, the answer is written into the void,
+// and the session ends as it does in a real cluster.
 type accepted struct {
 	net.Conn
 	listener *listener
+	joining  atomic.Bool   // the last request was a JoinGroup, and is not answered
+	closed   chan struct{} // by Close
+	closing  sync.Once
+
+	// Where the reader, of which there is one at a time, stands in the request.
+	head [6]byte // its length and API
+	have int     // of head
+	left int     // of the rest
+}
+
+func (c *accepted) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	c.follow(p[:n])
+	if err != nil && c.joining.Load() {
+		<-c.closed
+	}
+	return n, err
+}
+
+// follow notes which API the requests are of that are read. On a connection with
+// TLS it sees no requests, and none of its records looks like a JoinGroup.
+func (c *accepted) follow(b []byte) {
+	for len(b) > 0 {
+		if c.have < len(c.head) {
+			n := copy(c.head[c.have:], b)
+			c.have, b = c.have+n, b[n:]
+			if c.have == len(c.head) {
+				c.left = int(binary.BigEndian.Uint32(c.head[:])) - 2
+				c.joining.Store(API(binary.BigEndian.Uint16(c.head[4:])) == JoinGroup)
+			}
+			continue
+		}
+		n := min(max(c.left, 0), len(b))
+		c.left, b = c.left-n, b[n:]
+		if c.left <= 0 {
+			c.have = 0
+		}
+	}
+}
+
+func (c *accepted) Write(p []byte) (int, error) {
+	c.joining.Store(false)
+	return c.Conn.Write(p)
 }
 
 func (c *accepted) Close() error {
+	c.closing.Do(func() { close(c.closed) })
 	c.listener.mu.Lock()
 	delete(c.listener.conns, c)
 	c.listener.mu.Unlock()
