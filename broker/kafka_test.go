@@ -34,7 +34,8 @@ func connectToKafka(t *testing.T) *broker.Connection {
 	return conn
 }
 
-// topicInKafka makes a topic that no other run has used.
+// topicInKafka makes a topic that no other run has used, and waits until its
+// leaders know that they are: a cluster answers before.
 func topicInKafka(t *testing.T, conn *broker.Connection, partitions int, configs map[string]string) string {
 	t.Helper()
 	name := fmt.Sprintf("%s-%d", t.Name(), time.Now().UnixNano())
@@ -42,7 +43,20 @@ func topicInKafka(t *testing.T, conn *broker.Connection, partitions int, configs
 	if err != nil || !slices.Equal(created, []string{name}) {
 		t.Fatalf("created %q, %v", created, err)
 	}
-	return name
+	var last []kafka.OffsetRequest
+	for p := range partitions {
+		last = append(last, kafka.LastOffsetOf(p))
+	}
+	ctx := withTimeout(t)
+	for {
+		res, err := conn.Client().ListOffsets(ctx, &kafka.ListOffsetsRequest{Topics: map[string][]kafka.OffsetRequest{name: last}})
+		if err == nil && !slices.ContainsFunc(res.Topics[name], func(p kafka.PartitionOffsets) bool { return p.Error != nil }) {
+			return name
+		}
+		if ctx.Err() != nil {
+			t.Fatalf("topic %s has no leaders: %v, %+v", name, err, res)
+		}
+	}
 }
 
 func withTimeout(t *testing.T) context.Context {
