@@ -23,12 +23,27 @@ func main() {
 // run is main with an exit status. Signals become a context here and nowhere
 // else: the first asks for a stop, a second one ends the process at once.
 func run() int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	context.AfterFunc(ctx, stop)
+	ctx, cancel := context.WithCancelCause(context.Background())
+	signals := make(chan os.Signal, 2) // both, should they come before anybody looks
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() { // to the end of the process
+		cancel(fmt.Errorf("%v signal received", <-signals))
+		endBy(<-signals)
+	}()
 	return execute(ctx, os.Args[1:], surroundings{
 		in: os.Stdin, out: os.Stdout, err: os.Stderr, environ: os.Environ(),
 	})
+}
+
+// endBy ends the process as the signal does where nobody listens for it. To stop
+// listening after the first would not do: a second one in the moment before would
+// be nobody's.
+func endBy(s os.Signal) {
+	signal.Reset(s)
+	self, err := os.FindProcess(os.Getpid())
+	if err != nil || self.Signal(s) != nil {
+		os.Exit(exitFailed)
+	}
 }
 
 // surroundings is what a command has of the process it runs in.
