@@ -33,7 +33,7 @@ bench: ## every benchmark; BenchmarkPipeline's ratio is the one to compare
 	go test -run '^$$' -bench Pipeline -benchtime 6x ./cmd/verdict
 	go test -run '^$$' -bench LiveLatency -benchtime 3x ./cmd/verdict
 
-memory: ## what a run's memory is beside a backlog of a million (some minutes)
+memory: ## what a run's memory is beside a backlog of a million
 	VERDICT_TEST_BACKLOGS=100000,1000000 go test -count=1 -timeout 30m -v -run MemoryDoesNotFollow ./cmd/verdict
 
 fuzz: ## each fuzz target for a while (FUZZTIME=30s)

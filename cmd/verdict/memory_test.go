@@ -71,6 +71,13 @@ func verdictBinary(t *testing.T) string {
 	return path
 }
 
+// environ is a process's environment: this one's without what is Verdict's, of
+// which the variables that steer tests would be faults, and more.
+func environ(more ...string) []string {
+	ours := func(e string) bool { return strings.HasPrefix(e, "VERDICT_") }
+	return append(slices.DeleteFunc(os.Environ(), ours), more...)
+}
+
 // peakMemory is the most resident memory that a run takes, in bytes, to settle a
 // backlog of n decisions.
 func peakMemory(t *testing.T, n int) int {
@@ -114,8 +121,7 @@ func peakMemory(t *testing.T, n int) int {
 	}
 
 	cmd := exec.CommandContext(t.Context(), verdictBinary(t), "run")
-	cmd.Env = append(os.Environ(),
-		"VERDICT_KAFKA_BROKERS="+strings.Join(cluster.Addrs(), ","),
+	cmd.Env = environ("VERDICT_KAFKA_BROKERS="+strings.Join(cluster.Addrs(), ","),
 		"VERDICT_API_BASE_URL="+server.URL+"/4.0", "VERDICT_API_KEY="+demoKey, "VERDICT_API_RATE_LIMIT=0",
 		"VERDICT_ADMIN_ADDR=127.0.0.1:0")
 	logs := filepath.Join(t.TempDir(), "log")
@@ -129,14 +135,22 @@ func peakMemory(t *testing.T, n int) int {
 		t.Fatal(err)
 	}
 
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	failed := func(err error) {
+		t.Helper()
+		text, _ := os.ReadFile(logs)
+		t.Fatalf("the service ended with: %v\n%s", err, text)
+	}
+
 	peak, admin := 0, ""
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for recordsIn(cluster, topics.Results) < int64(n) {
 		select {
 		case <-tick.C:
-		case <-t.Context().Done():
-			t.Fatalf("%d of %d settled", recordsIn(cluster, topics.Results), n)
+		case err := <-ended:
+			failed(err)
 		}
 		if admin == "" {
 			admin = adminAddr(t, logs)
@@ -147,9 +161,8 @@ func peakMemory(t *testing.T, n int) int {
 	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	if err := cmd.Wait(); err != nil {
-		text, _ := os.ReadFile(logs)
-		t.Errorf("the service ended with: %v\n%s", err, text)
+	if err := <-ended; err != nil {
+		failed(err)
 	}
 	return peak
 }

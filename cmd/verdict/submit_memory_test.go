@@ -35,6 +35,7 @@ func submitPeak(t *testing.T, rows int) (peak int) {
 		t.Fatal(err)
 	}
 	cmd := exec.CommandContext(t.Context(), "verdict", "submit", "--dry-run", file)
+	cmd.Env = environ()
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := cmd.Start(); err != nil {
