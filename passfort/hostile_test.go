@@ -4,9 +4,15 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"io"
 	"log"
+	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -155,23 +161,68 @@ func TestARedirectIsNotFollowedAndTheKeyStays(t *testing.T) {
 	}
 }
 
-func TestACertificateThatNobodyVouchesForIsRefusedBeforeAnythingIsSent(t *testing.T) {
-	var reached atomic.Int32
-	server := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { reached.Add(1) }))
-	server.Config.ErrorLog = log.New(io.Discard, "", 0) // it says that the handshake failed
-	server.StartTLS()
-	defer server.Close()
-	client, err := passfort.New(passfort.Options{BaseURL: server.URL, Key: func() string { return key }})
+func TestABadCertificateIsRefusedBeforeAnythingIsSent(t *testing.T) {
+	now := time.Now()
+	for name, c := range map[string]struct {
+		from, until time.Time
+		host        string
+		trusted     bool
+		says        string
+	}{
+		"nobody vouches for it": {now.Add(-time.Hour), now.Add(time.Hour), "127.0.0.1", false, "unknown authority"},
+		"it has expired":        {now.Add(-2 * time.Hour), now.Add(-time.Hour), "127.0.0.1", true, "expired"},
+		"it is not valid yet":   {now.Add(time.Hour), now.Add(2 * time.Hour), "127.0.0.1", true, "not yet valid"},
+		"it is of another host": {now.Add(-time.Hour), now.Add(time.Hour), "127.0.0.2", true, "127.0.0.2"},
+		"it is good":            {now.Add(-time.Hour), now.Add(time.Hour), "127.0.0.1", true, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var reached atomic.Int32
+			server := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { reached.Add(1) }))
+			server.Config.ErrorLog = log.New(io.Discard, "", 0) // it says that the handshake failed
+			server.TLS = &tls.Config{Certificates: []tls.Certificate{certificate(t, c.from, c.until, c.host)}}
+			server.StartTLS()
+			defer server.Close()
+			client, err := passfort.New(passfort.Options{BaseURL: server.URL, Key: func() string { return key }})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer client.Close()
+			if c.trusted {
+				client.Trust(server.Certificate())
+			}
+			_, err = complete(t, client)
+			if c.says == "" {
+				if reached.Load() != 1 {
+					t.Errorf("not sent: %v", err)
+				}
+				return
+			}
+			if e := failure(t, err, passfort.KindConnection, false); !strings.Contains(e.Message, "certificate") || !strings.Contains(e.Message, c.says) {
+				t.Errorf("message %q, want %q in it", e.Message, c.says)
+			}
+			if reached.Load() != 0 {
+				t.Error("the request was sent")
+			}
+		})
+	}
+}
+
+// certificate is one that a server signed itself, for an address.
+func certificate(t *testing.T, from, until time.Time, address string) tls.Certificate {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = complete(t, client)
-	if e := failure(t, err, passfort.KindConnection, false); !strings.Contains(e.Message, "certificate") {
-		t.Errorf("message %q", e.Message)
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotBefore: from, NotAfter: until, IPAddresses: []net.IP{net.ParseIP(address)},
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
 	}
-	if reached.Load() != 0 {
-		t.Error("the request was sent")
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
+	if err != nil {
+		t.Fatal(err)
 	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: private}
 }
 
 func TestAServerThatDoesNotSpeakHTTP(t *testing.T) {
