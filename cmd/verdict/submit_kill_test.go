@@ -41,7 +41,7 @@ func TestASubmitThatIsKilledGoesOn(t *testing.T) {
 	}
 	command := func(perSecond int) (*exec.Cmd, *bytes.Buffer) {
 		cmd := exec.CommandContext(t.Context(), "verdict", "submit", file, "--rate", fmt.Sprint(perSecond))
-		cmd.Env = environ("VERDICT_KAFKA_BROKERS="+strings.Join(cluster.Addrs(), ","))
+		cmd.Env = environ("VERDICT_KAFKA_BROKERS=" + strings.Join(cluster.Addrs(), ","))
 		var out bytes.Buffer
 		cmd.Stdout, cmd.Stderr = &out, &out
 		return cmd, &out
