@@ -87,6 +87,15 @@ func (d *Decoder) Close() {
 	}
 }
 
+// Ask asks the Schema Registry once whether it is there and takes the login. Where
+// none is configured there is nothing to ask.
+func (d *Decoder) Ask(ctx context.Context) error {
+	if d.registry == nil {
+		return nil
+	}
+	return d.registry.ask(ctx)
+}
+
 // Decode reads the decision in a record. It waits while the schema that the
 // record needs is not known and the registry can't be asked. The error is
 // *decision.Invalid with every fault, or ctx's.

@@ -205,6 +205,16 @@ func (r *registry) say(id int, err error) {
 	}
 }
 
+// ask asks the registry for some ID's schema, as every look-up does: that it has
+// none is as good an answer.
+func (r *registry) ask(ctx context.Context) error {
+	_, err := call(ctx, r, func(ctx context.Context) (sr.Schema, error) { return r.client.SchemaByID(ctx, 1) })
+	if err == errUnknown {
+		return nil
+	}
+	return err
+}
+
 // lookUp asks the registry for the schema of an ID and for what that is made of.
 // An error means that it can't be asked.
 func (r *registry) lookUp(ctx context.Context, id int) (*schema, error) {

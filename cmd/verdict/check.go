@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -23,7 +24,8 @@ func checkCommand(s surroundings) *cobra.Command {
 		Short: "Say whether a run with this configuration would work",
 		Long: `Check looks at everything that run needs, in one pass, and changes nothing:
 configuration, brokers, topics, the rights to them, the group and its members,
-the backlog, the API key and the clocks. Each check is one line,
+the backlog, the API key, the clocks and the Schema Registry, if one is
+configured. Each check is one line,
 
   ok|warn|fail  name  detail; what to do about it
 
@@ -66,8 +68,8 @@ does not tell a broker's clock; only records from the future are looked for.`,
 }
 
 type checkOptions struct {
-	timeout            time.Duration // for each check; above 0
-	dialKafka, dialAPI dialFunc      // nil: TCP
+	timeout                         time.Duration // for each check; above 0
+	dialKafka, dialAPI, dialSchemas dialFunc      // nil: TCP
 }
 
 // checkStatus is how a check ended.
@@ -182,7 +184,7 @@ func check(ctx context.Context, cfg configs.Config, faults configs.Faults, o che
 		all.ok("config", "every key is valid")
 	}
 	checkFilesAndDrain(&all, cfg)
-	var ofKafka, ofAPI findings
+	var ofKafka, ofAPI, ofRegistry findings
 	var checks sync.WaitGroup
 	if kafka.connection != nil {
 		checks.Go(func() { ofKafka = kafka.run(ctx) })
@@ -194,8 +196,11 @@ func check(ctx context.Context, cfg configs.Config, faults configs.Faults, o che
 	} else {
 		ofAPI.warn("api", "not checked, since its configuration is at fault", "correct that first")
 	}
+	if !concerns(faults, "decode.") {
+		checks.Go(func() { ofRegistry = checkRegistry(ctx, cfg, o) })
+	}
 	checks.Wait()
-	return append(append(all, ofKafka...), ofAPI...), faults
+	return slices.Concat(all, ofKafka, ofAPI, ofRegistry), faults
 }
 
 // concerns says whether one of the faults is about a section or, as a file that

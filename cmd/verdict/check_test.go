@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/segmentio/kafka-go"
+	"github.com/twmb/franz-go/pkg/sr"
 
 	"verdict/broker/embedded"
 	"verdict/configs"
@@ -21,7 +22,9 @@ func (w *world) look(change ...func(*configs.Config)) map[string]finding {
 	for _, c := range change {
 		c(&cfg)
 	}
-	found, faults := check(w.t.Context(), cfg, nil, checkOptions{timeout: 10 * time.Second, dialKafka: w.network.DialContext, dialAPI: w.network.DialContext})
+	found, faults := check(w.t.Context(), cfg, nil, checkOptions{
+		timeout: 10 * time.Second, dialKafka: w.network.DialContext, dialAPI: w.network.DialContext, dialSchemas: w.network.DialContext,
+	})
 	if len(faults) > 0 {
 		w.t.Error(faults)
 	}
@@ -220,4 +223,31 @@ func TestCheckSeesEachRightThatIsMissing(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestCheckAsksTheSchemaRegistry(t *testing.T) {
+	inWorld(t, sandbox.Options{}, func(t *testing.T, w *world) {
+		if f, there := w.look()["registry"]; there {
+			t.Errorf("without a registry: %+v", f)
+		}
+		w.withRegistry(func(r *schemaRegistry) {
+			wantFinding(t, w.look(), statusOK, "registry", "answered in ")
+			r.SeedSchema("one", 1, 1, sr.Schema{Schema: avroDecision})
+			wantFinding(t, w.look(), statusOK, "registry", "answered in ")
+			r.away.Store(true)
+			wantFinding(t, w.look(), statusFail, "registry", "it answered 503 Service Unavailable")
+			r.away.Store(false)
+			at := w.cfg.Decode.RegistryURL.Reveal()
+			elsewhere := func(url string) func(*configs.Config) {
+				return func(cfg *configs.Config) { cfg.Decode.RegistryURL = configs.NewSecret(url) }
+			}
+			wantFinding(t, w.look(elsewhere(at+"/nowhere")), statusFail, "registry", "it answered 404 Not Found")
+			wantFinding(t, w.look(elsewhere("http://me:hunter2@localhost:1")), statusFail, "registry", "localhost:1")
+			for _, f := range w.look(elsewhere("http://me:hunter2@localhost:1")) {
+				if strings.Contains(f.Detail+f.Hint, "hunter2") {
+					t.Errorf("the password is told: %+v", f)
+				}
+			}
+		})
+	})
 }

@@ -61,11 +61,7 @@ func serve(ctx context.Context, cfg configs.Config, w wiring) (err error) {
 	}
 	stops.add("API connections", func() error { client.Close(); return nil })
 
-	decoder, err := codec.New(codec.Options{
-		Format: codec.Format(cfg.Decode.Format), RegistryURL: cfg.Decode.RegistryURL.Reveal(),
-		UserAgent: "verdict/" + version, DialContext: w.dialSchemas, Logger: w.log,
-		OnState: g.kafka.await,
-	})
+	decoder, err := newDecoder(cfg.Decode, codec.Options{DialContext: w.dialSchemas, Logger: w.log, OnState: g.kafka.await})
 	if err != nil {
 		return err
 	}
@@ -156,6 +152,12 @@ func (h *health) ready() error {
 		return errors.New("paused: the API key is refused")
 	}
 	return nil
+}
+
+// newDecoder decodes the configured formats. opts has what is not configured.
+func newDecoder(cfg configs.Decode, opts codec.Options) (*codec.Decoder, error) {
+	opts.Format, opts.RegistryURL, opts.UserAgent = codec.Format(cfg.Format), cfg.RegistryURL.Reveal(), "verdict/"+version
+	return codec.New(opts)
 }
 
 // stops are the ends of what was acquired, run last-in first-out.
