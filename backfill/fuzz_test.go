@@ -16,13 +16,21 @@ import (
 func FuzzJSONLines(f *testing.F) {
 	for _, file := range []string{
 		"{}\n{}\n", "{\"profile_id\":\"p\",\"x\":[1,{}]}\r\n\r\n \n{\"ref\":1,\"batch_id\":\"old\"}", "\ufeff{}\nnot JSON\n[1]\n{\"a\":1,\"a\":2}",
-		"{\"\\u0072ef\":\"\\ud83d\\ude00\",\"profile_id\":\"\\\"\"}\n\x00\n\xff\xfe\n", "\n\n\r\r\n{", "{\"batch_id\":1,\"batch_id\":2}\n", "{ }\n{\"ref\":1 , \"reason\":2}",
+		"\xff\xfe", "\xfe\xff\x00{\x00}", "PK\x03\x04", "{\"\\u0072ef\":\"\\ud83d\\ude00\",\"profile_id\":\"\\\"\"}\n\x00\n\xff\xfe\n", "\n\n\r\r\n{", "{\"batch_id\":1,\"batch_id\":2}\n", "{ }\n{\"ref\":1 , \"reason\":2}",
 	} {
 		f.Add([]byte(file))
 	}
 	f.Fuzz(func(t *testing.T, file []byte) {
 		if len(file) >= backfill.MaxLine || isCompressed(file) {
 			return
+		}
+		for _, other := range []string{"\xff\xfe", "\xfe\xff", "PK\x03\x04"} { // text in UTF-16, an archive
+			if bytes.HasPrefix(file, []byte(other)) {
+				if _, err := backfill.NewRows(bytes.NewReader(file), backfill.Options{Format: backfill.JSONLines}); err == nil {
+					t.Fatal("it is read as if it were text in UTF-8")
+				}
+				return
+			}
 		}
 		var lines [][]byte
 		for line := range bytes.Lines(bytes.TrimPrefix(file, []byte("\ufeff"))) {
