@@ -225,15 +225,22 @@ func (p *process) ready(n int) {
 // await looks again and again until what is waited for is there.
 func await(t *testing.T, what string, is func() bool) {
 	t.Helper()
-	end := time.Now().Add(patience)
-	for !is() {
+	if !within(t, patience, is) {
+		t.Fatalf("after %v still not: %s", patience, what)
+	}
+}
+
+// within says whether something came true in so much time, or the test ended.
+func within(t *testing.T, d time.Duration, is func() bool) bool {
+	for end := time.Now().Add(d); !is(); {
 		if time.Now().After(end) {
-			t.Fatalf("after %v still not: %s", patience, what)
+			return false
 		}
 		select {
 		case <-time.After(50 * time.Millisecond):
 		case <-t.Context().Done():
-			return
+			return true
 		}
 	}
+	return true
 }

@@ -321,7 +321,8 @@ func (s *scene) count(topic string) int {
 func (s *scene) settled() int { return s.count(s.topics.results) + s.count(s.topics.deadLetters) }
 
 // awaitAll waits until everything that was sent is committed: every result and
-// dead letter is there then.
+// dead letter is there then. It waits for as long as more is settled: what faults
+// have held up for long takes its time at the rate limit.
 func (s *scene) awaitAll() {
 	s.t.Helper()
 	var open []string
@@ -330,10 +331,19 @@ func (s *scene) awaitAll() {
 			s.t.Logf("not committed: %s", open)
 		}
 	}()
-	await(s.t, "every decision is settled and committed", func() bool {
-		open = s.uncommitted()
-		return len(open) == 0
-	})
+	for settled := -1; ; {
+		now := s.settled()
+		if now == settled {
+			s.t.Fatalf("in %v none of what is open was settled or committed", patience)
+		}
+		settled = now
+		if within(s.t, patience, func() bool {
+			open = s.uncommitted()
+			return len(open) == 0
+		}) {
+			return
+		}
+	}
 }
 
 // uncommitted says which partitions have decisions that are not committed.
