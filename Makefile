@@ -16,7 +16,7 @@ test: ## every test that needs Go alone
 	go test ./...
 
 race: ## the same under the race detector, but for test/integration, whose processes it does not see
-	go test -race $$(go list ./... | grep -v /test/integration)
+	go test -race -timeout 15m $$(go list ./... | grep -v /test/integration)
 
 lint: ## gofmt, vet, fix, tidy and golangci-lint
 	test -z "$$(gofmt -l .)"

@@ -320,19 +320,21 @@ func recordsIn(cluster *embedded.Cluster, topic string) int64 {
 	}
 }
 
-// await lets time pass until what is true, for at most d of the bubble's time.
+// await lets time pass until what is true, for at most d of the bubble's time. It
+// looks every 10 ms at first, and less often the longer it waits.
 func (w *world) await(d time.Duration, what string, is func() bool) {
 	w.t.Helper()
-	end := time.Now().Add(d)
-	for ; ; time.Sleep(10 * time.Millisecond) {
+	for began := time.Now(); ; {
 		synctest.Wait() // a record is in its topic before its sender has counted it
 		if is() {
 			return
 		}
-		if time.Now().After(end) {
+		waited := time.Since(began)
+		if waited > d {
 			w.t.Fatalf("after %v still not: %s (results %d, dead letters %d of %d)", d, what,
 				w.count(w.cfg.Kafka.Topics.Results), w.count(w.cfg.Kafka.Topics.DeadLetters), len(w.submitted))
 		}
+		time.Sleep(min(max(10*time.Millisecond, waited/20), 100*time.Millisecond))
 	}
 }
 
