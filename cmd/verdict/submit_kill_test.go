@@ -77,13 +77,19 @@ func TestASubmitThatIsKilledGoesOn(t *testing.T) {
 		}
 		t.Logf("%v after %d rows: %s", signal, recordsIn(cluster, topic)-before, out)
 	}
-	before := recordsIn(cluster, topic)
+	before := recordsIn(cluster, topic) // and what the last one has on its way, perhaps
 	cmd, out := command(0)
 	if err := cmd.Run(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	if want := fmt.Sprintf(" submitted=%d earlier=%d ", rows-before, before); !strings.Contains(out.String(), want) {
-		t.Errorf("got %s, want%s", out, want)
+	var submitted, earlier int64
+	if _, line, ok := strings.Cut(out.String(), " submitted="); ok {
+		if _, err := fmt.Sscanf(line, "%d earlier=%d ", &submitted, &earlier); err != nil {
+			t.Error(err)
+		}
+	}
+	if submitted+earlier != rows || earlier < before {
+		t.Errorf("got %s, want earlier=%d or more, and with submitted %d", out, before, rows)
 	}
 
 	records, err := readTopic(t.Context(), cluster, kafka.DefaultDialer, topic)
