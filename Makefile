@@ -29,12 +29,12 @@ vuln: ## known vulnerabilities in what is used
 	go run $(GOVULNCHECK) ./...
 
 bench: ## every benchmark; BenchmarkPipeline's ratio is the one to compare
-	go test -run '^$$' -bench . -benchmem ./backfill ./broker ./consumer ./decision ./passfort/... ./processor
-	go test -run '^$$' -bench Pipeline -benchtime 6x ./cmd/verdict
-	go test -run '^$$' -bench LiveLatency -benchtime 3x ./cmd/verdict
+	go test -run '^$$' -bench . -benchmem ./internal/... ./consumer/... ./processor/...
+	go test -run '^$$' -bench Pipeline -benchtime 6x ./internal/cli
+	go test -run '^$$' -bench LiveLatency -benchtime 3x ./internal/cli
 
 memory: ## what a run's memory is beside a backlog of a million
-	VERDICT_TEST_BACKLOGS=100000,1000000 go test -count=1 -timeout 30m -v -run MemoryDoesNotFollow ./cmd/verdict
+	VERDICT_TEST_BACKLOGS=100000,1000000 go test -count=1 -timeout 30m -v -run MemoryDoesNotFollow ./internal/cli
 
 fuzz: ## each fuzz target for a while (FUZZTIME=30s)
 	@grep -rho --include='*_test.go' -E '^func Fuzz[A-Za-z0-9]+' --with-filename . | sed 's/:func /:/' | while IFS=: read -r file target; do \
@@ -46,7 +46,7 @@ test-kafka: test-kafka-1 test-kafka-3 test-kafka-secured ## the tests on a real 
 
 test-kafka-1: ## the first half of it
 	@brokers=$$($(KAFKA) start) || exit 1; status=0; export VERDICT_TEST_BROKERS=$$brokers; \
-		go test -race -count=1 -run Kafka ./broker || status=1; \
+		go test -race -count=1 -run Kafka ./internal/broker || status=1; \
 		go test -count=1 ./test/integration || status=1; \
 		$(KAFKA) stop; exit $$status
 
@@ -57,7 +57,7 @@ test-kafka-3: ## the second half of it: nodes are lost
 		$(KAFKA) stop --data $$data; exit $$status
 
 test-kafka-secured: ## the third part of it, which starts a Kafka of its own
-	VERDICT_TEST_BROKERS=own go test -race -count=1 -run SecuredKafka ./cmd/verdict
+	VERDICT_TEST_BROKERS=own go test -race -count=1 -run SecuredKafka ./internal/cli
 
 soak: ## faults from a seed for DURATION=10m, on the embedded Kafka or on VERDICT_TEST_BROKERS (SEED=… replays)
 	go test -count=1 -timeout 0 -v -run '^TestSoak$$' ./test/integration -soak $(or $(DURATION),10m) -seed $(or $(SEED),0)
@@ -66,7 +66,7 @@ test-prometheus: ## rules, their tests and every expression under a real Prometh
 	promtool check config configs/prometheus/prometheus.yml
 	promtool check rules configs/prometheus/rules/*.yml
 	promtool test rules configs/prometheus/tests/*.yml
-	VERDICT_TEST_PROMETHEUS=prometheus go test -count=1 -timeout 5m -run Prometheus ./cmd/verdict
+	VERDICT_TEST_PROMETHEUS=prometheus go test -count=1 -timeout 5m -run Prometheus ./internal/cli
 
 check-compose: ## docker-compose.yml by the rules that `docker compose` itself has
 	go run $(COMPOSE_SPEC) docker-compose.yml >/dev/null

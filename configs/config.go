@@ -8,6 +8,8 @@ package configs
 import (
 	"log/slog"
 	"time"
+
+	"verdict/internal/decision"
 )
 
 // Config is the whole configuration. Its tags are the one source of every key:
@@ -64,6 +66,22 @@ type Topics struct {
 	CheckResults string `key:"check_results" default:"task-check-results" help:"Topic that verdict decide reads check results from."`
 }
 
+// LaneTopic is a topic that `run` reads, and the lane of its decisions.
+type LaneTopic struct {
+	Topic string
+	Lane  decision.Lane
+}
+
+// Lanes returns the topics that `run` reads, live first. There is no backfill
+// lane where its topic is empty.
+func (t Topics) Lanes() []LaneTopic {
+	lanes := []LaneTopic{{t.Decisions, decision.Live}}
+	if t.Backfill != "" {
+		lanes = append(lanes, LaneTopic{t.Backfill, decision.Backfill})
+	}
+	return lanes
+}
+
 // API is the section api.
 type API struct {
 	BaseURL        string         `key:"base_url" default:"https://api.passfort.com/4.0" help:"Where the API is, with its version. Plain http only to a loopback address, or with allow_http."`
@@ -78,23 +96,23 @@ type API struct {
 
 // Processor is the section processor.
 type Processor struct {
-	Workers          int           `key:"workers" default:"64" help:"Calls in flight at the most; 1 to 10000."`
-	MaxAttempts      int           `key:"max_attempts" default:"8" help:"Calls for one decision before it is dead-lettered as retries_exhausted; 1 to 1000."`
-	BackoffMin       time.Duration `key:"backoff_min" default:"250ms" help:"Bound of the wait before the first retry; it doubles with each, and the wait is a random part of it."`
-	BackoffMax       time.Duration `key:"backoff_max" default:"1m" help:"What the bound of the wait before a retry does not grow beyond."`
-	MaxPending       int           `key:"max_pending" default:"5000" help:"Per lane, decisions held in memory: fetched and not yet settled. At least 1."`
-	MaxPendingBytes  Bytes         `key:"max_pending_bytes" default:"32MiB" help:"Per lane, size of the records held in memory. At least 64KiB, the largest record that is read."`
-	BackfillMinShare float64       `key:"backfill_min_share" default:"0.1" help:"Share of the rate that is kept for the backfill lane while both lanes have work, from 0 to below 1; with 0 the backfill waits for a quiet live lane."`
-	Preflight        Preflight     `key:"preflight" default:"retry" help:"When to look at a task before completing it: never; retry: after a failure that may have completed it; backfill: also before each decision of the backfill lane; always."`
-	OnConflict       OnConflict    `key:"on_conflict" default:"dead_letter" help:"What becomes of a decision whose task is found complete in the opposite state."`
-	ProfileOutcome   bool          `key:"profile_outcome" default:"false" help:"Whether results carry the outcome of the profile; this takes one more call a profile."`
-	ShutdownTimeout  time.Duration `key:"shutdown_timeout" default:"25s" help:"Time that calls in flight have to end when the service stops or loses partitions."`
+	Workers          int                 `key:"workers" default:"64" help:"Calls in flight at the most; 1 to 10000."`
+	MaxAttempts      int                 `key:"max_attempts" default:"8" help:"Calls for one decision before it is dead-lettered as retries_exhausted; 1 to 1000."`
+	BackoffMin       time.Duration       `key:"backoff_min" default:"250ms" help:"Bound of the wait before the first retry; it doubles with each, and the wait is a random part of it."`
+	BackoffMax       time.Duration       `key:"backoff_max" default:"1m" help:"What the bound of the wait before a retry does not grow beyond."`
+	MaxPending       int                 `key:"max_pending" default:"5000" help:"Per lane, decisions held in memory: fetched and not yet settled. At least 1."`
+	MaxPendingBytes  Bytes               `key:"max_pending_bytes" default:"32MiB" help:"Per lane, size of the records held in memory. At least 64KiB, the largest record that is read."`
+	BackfillMinShare float64             `key:"backfill_min_share" default:"0.1" help:"Share of the rate that is kept for the backfill lane while both lanes have work, from 0 to below 1; with 0 the backfill waits for a quiet live lane."`
+	Preflight        decision.Preflight  `key:"preflight" default:"retry" help:"When to look at a task before completing it: never; retry: after a failure that may have completed it; backfill: also before each decision of the backfill lane; always."`
+	OnConflict       decision.OnConflict `key:"on_conflict" default:"dead_letter" help:"What becomes of a decision whose task is found complete in the opposite state."`
+	ProfileOutcome   bool                `key:"profile_outcome" default:"false" help:"Whether results carry the outcome of the profile; this takes one more call a profile."`
+	ShutdownTimeout  time.Duration       `key:"shutdown_timeout" default:"25s" help:"Time that calls in flight have to end when the service stops or loses partitions."`
 }
 
 // Decode is the section decode.
 type Decode struct {
-	Format      DecodeFormat `key:"format" default:"auto" help:"Format of the values of decision records; auto tells them apart."`
-	RegistryURL Secret       `key:"registry_url" default:"" help:"Where the Schema Registry is that avro, protobuf and framed json need, with user and password where it wants them (https://user:password@registry.example.com); empty for none."`
+	Format      decision.Format `key:"format" default:"auto" help:"Format of the values of decision records; auto tells them apart."`
+	RegistryURL Secret          `key:"registry_url" default:"" help:"Where the Schema Registry is that avro, protobuf and framed json need, with user and password where it wants them (https://user:password@registry.example.com); empty for none."`
 }
 
 // Admin is the section admin.
@@ -110,7 +128,7 @@ type Log struct {
 }
 
 // choice is a value out of a closed set.
-type choice interface{ choices() []string }
+type choice interface{ Choices() []string }
 
 // StartOffset is where to begin in a partition with no committed offset.
 type StartOffset string
@@ -121,7 +139,7 @@ const (
 	StartLatest   StartOffset = "latest"
 )
 
-func (StartOffset) choices() []string { return texts(StartEarliest, StartLatest) }
+func (StartOffset) Choices() []string { return texts(StartEarliest, StartLatest) }
 
 // SASLMechanism is how to log in to Kafka.
 type SASLMechanism string
@@ -134,7 +152,7 @@ const (
 	SASLScramSHA512 SASLMechanism = "SCRAM-SHA-512"
 )
 
-func (SASLMechanism) choices() []string {
+func (SASLMechanism) Choices() []string {
 	return texts(SASLNone, SASLPlain, SASLScramSHA256, SASLScramSHA512)
 }
 
@@ -147,54 +165,7 @@ const (
 	ScopeInstance RateLimitScope = "instance"
 )
 
-func (RateLimitScope) choices() []string { return texts(ScopeGroup, ScopeInstance) }
-
-// Preflight is when to look at a task before completing it. Each holds what the
-// one before it holds.
-type Preflight string
-
-// The kinds of preflight.
-const (
-	PreflightNever    Preflight = "never"
-	PreflightRetry    Preflight = "retry"
-	PreflightBackfill Preflight = "backfill"
-	PreflightAlways   Preflight = "always"
-)
-
-func (Preflight) choices() []string {
-	return texts(PreflightNever, PreflightRetry, PreflightBackfill, PreflightAlways)
-}
-
-// OnConflict is what becomes of a decision whose task is complete in the
-// opposite state.
-type OnConflict string
-
-// The answers to a conflict.
-const (
-	ConflictDeadLetter OnConflict = "dead_letter"
-	ConflictOverwrite  OnConflict = "overwrite"
-	ConflictSkip       OnConflict = "skip"
-)
-
-func (OnConflict) choices() []string {
-	return texts(ConflictDeadLetter, ConflictOverwrite, ConflictSkip)
-}
-
-// DecodeFormat is the format of decision values.
-type DecodeFormat string
-
-// The formats of decision values.
-const (
-	DecodeAuto        DecodeFormat = "auto"
-	DecodeJSON        DecodeFormat = "json"
-	DecodeCloudEvents DecodeFormat = "cloudevents"
-	DecodeAvro        DecodeFormat = "avro"
-	DecodeProtobuf    DecodeFormat = "protobuf"
-)
-
-func (DecodeFormat) choices() []string {
-	return texts(DecodeAuto, DecodeJSON, DecodeCloudEvents, DecodeAvro, DecodeProtobuf)
-}
+func (RateLimitScope) Choices() []string { return texts(ScopeGroup, ScopeInstance) }
 
 // LogLevel is the least level that is logged.
 type LogLevel string
@@ -207,7 +178,7 @@ const (
 	LogError LogLevel = "error"
 )
 
-func (LogLevel) choices() []string { return texts(LogDebug, LogInfo, LogWarn, LogError) }
+func (LogLevel) Choices() []string { return texts(LogDebug, LogInfo, LogWarn, LogError) }
 
 // Level is slog's name for l; for none of the levels it is info.
 func (l LogLevel) Level() slog.Level {
@@ -231,7 +202,7 @@ const (
 	LogText LogFormat = "text"
 )
 
-func (LogFormat) choices() []string { return texts(LogJSON, LogText) }
+func (LogFormat) Choices() []string { return texts(LogJSON, LogText) }
 
 // texts is the members of a closed set as text.
 func texts[T ~string](members ...T) []string {

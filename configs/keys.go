@@ -63,7 +63,7 @@ func walk(table []Key, section reflect.Type, prefix string, at []int) []Key {
 		k := Key{Name: name, Default: text, Help: f.Tag.Get("help"), index: index}
 		switch v := reflect.Zero(f.Type).Interface().(type) {
 		case choice:
-			k.Type, k.Choices = "choice", v.choices()
+			k.Type, k.Choices = "choice", v.Choices()
 		case Secret:
 			k.Type, k.Secret = "secret", true
 		case []string:

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"verdict/internal/decision"
+
 	"github.com/spf13/pflag"
 	"pgregory.net/rapid"
 )
@@ -75,9 +77,9 @@ func TestDefaultIsTheContractsAndValid(t *testing.T) {
 		Processor: Processor{
 			Workers: 64, MaxAttempts: 8, BackoffMin: 250 * time.Millisecond, BackoffMax: time.Minute,
 			MaxPending: 5000, MaxPendingBytes: 32 * MiB, BackfillMinShare: 0.1,
-			Preflight: PreflightRetry, OnConflict: ConflictDeadLetter, ShutdownTimeout: 25 * time.Second,
+			Preflight: decision.PreflightRetry, OnConflict: decision.ConflictDeadLetter, ShutdownTimeout: 25 * time.Second,
 		},
-		Decode: Decode{Format: DecodeAuto},
+		Decode: Decode{Format: decision.FormatAuto},
 		Admin:  Admin{Addr: "127.0.0.1:9464"},
 		Log:    Log{Level: LogInfo, Format: LogJSON},
 	}

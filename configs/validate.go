@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"verdict/internal/decision"
 )
 
 // DrainMargin is by how much draining must be over before Kafka's time-outs.
@@ -158,7 +160,7 @@ func (v *validator) sasl(s SASL) {
 		set bool
 	}{{username, s.Username != ""}, {password, s.Password.IsSet()}, {file, s.PasswordFile != ""}} {
 		if login.set {
-			v.fault("is set without "+mechanism, "set "+mechanism+" to one of "+choicesText(s.Mechanism.choices()[1:]), login.key, mechanism)
+			v.fault("is set without "+mechanism, "set "+mechanism+" to one of "+choicesText(s.Mechanism.Choices()[1:]), login.key, mechanism)
 		}
 	}
 }
@@ -221,7 +223,7 @@ func (v *validator) processor(p Processor) {
 func (v *validator) decode(d Decode) {
 	const key = "decode.registry_url"
 	if !d.RegistryURL.IsSet() {
-		if d.Format == DecodeAvro || d.Format == DecodeProtobuf {
+		if d.Format == decision.FormatAvro || d.Format == decision.FormatProtobuf {
 			v.fault("is empty, and decode.format is "+string(d.Format), "set it to where the Schema Registry is", key, "decode.format")
 		}
 		return

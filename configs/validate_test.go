@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"verdict/internal/decision"
 )
 
 // Every case changes a valid configuration; fault is the beginning of the one
@@ -104,8 +106,8 @@ var rules = []struct {
 	{"format of decisions", func(c *Config) { c.Decode.Format = "xml" }, `decode.format: is "xml"; want one of auto, json, cloudevents, avro, protobuf`},
 	{"registry", func(c *Config) { c.Decode.RegistryURL = NewSecret("http://registry:8081") }, ""},
 	{"registry with a login", func(c *Config) { c.Decode.RegistryURL = NewSecret("https://me:hunter2@registry") }, ""},
-	{"no registry for avro", func(c *Config) { c.Decode.Format = DecodeAvro }, "decode.registry_url: is empty, and decode.format is avro; set it to where the Schema Registry is"},
-	{"no registry for protobuf", func(c *Config) { c.Decode.Format = DecodeProtobuf }, "decode.registry_url: is empty, and decode.format is protobuf; set it to where the Schema Registry is"},
+	{"no registry for avro", func(c *Config) { c.Decode.Format = decision.FormatAvro }, "decode.registry_url: is empty, and decode.format is avro; set it to where the Schema Registry is"},
+	{"no registry for protobuf", func(c *Config) { c.Decode.Format = decision.FormatProtobuf }, "decode.registry_url: is empty, and decode.format is protobuf; set it to where the Schema Registry is"},
 	{"registry that is no URL", func(c *Config) { c.Decode.RegistryURL = NewSecret("registry:8081") }, "decode.registry_url: is not an https URL with a host; want one such as https://registry.example.com"},
 	{"admin on all addresses", func(c *Config) { c.Admin.Addr = ":0" }, ""},
 	{"no admin server", func(c *Config) { c.Admin.Addr = "" }, ""},

@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"verdict/internal/decision"
 )
 
 // Claim is this instance's hold on one partition for one generation of the
@@ -22,7 +24,7 @@ type Claim struct {
 
 	mu        sync.Mutex // short pure sections only
 	tracker   *tracker
-	open      map[int64]progress // of unsettled offsets that were tried
+	open      map[int64]decision.Progress // of unsettled offsets that were tried
 	lost      bool
 	changedAt time.Time     // since when there is something to commit; zero: nothing
 	room      chan struct{} // closed when base moves while the fetch loop waits; nil: it does not wait
@@ -43,19 +45,18 @@ func (c *Claim) Settle(offset int64) {
 	c.dirty()
 }
 
-// Attempted notes how many attempts an unsettled decision has behind it, and
-// whether the last may have been carried out, so that the partition's next
-// owner goes on from there.
-func (c *Claim) Attempted(offset int64, attempts int, unclear bool) {
+// Attempted notes how far an unsettled decision got, so that the partition's
+// next owner carries on from there.
+func (c *Claim) Attempted(offset int64, p decision.Progress) {
 	c.mu.Lock()
 	if c.lost || c.tracker.settledAt(offset) {
 		c.mu.Unlock()
 		return
 	}
-	if attempts == 0 && !unclear {
+	if p == (decision.Progress{}) {
 		delete(c.open, offset)
 	} else {
-		c.open[offset] = progress{attempts, unclear}
+		c.open[offset] = p
 	}
 	c.change()
 	c.mu.Unlock()
@@ -90,7 +91,7 @@ func (c *Claim) lose() {
 // track notes that the record at offset was fetched. It waits while the span of
 // open offsets is full. It says whether the record is settled already, and the
 // progress it had made with an owner before.
-func (c *Claim) track(ctx context.Context, offset int64) (settled bool, before progress, err error) {
+func (c *Claim) track(ctx context.Context, offset int64) (settled bool, before decision.Progress, err error) {
 	for {
 		c.mu.Lock()
 		if c.tracker.fits(offset, c.span) || offset < c.tracker.base {
@@ -100,7 +101,7 @@ func (c *Claim) track(ctx context.Context, offset int64) (settled bool, before p
 				c.change() // a gap was passed: there is something to commit
 			}
 			before = c.open[offset]
-			before.unclear = before.unclear || offset < c.doubtful
+			before.MaybeApplied = before.MaybeApplied || offset < c.doubtful
 			c.mu.Unlock()
 			return settled, before, nil
 		}
@@ -112,7 +113,7 @@ func (c *Claim) track(ctx context.Context, offset int64) (settled bool, before p
 		select {
 		case <-room:
 		case <-ctx.Done():
-			return false, progress{}, ctx.Err()
+			return false, decision.Progress{}, ctx.Err()
 		}
 	}
 }

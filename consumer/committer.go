@@ -8,6 +8,7 @@ import (
 
 	"github.com/segmentio/kafka-go"
 
+	"verdict/internal/retry"
 	"verdict/metrics"
 )
 
@@ -42,7 +43,7 @@ func (m *committer) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		if sleep(ctx, m.consumer.opts.CommitInterval/2) != nil {
+		if retry.Sleep(ctx, m.consumer.opts.CommitInterval/2) != nil {
 			return
 		}
 		pause := 100 * time.Millisecond
@@ -55,7 +56,7 @@ func (m *committer) run(ctx context.Context) {
 				close(m.refused)
 				return
 			}
-			if sleep(ctx, pause) != nil {
+			if retry.Sleep(ctx, pause) != nil {
 				return
 			}
 			pause = min(2*pause, 5*time.Second)
@@ -74,7 +75,7 @@ func (m *committer) last() {
 		if err == nil {
 			return
 		}
-		if errors.Is(err, errFenced) || sleep(ctx, 100*time.Millisecond) != nil {
+		if errors.Is(err, errFenced) || retry.Sleep(ctx, 100*time.Millisecond) != nil {
 			m.consumer.log.Warn("the last commit of the generation did not succeed; what it held will be read again", "generation", m.gen.ID, "err", err)
 			return
 		}

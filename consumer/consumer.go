@@ -21,7 +21,8 @@ import (
 
 	"github.com/segmentio/kafka-go"
 
-	"verdict/decision"
+	"verdict/internal/decision"
+	"verdict/internal/retry"
 	"verdict/metrics"
 )
 
@@ -34,7 +35,7 @@ type Handler interface {
 	// for it, waits; an error means that it was not taken. Each record taken
 	// ends in claim.Settle, or in nothing once the claim is lost. attempts and
 	// unclear are what an owner before told by claim.Attempted.
-	Accept(ctx context.Context, claim *Claim, rec decision.Record, attempts int, unclear bool) error
+	Accept(ctx context.Context, claim *Claim, rec decision.Record, before decision.Progress) error
 	// Drain gives up the records of these claims that are not begun, and
 	// returns when the others are settled, or given up because ctx ended.
 	Drain(ctx context.Context, claims []*Claim)
@@ -221,7 +222,7 @@ func (c *Consumer) awaitTopics(ctx context.Context) error {
 		if err == nil && len(missing) == 0 {
 			return nil
 		}
-		if err := sleep(ctx, time.Second); err != nil {
+		if err := retry.Sleep(ctx, time.Second); err != nil {
 			return err
 		}
 	}
@@ -270,18 +271,6 @@ func (c *Consumer) partitions(ctx context.Context) (counts map[string]int, missi
 		missing = slices.DeleteFunc(missing, func(name string) bool { return name == topic.Name })
 	}
 	return counts, missing, nil
-}
-
-// sleep waits for d or until ctx ends.
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 // kafkaLog passes what kafka-go logs on as debug lines: what of it matters is

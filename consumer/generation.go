@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"verdict/internal/retry"
+
 	"github.com/segmentio/kafka-go"
 )
 
@@ -40,7 +42,7 @@ func (c *Consumer) generation(ctx context.Context, gen *kafka.Generation) ending
 	counts, _, err := c.partitions(ctx)
 	for err != nil {
 		c.state.failed(PartMetadata, err)
-		if sleep(ctx, time.Second) != nil {
+		if retry.Sleep(ctx, time.Second) != nil {
 			return groupEnded
 		}
 		counts, _, err = c.partitions(ctx)

@@ -9,6 +9,8 @@ import (
 	"math/bits"
 	"slices"
 	"strings"
+
+	"verdict/internal/decision"
 )
 
 // The metadata string of a commit carries what the committed offset alone can't
@@ -39,13 +41,6 @@ const (
 	maxCarriedAttempts = 1 << 16
 )
 
-// progress is how far an unsettled decision got: the attempts that were spent
-// on it, and whether the last of them may have been carried out unseen.
-type progress struct {
-	attempts int
-	unclear  bool
-}
-
 // spanThatFits is the span of offsets whose bitmap always fits a metadata
 // string of size bytes, whatever pattern is settled: run lengths only ever make
 // it shorter.
@@ -57,7 +52,7 @@ func spanThatFits(size int) int64 {
 // encodeMetadata writes what is settled beyond t.base, and the progress of what
 // is not, in at most size bytes. What does not fit is left out from the end,
 // progress first: leaving out is safe, it only repeats work after a restart.
-func encodeMetadata(t *tracker, open map[int64]progress, size int) string {
+func encodeMetadata(t *tracker, open map[int64]decision.Progress, size int) string {
 	payload := (size - len(metadataPrefix)) / 4 * 3
 	kind, set := encodeSet(t, payload-1)
 	attempts := encodeProgress(t.base, open, payload-1-len(set)-binary.MaxVarintLen16)
@@ -119,15 +114,15 @@ func (t *tracker) runEnd(from int64, settled bool) int64 {
 	return min(from, t.top)
 }
 
-func encodeProgress(base int64, open map[int64]progress, size int) []byte {
+func encodeProgress(base int64, open map[int64]decision.Progress, size int) []byte {
 	var b []byte
 	for _, offset := range slices.Sorted(maps.Keys(open)) {
 		if offset < base || len(b) > size-binary.MaxVarintLen32-binary.MaxVarintLen32 {
 			continue
 		}
 		p := open[offset]
-		n := uint64(min(p.attempts, maxCarriedAttempts)) << 1
-		if p.unclear {
+		n := uint64(min(p.Attempts, maxCarriedAttempts)) << 1
+		if p.MaybeApplied {
 			n |= 1
 		}
 		b = binary.AppendUvarint(b, uint64(offset-base))
@@ -141,7 +136,7 @@ var errMetadata = errors.New("not metadata that Verdict wrote")
 // decodeMetadata reads what encodeMetadata wrote: the offsets settled beyond
 // base, in order, and the progress of others. Another program's string, or a
 // broken one, is an error, and then nothing in it is to be believed.
-func decodeMetadata(metadata string, base int64) (settled []int64, open map[int64]progress, err error) {
+func decodeMetadata(metadata string, base int64) (settled []int64, open map[int64]decision.Progress, err error) {
 	if metadata == "" {
 		return nil, nil, nil
 	}
@@ -209,8 +204,8 @@ func decodeRuns(set []byte, base int64) ([]int64, error) {
 	return settled, nil
 }
 
-func decodeProgress(b []byte, base int64) (map[int64]progress, error) {
-	open := make(map[int64]progress)
+func decodeProgress(b []byte, base int64) (map[int64]decision.Progress, error) {
+	open := make(map[int64]decision.Progress)
 	for len(b) > 0 {
 		delta, width := binary.Uvarint(b)
 		if width <= 0 || delta > maxRestoredSpan {
@@ -222,7 +217,7 @@ func decodeProgress(b []byte, base int64) (map[int64]progress, error) {
 			return nil, errMetadata
 		}
 		b = b[width:]
-		open[base+int64(delta)] = progress{attempts: int(n >> 1), unclear: n&1 != 0}
+		open[base+int64(delta)] = decision.Progress{Attempts: int(n >> 1), MaybeApplied: n&1 != 0}
 	}
 	return open, nil
 }
@@ -231,7 +226,7 @@ func decodeProgress(b []byte, base int64) (map[int64]progress, error) {
 // at committed says is settled beyond it; base is committed, or later where
 // retention deleted records. It can hold span offsets, or as many as the
 // metadata speaks of.
-func restore(committed int64, metadata string, base int64, span int) (*tracker, map[int64]progress, error) {
+func restore(committed int64, metadata string, base int64, span int) (*tracker, map[int64]decision.Progress, error) {
 	settled, open, err := decodeMetadata(metadata, committed)
 	if err != nil {
 		return newTracker(base, span), nil, err

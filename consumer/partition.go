@@ -6,7 +6,7 @@ import (
 
 	"github.com/segmentio/kafka-go"
 
-	"verdict/decision"
+	"verdict/internal/decision"
 )
 
 // fetch is the loop of one partition: it reads, tracks and hands over, until ctx
@@ -58,7 +58,7 @@ func (c *Consumer) fetch(ctx context.Context, claim *Claim) {
 			claim.Settle(msg.Offset)
 			continue
 		}
-		if err := c.handler.Accept(ctx, claim, record(&msg), before.attempts, before.unclear); err != nil {
+		if err := c.handler.Accept(ctx, claim, record(&msg), before); err != nil {
 			return
 		}
 	}

@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"time"
 
+	"verdict/internal/decision"
+	"verdict/internal/retry"
+
 	"github.com/segmentio/kafka-go"
 )
 
@@ -62,7 +65,7 @@ func (c *Consumer) restore(ctx context.Context, gen *kafka.Generation, dirty fun
 			return claims, nil
 		}
 		c.state.failed(PartOffsets, err)
-		if err := sleep(ctx, time.Second); err != nil {
+		if err := retry.Sleep(ctx, time.Second); err != nil {
 			return nil, err
 		}
 	}
@@ -122,7 +125,7 @@ func (c *Consumer) committed(ctx context.Context, claims []*Claim) (map[topicPar
 func (c *Consumer) place(claim *Claim, at kafka.OffsetFetchPartition, bound kafka.PartitionOffsets) {
 	claim.end = bound.LastOffset
 	claim.span = min(int64(c.opts.MaxUncommitted), spanThatFits(c.metadataSize))
-	claim.open = make(map[int64]progress)
+	claim.open = make(map[int64]decision.Progress)
 	log := c.log.With("topic", claim.Topic, "partition", claim.Partition)
 
 	base, metadata := at.CommittedOffset, at.Metadata

@@ -3,6 +3,8 @@ package consumer
 import (
 	"testing"
 
+	"verdict/internal/decision"
+
 	"pgregory.net/rapid"
 )
 
@@ -91,7 +93,7 @@ func TestMetadataBringsBackWhatWasSettledAndHowFarTheRestGot(t *testing.T) {
 		span := rapid.IntRange(1, 3000).Draw(t, "span")
 		base := rapid.Int64Range(0, 1<<40).Draw(t, "base")
 		tr := newTracker(base, span)
-		open := make(map[int64]progress)
+		open := make(map[int64]decision.Progress)
 		density := rapid.IntRange(1, 20).Draw(t, "density")
 		for offset := base; offset < base+int64(span); offset++ {
 			tr.track(offset)
@@ -100,7 +102,7 @@ func TestMetadataBringsBackWhatWasSettledAndHowFarTheRestGot(t *testing.T) {
 			if rapid.IntRange(0, density).Draw(t, "settled") == 0 {
 				tr.settle(base + int64(i))
 			} else if rapid.IntRange(0, 50).Draw(t, "tried") == 0 {
-				open[base+int64(i)] = progress{rapid.IntRange(0, 9).Draw(t, "attempts"), rapid.Bool().Draw(t, "unclear")}
+				open[base+int64(i)] = decision.Progress{Attempts: rapid.IntRange(0, 9).Draw(t, "attempts"), MaybeApplied: rapid.Bool().Draw(t, "maybe applied")}
 			}
 		}
 		for offset := range open {
@@ -145,7 +147,7 @@ func TestMetadataThatIsCutShortNeverSaysMoreThanIsTrue(t *testing.T) {
 			}
 		}
 		size := rapid.IntRange(0, 700).Draw(t, "size")
-		metadata := encodeMetadata(tr, map[int64]progress{100: {3, true}}, size)
+		metadata := encodeMetadata(tr, map[int64]decision.Progress{100: {Attempts: 3, MaybeApplied: true}}, size)
 		if len(metadata) > size {
 			t.Fatalf("%d bytes, the limit is %d", len(metadata), size)
 		}
@@ -258,7 +260,7 @@ func FuzzMetadata(f *testing.F) {
 			tr.settle(offset)
 		}
 	}
-	f.Add(encodeMetadata(tr, map[int64]progress{7: {2, true}}, defaultMetadataSize), int64(7))
+	f.Add(encodeMetadata(tr, map[int64]decision.Progress{7: {Attempts: 2, MaybeApplied: true}}, defaultMetadataSize), int64(7))
 	f.Add("", int64(0))
 	f.Add("v1:", int64(0))
 	f.Add("v1:AAAA", int64(0))

@@ -8,25 +8,12 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"verdict/decision"
+	"verdict/internal/decision"
+	"verdict/internal/passfort"
 )
 
 // namespace is the prefix of every metric of Verdict's own.
 const namespace = "verdict"
-
-// Operation is a kind of call to the API. Its text is the metric label.
-type Operation string
-
-// The operations.
-const (
-	OpComplete  Operation = "complete"
-	OpGetTask   Operation = "get_task"
-	OpListTasks Operation = "list_tasks"
-	OpWhoAmI    Operation = "whoami"
-)
-
-// Operations is every operation.
-var Operations = [...]Operation{OpComplete, OpGetTask, OpListTasks, OpWhoAmI}
 
 // CommitOutcome is how a commit of offsets ended. Its text is the metric label.
 type CommitOutcome string
@@ -140,7 +127,7 @@ func (m *Metrics) begin() {
 		m.DecisionDuration.WithLabelValues(lane)
 		m.Pending.WithLabelValues(lane)
 	}
-	for _, o := range Operations {
+	for _, o := range passfort.Operations {
 		m.APIRequestDuration.WithLabelValues(string(o))
 	}
 	for _, c := range decision.RetryCauses {

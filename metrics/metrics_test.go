@@ -11,7 +11,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
-	"verdict/decision"
+	"verdict/internal/decision"
+	"verdict/internal/passfort"
 	"verdict/metrics"
 )
 
@@ -30,7 +31,7 @@ func TestPromlintFindsNothing(t *testing.T) {
 	reg := prometheus.NewPedanticRegistry()
 	m := metrics.New(reg)
 	metrics.RegisterProcess(reg, metrics.Build{Version: "v1.0.0", Revision: "abc", GoVersion: "go1.26"})
-	m.APIRequests.WithLabelValues(string(metrics.OpComplete), "200").Inc()
+	m.APIRequests.WithLabelValues(string(passfort.OpComplete), "200").Inc()
 	metrics.RegisterReady(reg, func() error { return nil })
 	m.ConsumerLag.WithLabelValues("task-decisions", "0").Set(3)
 	m.TopicInfo.WithLabelValues("task-decisions", "live").Set(1)

@@ -6,7 +6,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"verdict/decision"
+	"verdict/internal/decision"
 )
 
 // OldestUnsettled tells, at each scrape, since when the oldest decision that

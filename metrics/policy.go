@@ -3,7 +3,7 @@ package metrics
 import (
 	"github.com/prometheus/client_golang/prometheus"
 
-	"verdict/decision"
+	"verdict/internal/decision"
 )
 
 // What stands in the label result, or in effect, for a record that is no check

@@ -8,7 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
-	"verdict/decision"
+	"verdict/internal/decision"
 	"verdict/metrics"
 )
 

@@ -12,7 +12,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 
-	"verdict/decision"
+	"verdict/internal/decision"
 	"verdict/metrics"
 )
 

@@ -5,8 +5,8 @@ import (
 	"errors"
 	"strings"
 
-	"verdict/decision"
-	"verdict/passfort"
+	"verdict/internal/decision"
+	"verdict/internal/passfort"
 )
 
 // verdict is what an attempt came to.
@@ -27,7 +27,7 @@ type action uint8
 const (
 	complete action = iota // publish a result
 	refuse                 // publish a dead letter
-	retry                  // try again later; an attempt is spent
+	tryAgain               // try again later; an attempt is spent
 	later                  // try again when calls go on; no attempt is spent
 	suspect                // ask whether the key is still good
 	abandon                // the partition is lost; leave it to its next owner
@@ -63,18 +63,18 @@ func (d *deadLetter) says() string {
 func classify(err error) verdict {
 	e, ok := errors.AsType[*passfort.Error](err)
 	if !ok { // not an error of the client's: treat it as a cut connection
-		return verdict{action: retry, cause: decision.RetryConnection, err: err, unclear: true}
+		return verdict{action: tryAgain, cause: decision.RetryConnection, err: err, unclear: true}
 	}
-	v := verdict{status: e.Status, err: e, unclear: e.MaybeSent}
+	v := verdict{status: e.Status, err: e, unclear: e.MaybeApplied}
 	switch e.Kind {
 	case passfort.KindTimeout: // no answer in time: perhaps done, so look first
-		v.action, v.cause = retry, decision.RetryTimeout
+		v.action, v.cause = tryAgain, decision.RetryTimeout
 	case passfort.KindConnection: // not reached (surely not done), or cut (perhaps done)
-		v.action, v.cause = retry, decision.RetryConnection
+		v.action, v.cause = tryAgain, decision.RetryConnection
 	case passfort.KindServer: // 5xx: perhaps done, but for 503
-		v.action, v.cause = retry, decision.RetryServerError
+		v.action, v.cause = tryAgain, decision.RetryServerError
 	case passfort.KindUnconfirmed: // 2xx, but not the answer to what was asked
-		v.action, v.cause, v.unclear = retry, decision.RetryUnconfirmed, true
+		v.action, v.cause, v.unclear = tryAgain, decision.RetryUnconfirmed, true
 	case passfort.KindThrottled: // 429: too early for everyone
 		v.action, v.cause = later, decision.RetryThrottled
 	case passfort.KindKey: // the key, or this task, is refused: ask which
@@ -117,13 +117,13 @@ const (
 // What never gets here: an answer about another task, without a state, or that is
 // no task, is unconfirmed; errors in a 2xx are a refusal; both by classify. For
 // the answer to a completion any state but the wanted one is unconfirmed too.
-func stand(t *passfort.Task, want passfort.State) standing {
+func stand(t *passfort.Task, want decision.State) standing {
 	switch t.State {
 	case want:
 		return standsWanted
-	case passfort.CompletedPass, passfort.CompletedFail:
+	case decision.CompletedPass, decision.CompletedFail:
 		return standsAgainst
-	case passfort.Incomplete:
+	case decision.Incomplete:
 		return standsOpen
 	}
 	if t.IsComplete || strings.HasPrefix(string(t.State), "COMPLETED_") {
@@ -141,7 +141,7 @@ func (v *verdict) refuse(reason decision.Reason) {
 // nothing at all (neutral), or that it serves, be it with a refusal.
 func (v *verdict) about() (failed, neutral bool) {
 	switch v.action {
-	case retry:
+	case tryAgain:
 		failed = v.cause == decision.RetryTimeout || v.cause == decision.RetryConnection || v.cause == decision.RetryServerError
 		return failed, !failed
 	case later, suspect, abandon:

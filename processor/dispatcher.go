@@ -4,7 +4,7 @@ import (
 	"context"
 	"time"
 
-	"verdict/decision"
+	"verdict/internal/decision"
 )
 
 // dispatch hands decisions to workers until ctx ends. The token comes first and
@@ -177,7 +177,7 @@ func (p *Processor) uncalled(j *job, now time.Time) (end func(context.Context)) 
 		return func(ctx context.Context) {
 			p.deadLetter(ctx, j, deadLetter{reason: decision.Expired, text: "it expired at " + decision.Time{Time: j.dec.ExpiresAt}.String()})
 		}
-	case j.dec.OwnID && j.attempts == 0 && p.knows(j):
+	case j.dec.OwnID && j.Attempts == 0 && p.knows(j):
 		if j.unresolved() {
 			j.dec.Task.TaskID = p.recent[partition{j.rec.Topic, j.rec.Partition}].taskOf(j.dec.ID)
 		}

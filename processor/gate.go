@@ -1,6 +1,6 @@
 package processor
 
-import "verdict/decision"
+import "verdict/internal/decision"
 
 // A decision that names its task by alias or type can't join the queue of its
 // task before that was looked up. So that it keeps its place among the others,

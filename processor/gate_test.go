@@ -8,7 +8,7 @@ import (
 
 	"pgregory.net/rapid"
 
-	"verdict/decision"
+	"verdict/internal/decision"
 )
 
 // TestGatesKeepTheOrderOfEachTaskHoweverItIsNamed runs the queue with decisions

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"verdict/decision"
+	"verdict/internal/decision"
 )
 
 // slowStage's Kafka takes a second to acknowledge.
@@ -45,7 +45,7 @@ func TestALiveDecisionDoesNotWaitForTheAcknowledgementsOfABackfill(t *testing.T)
 					sending.Go(func() {
 						for i := 0; ; i++ {
 							rec := decision.Record{Topic: "backfill", Offset: int64(i), Value: []byte(value(i)), Time: time.Now()}
-							if s.p.Submit(ctx, decision.Backfill, s, rec, 0, false) != nil {
+							if s.p.Submit(ctx, decision.Backfill, s, rec, decision.Progress{}) != nil {
 								return
 							}
 						}
@@ -56,7 +56,7 @@ func TestALiveDecisionDoesNotWaitForTheAcknowledgementsOfABackfill(t *testing.T)
 						for i := range live {
 							n := 1_000_000 + round*live + i
 							rec := decision.Record{Topic: "live", Offset: int64(n), Value: []byte(onProfile(n, n, "")), Time: began}
-							if err := s.p.Submit(s.t.Context(), decision.Live, s, rec, 0, false); err != nil {
+							if err := s.p.Submit(s.t.Context(), decision.Live, s, rec, decision.Progress{}); err != nil {
 								t.Fatal(err)
 							}
 						}

@@ -8,8 +8,8 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"verdict/internal/passfort"
 	"verdict/metrics"
-	"verdict/passfort"
 )
 
 // limiter gives out the tokens that every call takes, look-ups and probes

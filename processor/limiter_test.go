@@ -10,8 +10,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"verdict/internal/passfort"
 	"verdict/metrics"
-	"verdict/passfort"
 )
 
 func testLimiter(rate float64, burst int) *limiter {

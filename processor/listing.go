@@ -5,8 +5,8 @@ import (
 	"strings"
 	"time"
 
-	"verdict/decision"
-	"verdict/passfort"
+	"verdict/internal/decision"
+	"verdict/internal/passfort"
 )
 
 // How long, and of how many profiles, lists of tasks are remembered. A list that
@@ -102,9 +102,9 @@ func (l *listing) outcome() *decision.Profile {
 	for i := range l.tasks {
 		switch t := &l.tasks[i]; {
 		case t.IsExpired || t.IsSkipped:
-		case t.State == passfort.CompletedPass:
+		case t.State == decision.CompletedPass:
 			passed++
-		case t.State == passfort.CompletedFail:
+		case t.State == decision.CompletedFail:
 			out.FailedTasks++
 		default:
 			out.OpenTasks++

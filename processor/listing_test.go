@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"verdict/passfort"
+	"verdict/internal/passfort"
 )
 
 func listOf(at time.Time, tasks int, text string) *listing {

@@ -3,7 +3,7 @@ package processor
 import (
 	"container/heap"
 
-	"verdict/decision"
+	"verdict/internal/decision"
 )
 
 // This is the queue's part in looks at profiles, see profile.go.

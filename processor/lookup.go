@@ -7,8 +7,8 @@ import (
 	"strings"
 	"time"
 
-	"verdict/decision"
-	"verdict/passfort"
+	"verdict/internal/decision"
+	"verdict/internal/passfort"
 )
 
 // lookups is what is known, and being asked, of profiles' tasks. Under the
@@ -110,7 +110,7 @@ func (p *Processor) recheck(ctx context.Context, j *job) (v verdict, ok bool) {
 	}
 	l, called, err := p.list(ctx, j.dec.Task.ProfileID, now.Add(-listingLife))
 	if err != nil {
-		return classifyLook(err, j.unclear), false
+		return classifyLook(err, j.MaybeApplied), false
 	}
 	if id, no := l.find(j.dec.Key); j.unresolved() || no != nil || id != j.dec.Task.TaskID {
 		return verdict{action: found, listing: l}, false
@@ -158,11 +158,11 @@ func (p *Processor) notFound(ctx context.Context, j *job, v verdict) verdict {
 	}
 	l, _, err := p.list(ctx, profileID, after)
 	if err != nil {
-		return classifyLook(err, j.unclear)
+		return classifyLook(err, j.MaybeApplied)
 	}
 	j.again = true // and as unclear as before: the 404 says nothing of an earlier call
 	if v.deadLetter.called {
-		j.attempts++
+		j.Attempts++
 		v.deadLetter.called = false
 	}
 	if id, no := l.find(j.dec.Key); no == nil && id == taskID {
@@ -189,7 +189,7 @@ func variantText(id string, tasks []*passfort.Task) string {
 // wait behind the same gate.
 func (p *Processor) found(ctx context.Context, j *job, l *listing) {
 	id, no := l.find(j.dec.Key)
-	if was := j.dec.Task.TaskID; was != "" && j.unclear {
+	if was := j.dec.Task.TaskID; was != "" && j.MaybeApplied {
 		// The task is another one by now, or none. A decision that may have been
 		// carried out on the one it was made for is not carried out on its successor.
 		text := fmt.Sprintf("%s, which may have been completed by it, is not the profile's live task of %s any more", was, j.dec.Key)

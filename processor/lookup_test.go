@@ -10,8 +10,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"verdict/decision"
-	"verdict/passfort"
+	"verdict/internal/decision"
+	"verdict/internal/passfort"
 )
 
 func byAlias(profile int, alias string, more string) string {
@@ -113,7 +113,7 @@ func TestAPanicWhileTheRestBehindAGateIsRefused(t *testing.T) {
 // TestADecisionThatMayBeDoneLeavesTheSuccessorOfItsTaskAlone has the task
 // replaced between a completion without an answer and the look that follows.
 func TestADecisionThatMayBeDoneLeavesTheSuccessorOfItsTaskAlone(t *testing.T) {
-	for _, preflight := range []Preflight{PreflightRetry, PreflightNever} {
+	for _, preflight := range []decision.Preflight{decision.PreflightRetry, decision.PreflightNever} {
 		t.Run(string(preflight), func(t *testing.T) {
 			onStage(t, func(s *stage) {
 				const successor = "00000000-0000-0000-0000-0000000000bb"
@@ -126,7 +126,7 @@ func TestADecisionThatMayBeDoneLeavesTheSuccessorOfItsTaskAlone(t *testing.T) {
 						return nil
 					case first:
 						first, s.listed = false, successor
-						return &passfort.Error{Operation: passfort.OpComplete, Kind: passfort.KindTimeout, MaybeSent: true}
+						return &passfort.Error{Operation: passfort.OpComplete, Kind: passfort.KindTimeout, MaybeApplied: true}
 					}
 					return &passfort.Error{Operation: passfort.OpGetTask, Kind: passfort.KindNotFound, Status: 404}
 				}

@@ -3,7 +3,7 @@ package processor
 import (
 	"time"
 
-	"verdict/decision"
+	"verdict/internal/decision"
 )
 
 // unsettled is the records of one claim that are admitted and not settled, in the

@@ -6,7 +6,7 @@ import (
 	"runtime/debug"
 	"time"
 
-	"verdict/decision"
+	"verdict/internal/decision"
 )
 
 // rescue, given what recover returns, is deferred around everything that is done about one decision outside
@@ -33,8 +33,8 @@ func (p *Processor) rescue(j *job, r any) {
 	j.panics++
 	if j.instead == nil {
 		// Its call may have been made, and its record may be on its way.
-		j.attempts, j.unclear = j.attempts+1, true
-		if j.attempts >= p.opts.MaxAttempts {
+		j.Attempts, j.MaybeApplied = j.Attempts+1, true
+		if j.Attempts >= p.opts.MaxAttempts {
 			j.instead = func(ctx context.Context) {
 				p.deadLetter(ctx, j, deadLetter{reason: decision.RetriesExhausted, err: err})
 			}
@@ -55,7 +55,7 @@ func (p *Processor) rescue(j *job, r any) {
 		if j.task == nil {
 			p.queue.adopt(j)
 		}
-		p.queue.delay(j, time.Now().Add(backoff(j.panics, p.opts.BackoffMin, p.opts.BackoffMax)))
+		p.queue.delay(j, time.Now().Add(p.policy.Backoff(j.panics)))
 		p.deactivate(j.hold)
 	case j.task != nil:
 		p.queue.done(j)
@@ -73,7 +73,7 @@ func (p *Processor) noteAttempt(j *job) {
 			_ = p.tellPanic(j, r)
 		}
 	}()
-	j.claim.Attempted(j.rec.Offset, j.attempts, j.unclear)
+	j.claim.Attempted(j.rec.Offset, j.Progress)
 }
 
 // tellPanic logs a panic with where it came from. It is called by the deferred

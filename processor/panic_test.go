@@ -14,9 +14,9 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"verdict/decision"
+	"verdict/internal/decision"
+	"verdict/internal/passfort"
 	"verdict/metrics"
-	"verdict/passfort"
 )
 
 // stage is a processor between fakes that panic where a test wants it.
@@ -107,7 +107,7 @@ func (s *stage) call(op, task string) {
 	}
 }
 
-func (s *stage) CompleteTask(_ context.Context, _, task string, state passfort.State) (passfort.Task, passfort.Response, error) {
+func (s *stage) CompleteTask(_ context.Context, _, task string, state decision.State) (passfort.Task, passfort.Response, error) {
 	s.call("complete", task)
 	if s.fails != nil {
 		if err := s.fails("complete", task); err != nil {
@@ -129,9 +129,9 @@ func (s *stage) GetTask(_ context.Context, _, task string) (passfort.Task, passf
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	state := passfort.Incomplete
+	state := decision.Incomplete
 	if s.completed[task] {
-		state = passfort.CompletedPass
+		state = decision.CompletedPass
 	}
 	return passfort.Task{State: state}, passfort.Response{Status: 200}, nil
 }
@@ -141,7 +141,7 @@ func (s *stage) ListTasks(_ context.Context, profile string) ([]passfort.Task, p
 	s.call("list", profile)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return []passfort.Task{{ID: cmp.Or(s.listed, listedID), State: passfort.CompletedPass, Variant: passfort.Variant{Alias: "a"}}}, passfort.Response{Status: 200}, nil
+	return []passfort.Task{{ID: cmp.Or(s.listed, listedID), State: decision.CompletedPass, Variant: passfort.Variant{Alias: "a"}}}, passfort.Response{Status: 200}, nil
 }
 
 const listedID = "00000000-0000-0000-0000-0000000000aa"
@@ -177,7 +177,7 @@ func (s *stage) Settle(offset int64) {
 	s.settled = append(s.settled, offset)
 }
 
-func (s *stage) Attempted(int64, int, bool) {
+func (s *stage) Attempted(int64, decision.Progress) {
 	if s.onAttempted != nil {
 		s.onAttempted()
 	}
@@ -188,7 +188,7 @@ func (s *stage) submit(values ...string) {
 	s.t.Helper()
 	for i, value := range values {
 		rec := decision.Record{Topic: "decisions", Offset: int64(i), Key: fmt.Append(nil, i), Value: []byte(value), Time: time.Now()}
-		if err := s.p.Submit(s.t.Context(), decision.Live, s, rec, 0, false); err != nil {
+		if err := s.p.Submit(s.t.Context(), decision.Live, s, rec, decision.Progress{}); err != nil {
 			s.t.Fatal(err)
 		}
 	}

@@ -5,8 +5,8 @@ import (
 	"errors"
 	"time"
 
-	"verdict/decision"
-	"verdict/passfort"
+	"verdict/internal/decision"
+	"verdict/internal/passfort"
 )
 
 // outage follows the breaker. When a probe confirms an outage, the attempts
@@ -38,9 +38,9 @@ func (p *Processor) refundAll(spell uint64) {
 
 func (p *Processor) refund(j *job, spell uint64) {
 	if j.spell == spell && j.spent > 0 {
-		j.attempts = max(j.attempts-j.spent, 0)
+		j.Attempts = max(j.Attempts-j.spent, 0)
 		j.spent = 0
-		j.claim.Attempted(j.rec.Offset, j.attempts, j.unclear)
+		j.claim.Attempted(j.rec.Offset, j.Progress)
 	}
 }
 
@@ -49,7 +49,7 @@ func (p *Processor) refund(j *job, spell uint64) {
 func (p *Processor) throttled(r passfort.RateLimit) {
 	wait := r.RetryAfter
 	if !r.HasRetryAfter {
-		wait = backoff(int(p.throttles.Add(1)), p.opts.BackoffMin, p.opts.BackoffMax)
+		wait = p.policy.Backoff(int(p.throttles.Add(1)))
 	}
 	p.limiter.throttled(wait)
 	p.mu.Lock()
@@ -106,7 +106,7 @@ func (p *Processor) suspect(ctx context.Context, j *job, v verdict) {
 		// Not known, because whoami failed in its own way. Ask again later; it
 		// is no attempt, since nothing is known against the decision.
 		p.log.Debug("asked whoami whether the key is good", "err", err)
-		p.putBack(j, time.Now().Add(backoff(3, p.opts.BackoffMin, p.opts.BackoffMax)))
+		p.putBack(j, time.Now().Add(p.policy.Backoff(3)))
 	case good:
 		p.deadLetter(ctx, j, deadLetter{reason: decision.Forbidden, status: v.status, err: v.err, called: true})
 	default:
@@ -159,7 +159,7 @@ func (p *Processor) whoami(ctx context.Context) error {
 // awaitKey probes until the key is good, reading it again each time.
 func (p *Processor) awaitKey(ctx context.Context) {
 	for n := 1; ; n++ {
-		timer := time.NewTimer(backoff(n+2, p.opts.BackoffMin, p.opts.BackoffMax))
+		timer := time.NewTimer(p.policy.Backoff(n + 2))
 		select {
 		case <-timer.C:
 		case <-ctx.Done():

@@ -17,15 +17,16 @@ import (
 	"sync/atomic"
 	"time"
 
-	"verdict/decision"
+	"verdict/internal/decision"
+	"verdict/internal/passfort"
+	"verdict/internal/retry"
 	"verdict/metrics"
-	"verdict/passfort"
 )
 
 // API is the part of passfort.Client that decisions need. Each call is made
 // once.
 type API interface {
-	CompleteTask(ctx context.Context, profileID, taskID string, s passfort.State) (passfort.Task, passfort.Response, error)
+	CompleteTask(ctx context.Context, profileID, taskID string, s decision.State) (passfort.Task, passfort.Response, error)
 	GetTask(ctx context.Context, profileID, taskID string) (passfort.Task, passfort.Response, error)
 	ListTasks(ctx context.Context, profileID string) ([]passfort.Task, passfort.Response, error)
 	WhoAmI(ctx context.Context) (passfort.Identity, passfort.Response, error)
@@ -47,30 +48,8 @@ type Claim interface {
 	Settle(offset int64)
 	// Attempted notes how far an unsettled decision got: the attempts spent, and
 	// whether the last may have been carried out unseen.
-	Attempted(offset int64, attempts int, unclear bool)
+	Attempted(offset int64, p decision.Progress)
 }
-
-// Preflight says when a task is looked at before it is completed.
-type Preflight string
-
-// The settings of Preflight.
-const (
-	PreflightNever    Preflight = "never"
-	PreflightRetry    Preflight = "retry"    // after a failure that may have been carried out
-	PreflightBackfill Preflight = "backfill" // also before each decision of the backfill lane
-	PreflightAlways   Preflight = "always"
-)
-
-// OnConflict says what becomes of a decision whose task a look finds in the
-// opposite state.
-type OnConflict string
-
-// The settings of OnConflict.
-const (
-	ConflictDeadLetter OnConflict = "dead_letter"
-	ConflictOverwrite  OnConflict = "overwrite"
-	ConflictSkip       OnConflict = "skip"
-)
 
 // Options configure a Processor.
 type Options struct {
@@ -95,13 +74,13 @@ type Options struct {
 	MaxPending int     // decisions held a lane; 0: 5000
 	MaxBytes   int64   // bytes of them a lane; 0: 32 MiB
 
-	MaxAttempts      int           // attempts before retries_exhausted; 0: 8
-	BackoffMin       time.Duration // 0: 250ms
-	BackoffMax       time.Duration // 0: 1m
-	BackfillMinShare float64       // of the calls, for backfill while both lanes wait; 0: none
-	Preflight        Preflight     // "": PreflightRetry
-	OnConflict       OnConflict    // "": ConflictDeadLetter
-	ProfileOutcome   bool          // results carry the outcome of their profile
+	MaxAttempts      int                 // attempts before retries_exhausted; 0: 8
+	BackoffMin       time.Duration       // 0: 250ms
+	BackoffMax       time.Duration       // 0: 1m
+	BackfillMinShare float64             // of the calls, for backfill while both lanes wait; 0: none
+	Preflight        decision.Preflight  // "": decision.PreflightRetry
+	OnConflict       decision.OnConflict // "": decision.ConflictDeadLetter
+	ProfileOutcome   bool                // results carry the outcome of their profile
 
 	Tracing Tracing // zero: no spans
 
@@ -118,8 +97,8 @@ func (o *Options) withDefaults() {
 	o.MaxAttempts = cmp.Or(o.MaxAttempts, 8)
 	o.BackoffMin = cmp.Or(o.BackoffMin, 250*time.Millisecond)
 	o.BackoffMax = cmp.Or(o.BackoffMax, time.Minute)
-	o.Preflight = cmp.Or(o.Preflight, PreflightRetry)
-	o.OnConflict = cmp.Or(o.OnConflict, ConflictDeadLetter)
+	o.Preflight = cmp.Or(o.Preflight, decision.PreflightRetry)
+	o.OnConflict = cmp.Or(o.OnConflict, decision.ConflictDeadLetter)
 	if o.Decode == nil {
 		o.Decode = func(_ context.Context, rec *decision.Record) (decision.Decision, error) { return decision.Decode(rec) }
 	}
@@ -148,6 +127,7 @@ type Processor struct {
 	log     *slog.Logger
 	limiter *limiter
 	breaker *breaker
+	policy  retry.Policy
 	auth    auth
 	jobs    chan *job     // dispatcher to workers; size 0: a send means that a worker has it
 	wake    chan struct{} // size 1: full means that the dispatcher will look anyway
@@ -197,6 +177,7 @@ func New(opts Options) (*Processor, error) {
 		log:     opts.Logger,
 		limiter: newLimiter(opts.RateLimit, opts.Burst, opts.Metrics),
 		breaker: newBreaker(),
+		policy:  retry.Policy{Min: opts.BackoffMin, Max: opts.BackoffMax},
 		auth:    auth{turn: make(chan struct{}, 1)},
 		jobs:    make(chan *job),
 		wake:    make(chan struct{}, 1),
@@ -250,10 +231,10 @@ func (p *Processor) Assigned(owned, total int) {
 // Submit takes a record over: it is decoded and queued, or dead-lettered. It
 // waits while its lane is full, and while Decode waits. An error means that it
 // was not taken, because ctx ended.
-func (p *Processor) Submit(ctx context.Context, lane decision.Lane, claim Claim, rec decision.Record, attempts int, unclear bool) error {
+func (p *Processor) Submit(ctx context.Context, lane decision.Lane, claim Claim, rec decision.Record, before decision.Progress) error {
 	j := &job{
 		lane: lane, claim: claim, rec: rec, size: int64(rec.Size()),
-		received: time.Now(), attempts: attempts, unclear: unclear,
+		received: time.Now(), Progress: before,
 	}
 	if err := p.admit(ctx, j); err != nil {
 		return err

@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"verdict/decision"
-	"verdict/passfort"
+	"verdict/internal/decision"
+	"verdict/internal/passfort"
 )
 
 // TestDecisionsThatExpireInAnOutageDoNotHoldTheProbesUp: those that need no call
@@ -49,7 +49,7 @@ func TestNoRecordIsTakenAfterItsPartitionWasDrained(t *testing.T) {
 		stop()
 		s.p.Drain(s.t.Context(), []Claim{s})
 		rec := decision.Record{Topic: "decisions", Offset: 1, Key: []byte("1"), Value: []byte(decisionOn(1, ""))}
-		if err := s.p.Submit(fetching, decision.Live, s, rec, 0, false); !errors.Is(err, context.Canceled) {
+		if err := s.p.Submit(fetching, decision.Live, s, rec, decision.Progress{}); !errors.Is(err, context.Canceled) {
 			t.Errorf("Submit said %v", err)
 		}
 		time.Sleep(time.Minute)
@@ -93,5 +93,5 @@ func TestAnOutageHoldsTheCallsThatWaitForTheirSecondToken(t *testing.T) {
 		failing = false
 		s.mu.Unlock()
 		s.await(len(values))
-	}, func(o *Options) { o.Preflight, o.Workers, o.RateLimit, o.Burst = PreflightAlways, 32, 20, 1 })
+	}, func(o *Options) { o.Preflight, o.Workers, o.RateLimit, o.Burst = decision.PreflightAlways, 32, 20, 1 })
 }

@@ -4,7 +4,7 @@ import (
 	"context"
 	"time"
 
-	"verdict/decision"
+	"verdict/internal/decision"
 )
 
 // With Options.ProfileOutcome a result waits, once its decision is carried out,
@@ -81,8 +81,8 @@ func (s *profiles) changed() {
 // noClaim is the claim of looks: they have no offset.
 type noClaim struct{}
 
-func (noClaim) Settle(int64)               {}
-func (noClaim) Attempted(int64, int, bool) {}
+func (noClaim) Settle(int64)                       {}
+func (noClaim) Attempted(int64, decision.Progress) {}
 
 // holds keeps a result back for the look at its profile, if there is to be one.
 // called: the decision's own call completed the task. That is noted with the
@@ -93,7 +93,7 @@ func (p *Processor) holds(j *job, wire *decision.Result, called bool) bool {
 		return false
 	}
 	if called {
-		j.claim.Attempted(j.rec.Offset, j.attempts, true)
+		j.claim.Attempted(j.rec.Offset, decision.Progress{Attempts: j.Attempts, MaybeApplied: true})
 	}
 	p.mu.Lock()
 	if j.hold.ctx.Err() != nil { // a drain is past waiting
@@ -207,7 +207,7 @@ func (p *Processor) dueAt(pr *profile, now time.Time) time.Time {
 		switch {
 		case pr.look.working:
 			return now.Add(time.Hour) // it will say
-		case draining && (pr.look.attempts > 0 || p.isPaused() || p.paused[decision.PausedThrottled] || !p.breaker.closed()):
+		case draining && (pr.look.Attempts > 0 || p.isPaused() || p.paused[decision.PausedThrottled] || !p.breaker.closed()):
 			return now
 		}
 		return pr.since.Add(profileWait + profileLife)
@@ -333,17 +333,17 @@ func (p *Processor) looked(j *job, v verdict) {
 	switch v.action {
 	case found:
 		outcome = v.listing.outcome()
-	case retry:
+	case tryAgain:
 		p.opts.Metrics.Retries.WithLabelValues(string(v.cause)).Inc()
-		if j.attempts++; j.attempts < p.opts.MaxAttempts {
-			wait = backoff(j.attempts, p.opts.BackoffMin, p.opts.BackoffMax)
+		if j.Attempts++; j.Attempts < p.opts.MaxAttempts {
+			wait = p.policy.Backoff(j.Attempts)
 		}
 	case later:
 		p.opts.Metrics.Retries.WithLabelValues(string(v.cause)).Inc()
 		wait = 0
 	case suspect:
 		if good, err := p.keyIsGood(j); err != nil || !good {
-			wait = backoff(3, p.opts.BackoffMin, p.opts.BackoffMax)
+			wait = p.policy.Backoff(3)
 		}
 	}
 	p.mu.Lock()

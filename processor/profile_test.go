@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"verdict/decision"
+	"verdict/internal/decision"
 )
 
 // TestADrainForgetsTheProfilesOfResultsWhosePublishingPanicked: what it takes out

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"verdict/decision"
+	"verdict/internal/decision"
 )
 
 // job is a decision on its way, with the record that it came in.
@@ -33,8 +33,7 @@ type job struct {
 
 	// What follows is written by whoever has the job: the queue under the
 	// processor's lock, or the one worker that it was given to.
-	attempts int    // spent
-	unclear  bool   // the last call may have been carried out unseen: look first
+	decision.Progress
 	spell    uint64 // the breaker's spell in which attempts were last spent
 	spent    int    // of attempts, those spent in that spell
 	due      time.Time
@@ -55,7 +54,7 @@ type job struct {
 }
 
 // fresh says whether it is a decision that was never tried.
-func (j *job) fresh() bool { return j.attempts == 0 && j.profile == nil }
+func (j *job) fresh() bool { return j.Attempts == 0 && j.profile == nil }
 
 // task is the queue of the decisions on one task. At most one of them is begun;
 // once it is, it keeps the task until it is settled, and only then live goes

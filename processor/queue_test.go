@@ -7,7 +7,7 @@ import (
 
 	"pgregory.net/rapid"
 
-	"verdict/decision"
+	"verdict/internal/decision"
 )
 
 func newJob(lane decision.Lane, task int) *job {
@@ -69,7 +69,7 @@ func TestTheQueueKeepsTheOrderOfEachTaskAndLosesNothing(t *testing.T) {
 				out = append(out[:i], out[i+1:]...)
 				busy[j.dec.Task] = nil
 				if rapid.Bool().Draw(t, "fails") {
-					j.attempts++
+					j.Attempts++
 					q.delay(j, now.Add(time.Duration(rapid.IntRange(0, 5).Draw(t, "delay"))*time.Second))
 					continue
 				}

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"time"
 
-	"verdict/decision"
+	"verdict/internal/decision"
 	"verdict/metrics"
 )
 
@@ -23,13 +23,13 @@ type ending struct {
 // result ends a decision with a result.
 func (p *Processor) result(ctx context.Context, j *job, r result) {
 	if r.called {
-		j.attempts++
+		j.Attempts++
 		p.throttles.Store(0)
 	}
 	d := &j.dec
 	wire := decision.Result{
 		DecisionID: d.ID, ProfileID: d.Task.ProfileID, TaskID: d.Task.TaskID, State: d.State,
-		Outcome: r.outcome, Attempts: j.attempts, HTTPStatus: r.status, Task: r.task,
+		Outcome: r.outcome, Attempts: j.Attempts, HTTPStatus: r.status, Task: r.task,
 		DecidedAt: d.DecidedAt, ReceivedAt: decision.Time{Time: j.received}, CompletedAt: decision.Time{Time: time.Now()},
 		Source: d.Source, Reason: d.Reason, BatchID: d.BatchID, Origin: j.rec.Origin(),
 	}
@@ -52,10 +52,10 @@ func (p *Processor) publishResult(ctx context.Context, j *job, wire *decision.Re
 // deadLetter ends a decision, or a record that is none, with a dead letter.
 func (p *Processor) deadLetter(ctx context.Context, j *job, d deadLetter) {
 	if d.called {
-		j.attempts++
+		j.Attempts++
 	}
 	letter := decision.DeadLetter{
-		Reason: d.reason, Error: d.says(), HTTPStatus: d.status, Attempts: j.attempts,
+		Reason: d.reason, Error: d.says(), HTTPStatus: d.status, Attempts: j.Attempts,
 		DecisionID: j.dec.ID, FailedAt: decision.Time{Time: time.Now()}, Instance: p.opts.Instance,
 	}
 	rec := letter.Record(p.opts.DeadLetters, &j.rec)

@@ -14,8 +14,8 @@ import (
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
 
-	"verdict/decision"
-	"verdict/passfort"
+	"verdict/internal/decision"
+	"verdict/internal/passfort"
 )
 
 // Tracing says where the spans of decisions go, and what they say of this
@@ -141,7 +141,7 @@ func (s *spans) settled(j *job, e *ending) {
 	s.whole.SetAttributes(
 		attribute.String("verdict.decision_id", j.dec.ID),
 		attribute.String("verdict.outcome", string(e.outcome)),
-		attribute.Int("verdict.attempts", j.attempts),
+		attribute.Int("verdict.attempts", j.Attempts),
 	)
 	if e.reason != "" {
 		s.whole.SetAttributes(attribute.String("verdict.reason", string(e.reason)))

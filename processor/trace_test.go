@@ -7,7 +7,7 @@ import (
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
-	"verdict/decision"
+	"verdict/internal/decision"
 )
 
 // TestEverySpanThatIsBegunEnds has panics in calls, in the publisher, and in

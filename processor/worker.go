@@ -7,9 +7,9 @@ import (
 	"strconv"
 	"time"
 
-	"verdict/decision"
+	"verdict/internal/decision"
+	"verdict/internal/passfort"
 	"verdict/metrics"
-	"verdict/passfort"
 )
 
 // work makes one attempt at a decision, and sees to what comes of it. A panic
@@ -35,7 +35,7 @@ func (p *Processor) work(ctx context.Context, j *job) {
 		p.result(ctx, j, v.result)
 	case refuse:
 		p.deadLetter(ctx, j, v.deadLetter)
-	case retry:
+	case tryAgain:
 		p.retry(ctx, j, v, change)
 	case later:
 		if v.cause != "" {
@@ -45,8 +45,8 @@ func (p *Processor) work(ctx context.Context, j *job) {
 	case suspect:
 		p.suspect(ctx, j, v)
 	case abandon:
-		j.unclear = j.unclear || v.unclear
-		j.claim.Attempted(j.rec.Offset, j.attempts, j.unclear)
+		j.MaybeApplied = j.MaybeApplied || v.unclear
+		j.claim.Attempted(j.rec.Offset, j.Progress)
 		p.giveUp(j)
 	}
 }
@@ -57,7 +57,7 @@ func (p *Processor) attempt(j *job) (v verdict) {
 	defer func() {
 		if r := recover(); r != nil {
 			// The call may have been made.
-			v = verdict{action: retry, cause: decision.RetryPanic, err: p.tellPanic(j, r), unclear: true}
+			v = verdict{action: tryAgain, cause: decision.RetryPanic, err: p.tellPanic(j, r), unclear: true}
 		}
 	}()
 	ctx := j.context()
@@ -69,7 +69,7 @@ func (p *Processor) attempt(j *job) (v verdict) {
 			return v
 		}
 	}
-	want := passfort.State(j.dec.State)
+	want := decision.State(j.dec.State)
 	if p.looksFirst(j) {
 		settled, v := p.look(ctx, j, want)
 		if settled {
@@ -84,7 +84,7 @@ func (p *Processor) attempt(j *job) (v verdict) {
 	})
 	if err != nil {
 		v = classify(err)
-		v.unclear = v.unclear || j.unclear // an earlier call's, where nobody looks
+		v.unclear = v.unclear || j.MaybeApplied // an earlier call's, where nobody looks
 		if v.deadLetter.reason == decision.TaskNotFound {
 			v = p.notFound(ctx, j, v)
 		}
@@ -96,12 +96,12 @@ func (p *Processor) attempt(j *job) (v verdict) {
 // looksFirst says whether the task is looked at before it is completed.
 func (p *Processor) looksFirst(j *job) bool {
 	switch p.opts.Preflight {
-	case PreflightAlways:
+	case decision.PreflightAlways:
 		return true
-	case PreflightBackfill:
-		return j.unclear || j.lane == decision.Backfill
-	case PreflightRetry:
-		return j.unclear
+	case decision.PreflightBackfill:
+		return j.MaybeApplied || j.lane == decision.Backfill
+	case decision.PreflightRetry:
+		return j.MaybeApplied
 	default:
 		return false
 	}
@@ -109,19 +109,19 @@ func (p *Processor) looksFirst(j *job) bool {
 
 // look asks for the task's state. settled: v says what is to be done without a
 // completion.
-func (p *Processor) look(ctx context.Context, j *job, want passfort.State) (settled bool, v verdict) {
+func (p *Processor) look(ctx context.Context, j *job, want decision.State) (settled bool, v verdict) {
 	task, resp, err := call(ctx, p, passfort.OpGetTask, func(ctx context.Context) (passfort.Task, passfort.Response, error) {
 		return p.opts.API.GetTask(ctx, j.dec.Task.ProfileID, j.dec.Task.TaskID)
 	})
 	if err != nil {
-		if v = classifyLook(err, j.unclear); v.deadLetter.reason == decision.TaskNotFound {
+		if v = classifyLook(err, j.MaybeApplied); v.deadLetter.reason == decision.TaskNotFound {
 			v = p.notFound(ctx, j, v)
 		}
 		return true, v
 	}
 	standing := stand(&task, want)
-	if j.keyed() && task.IsExpired && (!j.unclear || standing == standsOpen) {
-		j.unclear = false
+	if j.keyed() && task.IsExpired && (!j.MaybeApplied || standing == standsOpen) {
+		j.MaybeApplied = false
 		v = verdict{action: refuse, deadLetter: deadLetter{reason: decision.TaskNotFound, status: resp.Status, text: fmt.Sprintf("the task %s is expired", j.dec.Task.TaskID)}}
 		return true, p.notFound(ctx, j, v)
 	}
@@ -130,16 +130,16 @@ func (p *Processor) look(ctx context.Context, j *job, want passfort.State) (sett
 		return true, verdict{action: complete, result: result{outcome: decision.AlreadyComplete, status: resp.Status, task: task.Raw}}
 	case standsAgainst:
 		switch p.opts.OnConflict {
-		case ConflictSkip:
+		case decision.ConflictSkip:
 			return true, verdict{action: complete, result: result{outcome: decision.Skipped, status: resp.Status, task: task.Raw}}
-		case ConflictDeadLetter:
+		case decision.ConflictDeadLetter:
 			return true, verdict{action: refuse, deadLetter: deadLetter{
 				reason: decision.Conflict, status: resp.Status,
 				text: fmt.Sprintf("the task is %s already, and processor.on_conflict is %s", task.State, p.opts.OnConflict),
 			}}
 		}
 	}
-	j.unclear = false
+	j.MaybeApplied = false
 	return false, verdict{}
 }
 
@@ -148,13 +148,13 @@ func (p *Processor) look(ctx context.Context, j *job, want passfort.State) (sett
 // made.
 func (p *Processor) secondToken(ctx context.Context, j *job) (verdict, bool) {
 	if err := p.limiter.wait(ctx); err != nil {
-		return verdict{action: abandon, unclear: j.unclear}, false
+		return verdict{action: abandon, unclear: j.MaybeApplied}, false
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {
 	case ctx.Err() != nil:
-		return verdict{action: abandon, unclear: j.unclear}, false
+		return verdict{action: abandon, unclear: j.MaybeApplied}, false
 	case p.isPaused() || !p.breaker.stands(j.permit):
 		return verdict{action: later}, false // begin again when it is over
 	}
@@ -197,16 +197,16 @@ func code(resp passfort.Response, err error) string {
 // retry lets a decision wait and try again, or dead-letters it after its last
 // attempt. A failure in an outage is nobody's attempt.
 func (p *Processor) retry(ctx context.Context, j *job, v verdict, change change) {
-	j.unclear = v.unclear
+	j.MaybeApplied = v.unclear
 	p.opts.Metrics.Retries.WithLabelValues(string(v.cause)).Inc()
 	if failed, _ := v.about(); !failed || change == opened || change == unchanged && p.breaker.closed() {
-		j.attempts++
+		j.Attempts++
 		if j.spell != j.permit.spell {
 			j.spell, j.spent = j.permit.spell, 0
 		}
 		j.spent++
 	}
-	if j.attempts >= p.opts.MaxAttempts {
+	if j.Attempts >= p.opts.MaxAttempts {
 		reason := decision.RetriesExhausted
 		if v.cause == decision.RetryUnconfirmed {
 			reason = decision.Unconfirmed
@@ -214,9 +214,9 @@ func (p *Processor) retry(ctx context.Context, j *job, v verdict, change change)
 		p.deadLetter(ctx, j, deadLetter{reason: reason, status: v.status, err: v.err})
 		return
 	}
-	p.log.Debug("a decision will be tried again", "decision_id", j.dec.ID, "origin", j.rec.Origin().String(), "attempts", j.attempts, "err", v.err)
-	j.claim.Attempted(j.rec.Offset, j.attempts, j.unclear)
-	p.putBack(j, time.Now().Add(backoff(max(j.attempts, 1), p.opts.BackoffMin, p.opts.BackoffMax)))
+	p.log.Debug("a decision will be tried again", "decision_id", j.dec.ID, "origin", j.rec.Origin().String(), "attempts", j.Attempts, "err", v.err)
+	j.claim.Attempted(j.rec.Offset, j.Progress)
+	p.putBack(j, time.Now().Add(p.policy.Backoff(max(j.Attempts, 1))))
 }
 
 // putBack returns a decision that a worker had to the queue, to be ready when it

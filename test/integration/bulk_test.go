@@ -14,8 +14,8 @@ import (
 	"testing"
 	"time"
 
-	"verdict/decision"
-	"verdict/passfort/sandbox"
+	"verdict/internal/decision"
+	"verdict/internal/passfort/sandbox"
 )
 
 // command is a command of the program's, to be run to its end or killed.

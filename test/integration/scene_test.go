@@ -15,11 +15,11 @@ import (
 
 	"github.com/segmentio/kafka-go"
 
-	"verdict/broker"
-	"verdict/broker/embedded"
-	"verdict/decision"
-	"verdict/passfort"
-	"verdict/passfort/sandbox"
+	"verdict/internal/broker"
+	"verdict/internal/broker/embedded"
+	"verdict/internal/decision"
+	"verdict/internal/passfort"
+	"verdict/internal/passfort/sandbox"
 )
 
 // partitions of each topic of a scene.

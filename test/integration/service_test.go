@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"verdict/passfort/sandbox"
+	"verdict/internal/passfort/sandbox"
 )
 
 // calm is an API that answers in some tens of milliseconds.

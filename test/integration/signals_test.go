@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"verdict/passfort/sandbox"
+	"verdict/internal/passfort/sandbox"
 )
 
 func TestSIGTERMDrains(t *testing.T) {

@@ -12,9 +12,9 @@ import (
 	"testing"
 	"time"
 
-	"verdict/decision"
-	"verdict/passfort"
-	"verdict/passfort/sandbox"
+	"verdict/internal/decision"
+	"verdict/internal/passfort"
+	"verdict/internal/passfort/sandbox"
 )
 
 var (
@@ -264,7 +264,7 @@ func (s *soak) check() {
 		}
 	}
 	for task, at := range final {
-		if got, want := s.api.State(task.ProfileID, task.TaskID), passfort.State(s.sent[at].state); got != want {
+		if got, want := s.api.State(task.ProfileID, task.TaskID), decision.State(s.sent[at].state); got != want {
 			s.t.Errorf("task %v is %s in the end, want %s", task, got, want)
 		}
 	}

@@ -1,0 +1,85 @@
+package embedded_test
+
+import (
+	"context"
+	"net"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"verdict/internal/broker/embedded"
+
+	"github.com/segmentio/kafka-go"
+)
+
+// TestAMemberWhoseConnectionBreaksWhileItJoinsIsForgotten: it never learns its
+// ID, so that nobody can send its heartbeats, or let it leave.
+func TestAMemberWhoseConnectionBreaksWhileItJoinsIsForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cluster, network, dialer := start(t, embedded.Options{Topics: map[string]int{"a": 2}})
+		member := func(dialer *kafka.Dialer) *kafka.ConsumerGroup {
+			t.Helper()
+			group, err := kafka.NewConsumerGroup(kafka.ConsumerGroupConfig{
+				ID: "g", Brokers: cluster.Addrs(), Dialer: dialer, Topics: []string{"a"},
+				SessionTimeout: 10 * time.Second, HeartbeatInterval: time.Second,
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return group
+		}
+		members := func() int { return len(cluster.Kfake().GroupInfo("g").Members) }
+
+		stays := member(dialer)
+		var running sync.WaitGroup
+		ctx, stop := context.WithCancel(t.Context())
+		running.Go(func() {
+			for ctx.Err() == nil {
+				if gen, err := stays.Next(ctx); err == nil {
+					gen.Start(func(ctx context.Context) { <-ctx.Done() })
+				}
+			}
+		})
+		time.Sleep(time.Second)
+
+		var mu sync.Mutex
+		var conns []net.Conn
+		broken := false
+		breaks := member(&kafka.Dialer{Timeout: time.Second, DialFunc: func(ctx context.Context, network_, address string) (net.Conn, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			if broken {
+				return nil, embedded.ErrCut
+			}
+			conn, err := network.DialContext(ctx, network_, address)
+			if err == nil {
+				conns = append(conns, conn)
+			}
+			return conn, err
+		}})
+		time.Sleep(100 * time.Millisecond)
+		if n := members(); n != 2 {
+			t.Fatalf("%d members, want the one that joins too", n)
+		}
+		mu.Lock()
+		broken = true
+		for _, conn := range conns {
+			conn.Close()
+		}
+		mu.Unlock()
+
+		time.Sleep(5 * time.Second)
+		if n := members(); n != 2 {
+			t.Errorf("%d members while the session lasts, want 2", n)
+		}
+		time.Sleep(10 * time.Second)
+		if n := members(); n != 1 {
+			t.Errorf("%d members when the session is over, want 1", n)
+		}
+		_ = breaks.Close()
+		stop()
+		_ = stays.Close()
+		running.Wait()
+	})
+}

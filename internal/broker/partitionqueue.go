@@ -1,0 +1,127 @@
+package broker
+
+import (
+	"errors"
+	"fmt"
+
+	"verdict/internal/decision"
+
+	"github.com/segmentio/kafka-go"
+)
+
+// partitionQueue sends a partition's records, one request at a time.
+type partitionQueue struct {
+	topic *topicQueue
+	id    int
+	queue *queue
+}
+
+// run sends until the publisher is closed.
+func (q *partitionQueue) run() {
+	p := q.topic.publisher
+	attempts := attempts{publisher: p}
+	for q.queue.wait(p.ctx) {
+		for {
+			batch := q.queue.takeBatch(p.options.MaxBatchRecords, p.options.MaxBatchBytes)
+			if len(batch) == 0 {
+				break
+			}
+			if !q.send(batch, &attempts) {
+				return
+			}
+		}
+	}
+}
+
+// send publishes a batch, however many attempts it takes, and says whether to
+// go on: not if the publisher was closed, which finds the batch put back.
+func (q *partitionQueue) send(batch []*item, attempts *attempts) bool {
+	p := q.topic.publisher
+	for {
+		err := q.produce(batch)
+		switch {
+		case err == nil:
+			attempts.succeeded()
+			for _, it := range batch {
+				p.finish(it, nil)
+			}
+			return true
+
+		case isTooLarge(err) && len(batch) > 1:
+			// Halved until the record that is too large stands alone; the
+			// others go through, and all keep their order.
+			attempts.succeeded()
+			half := len(batch) / 2
+			if !q.send(batch[:half], attempts) {
+				q.queue.push(batch[half:]...)
+				return false
+			}
+			return q.send(batch[half:], attempts)
+
+		case isTooLarge(err):
+			attempts.succeeded()
+			p.finish(batch[0], err)
+			return true
+		}
+
+		landed, ok := q.look(batch[0], err, attempts)
+		switch {
+		case !ok:
+			q.queue.unpush(batch)
+			return false
+		case landed:
+			attempts.succeeded()
+			for _, it := range batch {
+				p.finish(it, nil)
+			}
+			return true
+		}
+		// A topic that was deleted and made anew with fewer partitions has no
+		// use for this queue any more.
+		if n, err := q.topic.lookUp(); err == nil && q.id >= n {
+			attempts.succeeded()
+			q.topic.queue.unpush(append(batch, q.queue.takeAll()...))
+			return true
+		}
+	}
+}
+
+// look waits after an attempt that failed, and says whether it was carried out all
+// the same, if anybody can tell. ok is false if the publisher was closed.
+func (q *partitionQueue) look(first *item, err error, attempts *attempts) (landed, ok bool) {
+	p := q.topic.publisher
+	for {
+		if !attempts.wait(fmt.Errorf("publish to %s/%d: %w%s", q.topic.name, q.id, err, likelyCause(err))) {
+			return false, false
+		}
+		if p.options.Landed == nil {
+			return false, true
+		}
+		if landed, err = p.options.Landed(p.ctx, q.id, &first.rec); err == nil {
+			return landed, true
+		}
+	}
+}
+
+// produce makes one attempt.
+func (q *partitionQueue) produce(batch []*item) error {
+	p := q.topic.publisher
+	if size := batchOverhead + batch[0].size; size > p.options.MaxBatchBytes {
+		return fmt.Errorf("%w: %d bytes, the limit is %d", decision.ErrTooLarge, size, p.options.MaxBatchBytes)
+	}
+	res, err := p.client.Produce(p.ctx, &kafka.ProduceRequest{
+		Topic:        q.topic.name,
+		Partition:    q.id,
+		RequiredAcks: kafka.RequireAll,
+		Records:      &batchReader{items: batch},
+	})
+	if err == nil {
+		err = res.Error
+	}
+	if errors.Is(err, kafka.MessageSizeTooLarge) || errors.Is(err, kafka.RecordListTooLarge) {
+		err = fmt.Errorf("%w: the broker refuses it: %w", decision.ErrTooLarge, err)
+	}
+	return err
+}
+
+func isTooLarge(err error) bool { return errors.Is(err, decision.ErrTooLarge) }

@@ -1,0 +1,192 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/spf13/cobra"
+
+	"verdict/configs"
+	"verdict/consumer"
+	"verdict/internal/broker"
+	"verdict/internal/decision"
+	"verdict/internal/policy"
+	"verdict/metrics"
+)
+
+// decideGroup is behind kafka.group_id in the name of decide's own group, which
+// reads other topics than run's.
+const decideGroup = "-decide"
+
+func decideCommand(s Process) *cobra.Command {
+	var policyFile, dryRunFile, stateTopic string
+	cmd := &cobra.Command{
+		Use:   "decide",
+		Short: "Make decisions from check results by a policy, until SIGTERM or SIGINT",
+		Long: `Decide reads check results from kafka.topics.check_results, counts them task by
+task, and publishes a decision to kafka.topics.decisions where the policy says
+so, for ` + "`verdict run`" + ` to carry out. Without --policy a task is passed when a check
+passes and failed when three checks have failed:
+
+` + indent(policy.DefaultFile()) + `
+Counts are kept in the compacted topic ` + policy.StateTopic + `, which has a partition
+for each of the input (` + "`verdict topics`" + ` creates both). It needs no API key.
+
+--dry-run says what a file of check results, one JSON object a line, would
+decide, and reaches for nothing: one row for each result and task, then a line
+that sums up.`,
+		Example: `  verdict decide --policy policy.yaml --kafka-brokers kafka-1:9092
+  verdict decide --policy policy.yaml --dry-run results.jsonl`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			policies, err := loadPolicies(policyFile)
+			if err != nil {
+				return err
+			}
+			if dryRunFile != "" {
+				return dryRun(cmd.Context(), s, policies, dryRunFile)
+			}
+			cfg, err := loadConfig(cmd, s, false)
+			if err != nil {
+				return err
+			}
+			t := cfg.Kafka.Topics
+			if stateTopic == "" || slices.Contains(append(decisionTopics(t), t.CheckResults), stateTopic) {
+				return &usageError{cmd.CommandPath(), fmt.Errorf("--state-topic: want a topic of its own, is %q", stateTopic)}
+			}
+			registry := prometheus.NewRegistry()
+			metrics.RegisterProcess(registry, build())
+			return serveDecide(cmd.Context(), cfg, policies, stateTopic, wiring{log: newLogger(s, cfg.Log), registry: registry})
+		},
+	}
+	cmd.Flags().StringVar(&policyFile, "policy", "", "YAML file of policies (default: the one above)")
+	cmd.Flags().StringVar(&dryRunFile, "dry-run", "", "JSON Lines file of check results to try the policy with (- is standard input)")
+	cmd.Flags().StringVar(&stateTopic, "state-topic", policy.StateTopic, "compacted topic of counts; one for each kafka.group_id that shares a cluster")
+	configFlags(cmd)
+	return cmd
+}
+
+// loadPolicies reads a file of policies; no file is the default ones. Its faults
+// are told as those of the configuration are.
+func loadPolicies(file string) (policy.Set, error) {
+	if file == "" {
+		return policy.Default(), nil
+	}
+	data, err := readBounded(file, policy.MaxFile+1)
+	if err != nil {
+		return policy.Set{}, configs.Faults{{Key: "policy", Wrong: "can't be read: " + err.Error()}}
+	}
+	set, faults := policy.Parse(file, data)
+	if len(faults) == 0 {
+		return set, nil
+	}
+	var all configs.Faults
+	for _, f := range faults {
+		key := "policy"
+		if f.Key != "" {
+			key = f.Key
+		}
+		all = append(all, &configs.Fault{Key: key, Wrong: f.Wrong, Want: f.Want, From: f.Place()})
+	}
+	return set, all
+}
+
+// serveDecide is the service that decides, built and ended as serve is:
+//
+//	not ready ─► consumer (stop fetching, drain, commit, leave the group)
+//	          ─► publisher (flush) ─► connections ─► admin server
+func serveDecide(ctx context.Context, cfg configs.Config, policies policy.Set, stateTopic string, w wiring) (err error) {
+	var stops stops
+	defer func() { err = errors.Join(err, stops.run(w.log)) }()
+
+	g, err := newGround(cfg, w, &stops)
+	if err != nil {
+		return err
+	}
+	g.kafka.pause = g.showKafka // there are no calls to hold
+	if err := awaitState(ctx, g.connection, cfg.Kafka.Topics.CheckResults, stateTopic, w.log); err != nil || ctx.Err() != nil {
+		return err
+	}
+
+	decider, err := policy.New(policy.Options{
+		Policies: policies, Publisher: g.publisher, Log: g.connection, State: stateTopic,
+		Decisions: cfg.Kafka.Topics.Decisions, DeadLetters: cfg.Kafka.Topics.DeadLetters,
+		MaxBytes: int64(cfg.Processor.MaxPendingBytes),
+		Metrics:  metrics.NewPolicy(w.registry), Logger: w.log, Instance: instance(),
+	})
+	if err != nil {
+		return err
+	}
+	return g.consume(ctx, cfg.Kafka.GroupID+decideGroup, []string{cfg.Kafka.Topics.CheckResults}, deciding{decider},
+		func() bool { return false }, // it makes no calls that could be refused
+		slog.String("state_topic", stateTopic))
+}
+
+// awaitState waits while Kafka is away, and fails where the state topic is not
+// fit for its use, which waiting can't mend.
+func awaitState(ctx context.Context, connection *broker.Connection, input, state string, log *slog.Logger) error {
+	for said := false; ; said = true {
+		err := policy.CheckTopics(ctx, connection, input, state)
+		if fault, ok := errors.AsType[*policy.TopicFault](err); ok {
+			return fault
+		}
+		if err == nil || ctx.Err() != nil {
+			return nil
+		}
+		if !said {
+			log.Warn("Kafka does not answer as it should; waiting", "err", err)
+		}
+		timer := time.NewTimer(time.Second)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+		}
+	}
+}
+
+// deciding hands what the consumer reads to the decider.
+type deciding struct{ decider *policy.Decider }
+
+func (deciding) Assigned(int, int) {}
+
+func (d deciding) Accept(ctx context.Context, claim *consumer.Claim, rec decision.Record, _ decision.Progress) error {
+	return d.decider.Accept(ctx, claim, rec)
+}
+
+func (d deciding) Drain(ctx context.Context, claims []*consumer.Claim) {
+	all := make([]policy.Claim, len(claims))
+	for i, claim := range claims {
+		all[i] = claim
+	}
+	d.decider.Drain(ctx, all)
+}
+
+// readBounded is a file of at most that many bytes; of a larger one, its begin.
+func readBounded(file string, most int64) ([]byte, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, most))
+}
+
+// indent is text as --help shows a file.
+func indent(text string) string {
+	var b strings.Builder
+	for line := range strings.Lines(text) {
+		if !strings.HasPrefix(line, "#") {
+			b.WriteString("  " + line)
+		}
+	}
+	return b.String()
+}

@@ -1,0 +1,131 @@
+package cli
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"verdict/internal/decision"
+	"verdict/internal/policy"
+)
+
+// dryRun shows what a file of check results would decide, from no counts on. It
+// goes through the file once and holds nothing but the counts.
+func dryRun(ctx context.Context, s Process, policies policy.Set, file string) error {
+	in := s.In
+	if file != "-" {
+		f, err := os.Open(file)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		in = f
+	}
+	out := bufio.NewWriter(s.Out)
+	t := dryRunTable{out: out, ledger: policy.NewLedger(policies), effects: make(map[string]int), states: make(map[decision.State]int)}
+	err := t.run(ctx, in)
+	if err != nil {
+		err = fmt.Errorf("read %s: %w", file, err)
+	}
+	return errors.Join(err, out.Flush())
+}
+
+// dryRunTable prints as it goes, so its columns are as wide as what is in them
+// mostly is.
+type dryRunTable struct {
+	out     io.Writer
+	ledger  *policy.Ledger
+	effects map[string]int
+	states  map[decision.State]int
+	lines   int
+}
+
+const dryRunRow = "%-6s %-36s %-36s %-36s %-7s %-15s %s\n"
+
+func (t *dryRunTable) run(ctx context.Context, in io.Reader) error {
+	fmt.Fprintf(t.out, dryRunRow, "LINE", "PROFILE", "TASK", "CHECK", "RESULT", "EFFECT", "DECISION")
+	// One byte more than a record may have, so that a longer line is refused as
+	// the record would be, without being held.
+	lines := bufio.NewReaderSize(in, decision.MaxRecordSize+2)
+	for ctx.Err() == nil {
+		line, err := lines.ReadSlice('\n')
+		if errors.Is(err, bufio.ErrBufferFull) {
+			line = bytes.Clone(line) // enough of it to be refused as too large
+			for errors.Is(err, bufio.ErrBufferFull) {
+				_, err = lines.ReadSlice('\n')
+			}
+		}
+		if err != nil && !errors.Is(err, io.EOF) {
+			return err
+		}
+		if len(line) > 0 {
+			t.lines++
+			t.line(bytes.TrimRight(line, "\r\n"))
+		}
+		if err != nil {
+			break
+		}
+	}
+	t.sum()
+	return ctx.Err()
+}
+
+// line shows one line; an empty one is none.
+func (t *dryRunTable) line(value []byte) {
+	if len(bytes.TrimSpace(value)) == 0 {
+		return
+	}
+	c, ok, err := policy.Decode(&decision.Record{Value: value})
+	if err != nil {
+		t.row("", "", "", "", "unreadable", decision.OneLine(err.Error(), decision.MaxErrorSize))
+		return
+	}
+	if !ok {
+		t.row("", "", "", "", "other_event", "")
+		return
+	}
+	for i := range c.Tasks {
+		task := &c.Tasks[i]
+		name := task.TaskID
+		switch {
+		case name != "":
+		case task.Alias != "":
+			name = "alias " + task.Alias
+		default:
+			name = "type " + task.Type
+		}
+		o := t.ledger.Apply(&c, task, time.Now())
+		decided := ""
+		if o.Decision != nil {
+			t.states[o.Decision.State]++
+			decided = string(o.Decision.State) + ", " + o.Decision.Reason()
+		}
+		t.row(task.ProfileID, name, c.ID, string(c.Result), string(o.Effect), decided)
+	}
+}
+
+func (t *dryRunTable) row(profile, task, check, result, effect, decided string) {
+	t.effects[effect]++
+	fmt.Fprintf(t.out, dryRunRow, fmt.Sprint(t.lines), orDash(profile), orDash(task), orDash(check), orDash(result), effect, orDash(decided))
+}
+
+func orDash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}
+
+// sum is the last line, for scripts.
+func (t *dryRunTable) sum() {
+	fmt.Fprintf(t.out, "\nlines=%d passed=%d failed=%d", t.lines, t.states[decision.CompletedPass], t.states[decision.CompletedFail])
+	for _, e := range decision.CheckEffects {
+		fmt.Fprintf(t.out, " %s=%d", e, t.effects[string(e)])
+	}
+	fmt.Fprintf(t.out, " other_event=%d unreadable=%d\n", t.effects["other_event"], t.effects["unreadable"])
+}

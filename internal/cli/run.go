@@ -1,0 +1,43 @@
+package cli
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/spf13/cobra"
+
+	"verdict/metrics"
+)
+
+func runCommand(s Process) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "run",
+		Short: "Consume decisions, complete tasks, publish results, until SIGTERM or SIGINT",
+		Long: `Run is the service. It joins the consumer group, completes the task of each
+decision at the API, publishes a result or a dead letter for each, and commits
+what is settled. At SIGTERM or SIGINT it finishes the calls in flight within
+processor.shutdown_timeout, commits and leaves the group; a second signal ends
+it at once.
+
+Where OTEL_EXPORTER_OTLP_ENDPOINT (or another of OpenTelemetry's variables) asks
+for traces, it exports spans by OTLP.`,
+		Example: `  VERDICT_API_KEY=… verdict run --config verdict.yaml
+  verdict run --kafka-brokers kafka-1:9092,kafka-2:9092 --api-key-file /run/secrets/passfort --log-format text`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := loadConfig(cmd, s, true)
+			if err != nil {
+				return err
+			}
+			log := newLogger(s, cfg.Log)
+			tracer, stopTracing, err := startTracing(cmd.Context(), s.Environ, log)
+			if err != nil {
+				return &usageError{cmd.CommandPath(), err}
+			}
+			defer stopTracing()
+			registry := prometheus.NewRegistry()
+			metrics.RegisterProcess(registry, build())
+			return serve(cmd.Context(), cfg, wiring{log: log, registry: registry, tracer: tracer})
+		},
+	}
+	configFlags(cmd)
+	return cmd
+}

@@ -1,0 +1,170 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http/httptest"
+	"os"
+	"os/signal"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/segmentio/kafka-go"
+
+	"verdict/configs"
+	"verdict/internal/broker"
+	"verdict/internal/broker/embedded"
+	"verdict/internal/decision"
+	"verdict/internal/passfort/sandbox"
+)
+
+// TestMain lets the tests' own binary be `verdict`, for scripts and for tests
+// that need a process.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"verdict": verdictMain})
+}
+
+// verdictMain is cmd/verdict's main with plain signal handling.
+func verdictMain() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	os.Exit(Execute(ctx, os.Args[1:], Process{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Environ: os.Environ()}))
+}
+
+// TestScripts runs the command lines of testdata/script, each script with an
+// embedded Kafka and a sandbox API of its own, which the environment names as a
+// user's would. Beside testscript's own commands they have:
+//
+//	send TOPIC FILE       each line becomes a record, its key the profile ID
+//	await TOPIC N         until the topic has N records, for at most a minute
+//	dump TOPIC FILE       the topic's records as JSON lines, by partition and offset
+//	create TOPIC N [K=V]  a topic with N partitions and configurations
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Setup: func(env *testscript.Env) error {
+			topics := make(map[string]int)
+			for _, name := range decisionTopics(configs.Default().Kafka.Topics) {
+				topics[name] = partitions
+			}
+			cluster, err := embedded.Start(embedded.Options{Topics: topics})
+			if err != nil {
+				return err
+			}
+			env.Defer(cluster.Close)
+			box, err := sandbox.New(sandbox.Options{Key: demoKey})
+			if err != nil {
+				return err
+			}
+			server := httptest.NewServer(box)
+			env.Defer(server.Close)
+			brokers := strings.Join(cluster.Addrs(), ",")
+			env.Setenv("VERDICT_KAFKA_BROKERS", brokers)
+			env.Setenv("VERDICT_API_BASE_URL", server.URL+"/4.0")
+			env.Setenv("VERDICT_API_KEY", demoKey)
+			env.Setenv("VERDICT_ADMIN_ADDR", "127.0.0.1:0")
+			env.Setenv("SANDBOX", server.URL)
+			env.Values[scriptKafka{}] = cluster
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"send": scriptSend, "await": scriptAwait, "dump": scriptDump, "create": scriptCreate,
+		},
+	})
+}
+
+// scriptKafka is the key of a script's cluster.
+type scriptKafka struct{}
+
+func scriptCluster(ts *testscript.TestScript) *embedded.Cluster {
+	return ts.Value(scriptKafka{}).(*embedded.Cluster)
+}
+
+// scriptArgs ends a script whose command has too few words.
+func scriptArgs(ts *testscript.TestScript, neg bool, args []string, least int, usage string) {
+	if neg || len(args) < least {
+		ts.Fatalf("usage: %s", usage)
+	}
+}
+
+func scriptSend(ts *testscript.TestScript, neg bool, args []string) {
+	scriptArgs(ts, neg, args, 2, "send TOPIC FILE")
+	connection, err := broker.NewConnection(broker.Options{Brokers: scriptCluster(ts).Addrs()})
+	ts.Check(err)
+	defer connection.Close()
+	publisher := broker.NewPublisher(broker.PublisherOptions{Client: connection.Client()})
+	var mu sync.Mutex
+	var failed error // written by the publisher's partitions until it is closed
+	for line := range strings.Lines(ts.ReadFile(args[1])) {
+		line = strings.TrimRight(line, "\n")
+		var d struct {
+			ProfileID string `json:"profile_id"`
+		}
+		_ = json.Unmarshal([]byte(line), &d) // a broken one has no key
+		rec := decision.Record{Topic: args[0], Key: []byte(d.ProfileID), Value: []byte(line)}
+		ts.Check(publisher.Publish(context.Background(), rec, func(err error) {
+			mu.Lock()
+			defer mu.Unlock()
+			failed = errors.Join(failed, err)
+		}))
+	}
+	ts.Check(publisher.Close(context.Background()))
+	ts.Check(failed)
+}
+
+func scriptAwait(ts *testscript.TestScript, neg bool, args []string) {
+	scriptArgs(ts, neg, args, 2, "await TOPIC N")
+	want, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	end := time.Now().Add(time.Minute)
+	for recordsIn(scriptCluster(ts), args[0]) < int64(want) {
+		if time.Now().After(end) {
+			ts.Fatalf("after a minute %s has %d records, not %d", args[0], recordsIn(scriptCluster(ts), args[0]), want)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+func scriptDump(ts *testscript.TestScript, neg bool, args []string) {
+	scriptArgs(ts, neg, args, 2, "dump TOPIC FILE")
+	records, err := readTopic(context.Background(), scriptCluster(ts), kafka.DefaultDialer, args[0])
+	ts.Check(err)
+	var out bytes.Buffer
+	for _, r := range records {
+		headers := make([]string, 0, len(r.Headers))
+		for _, h := range r.Headers {
+			headers = append(headers, h.Key+"="+string(h.Value))
+		}
+		line, err := json.Marshal(map[string]any{
+			"partition": r.Partition, "offset": r.Offset, "key": string(r.Key), "value": string(r.Value), "headers": headers,
+		})
+		ts.Check(err)
+		fmt.Fprintf(&out, "%s\n", line)
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), out.Bytes(), 0o600))
+}
+
+func scriptCreate(ts *testscript.TestScript, neg bool, args []string) {
+	scriptArgs(ts, neg, args, 2, "create TOPIC N [K=V …]")
+	n, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	var settings map[string]string
+	for _, kv := range args[2:] {
+		k, v, _ := strings.Cut(kv, "=")
+		if settings == nil {
+			settings = make(map[string]string)
+		}
+		settings[k] = v
+	}
+	ts.Check(scriptCluster(ts).CreateTopic(args[0], n, settings))
+}

@@ -1,0 +1,111 @@
+package codec
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"math/big"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/twmb/avro"
+	"github.com/twmb/franz-go/pkg/sr"
+
+	"verdict/internal/decision"
+)
+
+// compileAvro reads values of an Avro record. The library bounds depth, lengths
+// and counts by what the value can hold.
+func compileAvro(s sr.Schema, parts []part) (func([]byte) ([]byte, error), error) {
+	var cache avro.SchemaCache
+	for _, p := range parts {
+		if _, err := cache.Parse(p.text); err != nil {
+			return nil, fmt.Errorf("%.100q: %w", p.name, err)
+		}
+	}
+	schema, err := cache.Parse(s.Schema)
+	if err != nil {
+		return nil, err
+	}
+	root := schema.Root()
+	if root.Type != "record" {
+		return nil, fmt.Errorf("it is no record, it is %.50q", root.Type)
+	}
+	zoneless := make(map[string]bool) // fields with a time of nowhere in particular
+	for _, f := range root.Fields {
+		zoneless[f.Name] = isZoneless(&f.Type)
+	}
+	return func(value []byte) ([]byte, error) {
+		var v any
+		rest, err := schema.Decode(value, &v)
+		if err != nil {
+			return nil, errors.New(decision.OneLine(err.Error(), 200))
+		}
+		if len(rest) > 0 {
+			return nil, fmt.Errorf("%d bytes are left behind it", len(rest))
+		}
+		fields, _ := v.(map[string]any)
+		var o object
+		for _, name := range decision.Fields {
+			if field, ok := fields[name]; ok && field != nil {
+				o.add(name, avroValue(name, field, zoneless[name]))
+			}
+		}
+		return o.done(), nil
+	}, nil
+}
+
+// isZoneless says whether a type holds dates or times without a zone, itself or as
+// a branch.
+func isZoneless(n *avro.SchemaNode) bool {
+	for i := range n.Branches {
+		if isZoneless(&n.Branches[i]) {
+			return true
+		}
+	}
+	return n.LogicalType == "date" || strings.HasPrefix(n.LogicalType, "local-timestamp-")
+}
+
+// avroValue is a field's value as JSON.
+func avroValue(name string, value any, zoneless bool) []byte {
+	switch v := value.(type) {
+	case string:
+		return text(v)
+	case bool:
+		return fmt.Append(nil, v)
+	case int32, int64:
+		return fmt.Append(nil, v)
+	case float32, float64:
+		return strange("float", 1)
+	case time.Time:
+		if zoneless {
+			return text(v.UTC().Format("2006-01-02T15:04:05.999999999"))
+		}
+		return text(v.UTC().Format(time.RFC3339Nano))
+	case [16]byte:
+		return text(fmt.Sprintf("%x-%x-%x-%x-%x", v[:4], v[4:6], v[6:8], v[8:10], v[10:]))
+	case []byte:
+		return strange("bytes", len(v))
+	case []any:
+		return strange("array", len(v))
+	case *big.Rat:
+		return strange("decimal", 1)
+	case map[string]any:
+		if name != "task" {
+			return strange("record", len(v))
+		}
+		var o object
+		for _, name := range slices.Sorted(maps.Keys(v)) {
+			switch field := v[name]; {
+			case field == nil:
+			case isTaskField(name):
+				o.add(name, avroValue(name, field, false))
+			default:
+				o.add(name, strange("unknown", 1))
+			}
+		}
+		return o.done()
+	}
+	return strange(fmt.Sprintf("%T", value), 1)
+}

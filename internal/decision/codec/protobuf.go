@@ -1,0 +1,182 @@
+package codec
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/bufbuild/protocompile"
+	"github.com/twmb/franz-go/pkg/sr"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
+	"google.golang.org/protobuf/types/dynamicpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"verdict/internal/decision"
+)
+
+// Bounds of a Protobuf value.
+const (
+	maxIndexes   = 32  // how deep a message may be declared in others
+	maxRecursion = 100 // how deep messages may be nested in a value
+)
+
+// compileProtobuf reads messages of a .proto file.
+func compileProtobuf(ctx context.Context, s sr.Schema, parts []part) (func([]byte) ([]byte, error), error) {
+	const file = "verdict/schema.proto"
+	sources := map[string]string{file: s.Schema}
+	for _, p := range parts {
+		sources[p.name] = p.text
+	}
+	compiler := protocompile.Compiler{
+		Resolver:       protocompile.WithStandardImports(&protocompile.SourceResolver{Accessor: protocompile.SourceAccessorFromMap(sources)}),
+		MaxParallelism: 1,
+	}
+	files, err := compiler.Compile(ctx, file)
+	if err != nil {
+		return nil, errors.New(strings.ReplaceAll(err.Error(), file+":", "line "))
+	}
+	messages := files[0].Messages()
+	return func(value []byte) ([]byte, error) {
+		indexes, value, err := new(sr.ConfluentHeader).DecodeIndex(value, maxIndexes)
+		if err != nil {
+			return nil, errors.New("it does not say which message of the schema it is")
+		}
+		message, err := pick(messages, indexes)
+		if err != nil {
+			return nil, err
+		}
+		m := dynamicpb.NewMessage(message)
+		// A required field that is missing is missed by name later.
+		opts := proto.UnmarshalOptions{AllowPartial: true, DiscardUnknown: true, RecursionLimit: maxRecursion, Resolver: noTypes{}}
+		if err := opts.Unmarshal(value, m); err != nil {
+			return nil, errors.New(decision.OneLine(err.Error(), 200))
+		}
+		var o object
+		m.Range(func(fd protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+			if name, ok := fieldName(fd, isField); ok {
+				o.add(name, protoValue(name, fd, v))
+			}
+			return true
+		})
+		return o.done(), nil
+	}, nil
+}
+
+// noTypes knows no extensions: a decision has none.
+type noTypes struct{}
+
+func (noTypes) FindExtensionByName(protoreflect.FullName) (protoreflect.ExtensionType, error) {
+	return nil, protoregistry.NotFound
+}
+
+func (noTypes) FindExtensionByNumber(protoreflect.FullName, protoreflect.FieldNumber) (protoreflect.ExtensionType, error) {
+	return nil, protoregistry.NotFound
+}
+
+// pick finds a message by its index in the file, then by its index in that
+// message, and so on.
+func pick(in protoreflect.MessageDescriptors, indexes []int) (m protoreflect.MessageDescriptor, err error) {
+	for _, i := range indexes {
+		if i < 0 || i >= in.Len() {
+			return nil, fmt.Errorf("it is message %d of the schema, which has no such message", indexes)
+		}
+		m = in.Get(i)
+		in = m.Messages()
+	}
+	return m, nil
+}
+
+// fieldName is the decision's name of a Protobuf field: its own name or its name
+// in JSON, which is profileId for profile_id unless the schema says otherwise. A
+// field without presence is not given where it has its zero value.
+func fieldName(fd protoreflect.FieldDescriptor, wanted func(string) bool) (string, bool) {
+	if name := string(fd.Name()); wanted(name) {
+		return name, true
+	}
+	if wanted(fd.JSONName()) {
+		return fd.JSONName(), true
+	}
+	snake := snakeCase(fd.JSONName())
+	return snake, wanted(snake)
+}
+
+func snakeCase(camel string) string {
+	var b strings.Builder
+	for _, r := range camel {
+		if r >= 'A' && r <= 'Z' {
+			b.WriteByte('_')
+			r += 'a' - 'A'
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
+}
+
+// protoValue is a field's value as JSON.
+func protoValue(name string, fd protoreflect.FieldDescriptor, v protoreflect.Value) []byte {
+	switch {
+	case fd.IsMap():
+		return strange("map", v.Map().Len())
+	case fd.IsList():
+		return strange("repeated", v.List().Len())
+	}
+	switch fd.Kind() {
+	case protoreflect.StringKind:
+		return text(v.String())
+	case protoreflect.BoolKind:
+		return fmt.Append(nil, v.Bool())
+	case protoreflect.EnumKind:
+		if value := fd.Enum().Values().ByNumber(v.Enum()); value != nil {
+			return text(string(value.Name()))
+		}
+		return fmt.Append(nil, v.Enum())
+	case protoreflect.BytesKind:
+		return strange("bytes", len(v.Bytes()))
+	case protoreflect.FloatKind, protoreflect.DoubleKind:
+		return strange("float", 1)
+	case protoreflect.MessageKind, protoreflect.GroupKind:
+		return protoMessage(name, v.Message())
+	}
+	return fmt.Append(nil, v.Interface()) // the integers
+}
+
+// protoMessage is a field that is a message: a time, a wrapped text or flag, or
+// the name of a task.
+func protoMessage(name string, m protoreflect.Message) []byte {
+	full := m.Descriptor().FullName()
+	switch {
+	case full == "google.protobuf.Timestamp":
+		at := func(n protoreflect.FieldNumber) int64 {
+			return m.Get(m.Descriptor().Fields().ByNumber(n)).Int()
+		}
+		t := &timestamppb.Timestamp{Seconds: at(1), Nanos: int32(at(2))}
+		if t.IsValid() {
+			return text(t.AsTime().Format(time.RFC3339Nano))
+		}
+	case slices.Contains(wrappers, full):
+		if b, err := protojson.Marshal(m.Interface()); err == nil {
+			return b
+		}
+	case name == "task":
+		var o object
+		m.Range(func(fd protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+			if name, ok := fieldName(fd, isTaskField); ok {
+				o.add(name, protoValue(name, fd, v))
+			} else {
+				o.add(name, strange("unknown", 1))
+			}
+			return true
+		})
+		return o.done()
+	}
+	return strange(string(full), 1)
+}
+
+// wrappers is the wrapped types that fields of a decision can come as.
+var wrappers = []protoreflect.FullName{"google.protobuf.StringValue", "google.protobuf.BoolValue"}

@@ -1,0 +1,133 @@
+// Package deploy_test checks the deployment's files against the program that
+// they deploy: what a schema can't know. make deploy-check does the schemas.
+package deploy_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"verdict/configs"
+)
+
+const base = "../../deploy/kubernetes/base"
+
+// document reads one manifest.
+func document(t *testing.T, path string, into any) {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := yaml.Unmarshal(data, into); err != nil {
+		t.Fatalf("%s: %v", path, err)
+	}
+}
+
+// configured is the configuration that the ConfigMap holds, with the key in a
+// file as the Secret mounts it.
+func configured(t *testing.T) configs.Config {
+	t.Helper()
+	var configMap struct{ Data map[string]string }
+	document(t, filepath.Join(base, "configmap.yaml"), &configMap)
+	file := filepath.Join(t.TempDir(), "verdict.yaml")
+	if err := os.WriteFile(file, []byte(configMap.Data["verdict.yaml"]), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := configs.Load(configs.Sources{File: file, NeedAPIKey: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cfg
+}
+
+// deployment is what the tests look at of a Deployment.
+type deployment struct {
+	Spec struct {
+		Template struct {
+			Spec struct {
+				TerminationGracePeriodSeconds int `yaml:"terminationGracePeriodSeconds"`
+				Containers                    []struct {
+					Args  []string
+					Ports []struct {
+						Name          string
+						ContainerPort int `yaml:"containerPort"`
+					}
+					VolumeMounts []struct {
+						MountPath string `yaml:"mountPath"`
+					} `yaml:"volumeMounts"`
+				}
+			}
+		}
+	}
+}
+
+func TestTheDeploymentFitsItsConfiguration(t *testing.T) {
+	cfg := configured(t)
+	var d deployment
+	document(t, filepath.Join(base, "deployment.yaml"), &d)
+	pod := d.Spec.Template.Spec
+	container := pod.Containers[0]
+
+	// The drain, the last commit and the publisher's flush, five seconds each.
+	if grace := time.Duration(pod.TerminationGracePeriodSeconds) * time.Second; grace < cfg.Processor.ShutdownTimeout+10*time.Second {
+		t.Errorf("terminationGracePeriodSeconds is %v, too short for a shutdown_timeout of %v", grace, cfg.Processor.ShutdownTimeout)
+	}
+	if _, port, ok := strings.Cut(cfg.Admin.Addr, ":"); !ok || port != "9464" || container.Ports[0].ContainerPort != 9464 {
+		t.Errorf("admin.addr is %s, the port %d", cfg.Admin.Addr, container.Ports[0].ContainerPort)
+	}
+	mounted := false
+	for _, m := range container.VolumeMounts {
+		mounted = mounted || filepath.Dir(cfg.API.KeyFile) == m.MountPath
+	}
+	if !mounted {
+		t.Errorf("api.key_file is %s, which no volume has", cfg.API.KeyFile)
+	}
+	if container.Args[0] != "run" || container.Args[2] != "/etc/verdict/verdict.yaml" {
+		t.Errorf("args are %q", container.Args)
+	}
+}
+
+func TestTheScaledObjectLooksAtTheTopicsAndGroupOfTheDefaults(t *testing.T) {
+	var s struct {
+		Spec struct {
+			Triggers []struct{ Metadata map[string]string }
+		}
+	}
+	document(t, "../../deploy/kubernetes/components/keda/scaledobject.yaml", &s)
+	cfg := configured(t)
+	topics := map[string]bool{cfg.Kafka.Topics.Decisions: false, cfg.Kafka.Topics.Backfill: false}
+	for _, trigger := range s.Spec.Triggers {
+		if trigger.Metadata["consumerGroup"] != cfg.Kafka.GroupID {
+			t.Errorf("the group is %s", trigger.Metadata["consumerGroup"])
+		}
+		topics[trigger.Metadata["topic"]] = true
+	}
+	for topic, seen := range topics {
+		if !seen || len(topics) != 2 {
+			t.Errorf("triggers for %v; %s is not among them", topics, topic)
+		}
+	}
+}
+
+func TestTheUnitGivesTheServiceTimeToDrain(t *testing.T) {
+	unit, err := os.ReadFile("../../deploy/systemd/verdict.service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var stop time.Duration
+	for line := range strings.Lines(string(unit)) {
+		if seconds, ok := strings.CutPrefix(strings.TrimSpace(line), "TimeoutStopSec="); ok {
+			if stop, err = time.ParseDuration(seconds + "s"); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if want := configs.Default().Processor.ShutdownTimeout + 10*time.Second; stop < want {
+		t.Errorf("TimeoutStopSec is %v, want at least %v", stop, want)
+	}
+}
