@@ -12,7 +12,7 @@ RUN --mount=type=cache,target=/go/pkg/mod go mod download
 COPY . .
 ARG VERSION=devel
 RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \
-    CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X verdict/internal/cli.version=${VERSION}" -o /out/verdict ./cmd/verdict
+    CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X verdict/internal/app.version=${VERSION}" -o /out/verdict ./cmd/verdict
 
 FROM busybox:1.37.0-musl AS busybox
 

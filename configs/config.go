@@ -82,6 +82,15 @@ func (t Topics) Lanes() []LaneTopic {
 	return lanes
 }
 
+// Inputs returns the names of the topics that `run` reads, live first.
+func (t Topics) Inputs() []string {
+	var names []string
+	for _, in := range t.Lanes() {
+		names = append(names, in.Topic)
+	}
+	return names
+}
+
 // API is the section api.
 type API struct {
 	BaseURL        string         `key:"base_url" default:"https://api.passfort.com/4.0" help:"Where the API is, with its version. Plain http only to a loopback address, or with allow_http."`

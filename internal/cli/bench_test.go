@@ -15,6 +15,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"verdict/internal/app"
 	"verdict/internal/broker"
 	"verdict/internal/broker/embedded"
 	backfill "verdict/internal/bulk"
@@ -71,7 +72,7 @@ func BenchmarkPipeline(b *testing.B) {
 		running, stop := context.WithCancel(ctx)
 		ended := make(chan error, 1)
 		began := time.Now()
-		go func() { ended <- serve(running, cfg, wiring{log: log, registry: registry}) }()
+		go func() { ended <- app.Run(running, cfg, app.Options{Log: log, Registry: registry}) }()
 		for recordsIn(cluster, cfg.Kafka.Topics.Results) < int64(n+each) {
 			time.Sleep(time.Millisecond)
 		}

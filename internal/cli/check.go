@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"verdict/configs"
+	"verdict/internal/app"
 )
 
 func checkCommand(s Process) *cobra.Command {
@@ -69,7 +70,7 @@ does not tell a broker's clock; only records from the future are looked for.`,
 
 type checkOptions struct {
 	timeout                         time.Duration // for each check; above 0
-	dialKafka, dialAPI, dialSchemas dialFunc      // nil: TCP
+	dialKafka, dialAPI, dialSchemas app.DialFunc  // nil: TCP
 }
 
 // checkStatus is how a check ended.
@@ -158,9 +159,9 @@ func inOneLine(text string) string {
 // gives the faults, with those of the files that it names.
 func check(ctx context.Context, cfg configs.Config, faults configs.Faults, o checkOptions) (findings, configs.Faults) {
 	kafka := &kafkaCheck{cfg: cfg, dial: o.dialKafka, timeout: o.timeout}
-	var key *apiKey
+	var key *app.Key
 	if !concerns(faults, "kafka.") {
-		connection, err := connectKafka(cfg.Kafka, o.dialKafka)
+		connection, err := app.Connect(cfg.Kafka, o.dialKafka)
 		faults = addFaults(faults, err)
 		if connection != nil {
 			defer connection.Close()
@@ -168,7 +169,7 @@ func check(ctx context.Context, cfg configs.Config, faults configs.Faults, o che
 		}
 	}
 	if !concerns(faults, "api.") {
-		k, err := newAPIKey(cfg.API)
+		k, err := app.NewKey(cfg.API)
 		faults = addFaults(faults, err)
 		if err == nil {
 			key = k

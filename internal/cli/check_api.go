@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"verdict/configs"
+	"verdict/internal/app"
 	"verdict/internal/passfort"
 )
 
@@ -14,10 +15,10 @@ import (
 const clockTolerance = 5 * time.Second
 
 // checkAPI asks the API once who the key is, and what its clock says.
-func checkAPI(ctx context.Context, cfg configs.Config, key *apiKey, o checkOptions) (f findings) {
+func checkAPI(ctx context.Context, cfg configs.Config, key *app.Key, o checkOptions) (f findings) {
 	client, err := passfort.New(passfort.Options{
 		BaseURL: cfg.API.BaseURL, Key: key.Key, Timeout: min(cfg.API.Timeout, o.timeout), AllowHTTP: cfg.API.AllowHTTP,
-		UserAgent: "verdict/" + version, DialContext: o.dialAPI,
+		UserAgent: "verdict/" + app.Build().Version, DialContext: o.dialAPI,
 	})
 	if err != nil {
 		f.fail("api/key", err.Error(), "correct the section api")

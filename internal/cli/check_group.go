@@ -13,6 +13,7 @@ import (
 	"github.com/segmentio/kafka-go"
 
 	"verdict/consumer"
+	"verdict/internal/app"
 	"verdict/internal/broker"
 )
 
@@ -47,7 +48,7 @@ func (k *kafkaCheck) members(members []kafka.DescribeGroupsResponseMember) {
 		return
 	}
 	const name = "group/members"
-	us, topics := memberOf(k.cfg), lanes(k.cfg.Kafka.Topics)
+	us, topics := app.MemberOf(k.cfg), k.cfg.Kafka.Topics.Inputs()
 	slices.Sort(topics)
 	differ := make(map[string]int) // what is different -> in how many members
 	for _, m := range members {
@@ -56,7 +57,7 @@ func (k *kafkaCheck) members(members []kafka.DescribeGroupsResponseMember) {
 		if len(theirs) > 0 && !slices.Equal(theirs, topics) {
 			differ[fmt.Sprintf("reads %s", strings.Join(theirs, ", "))]++
 		}
-		them, ok := readMember(m.MemberMetadata.UserData)
+		them, ok := app.ReadMember(m.MemberMetadata.UserData)
 		if !ok {
 			differ["tells no version or rate limit"]++
 			continue

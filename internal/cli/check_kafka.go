@@ -14,6 +14,7 @@ import (
 	"github.com/segmentio/kafka-go"
 
 	"verdict/configs"
+	"verdict/internal/app"
 	"verdict/internal/broker"
 )
 
@@ -24,7 +25,7 @@ const maxProbed = 50
 type kafkaCheck struct {
 	cfg        configs.Config
 	connection *broker.Connection
-	dial       dialFunc
+	dial       app.DialFunc
 	timeout    time.Duration // for each check
 	findings
 }
@@ -32,12 +33,6 @@ type kafkaCheck struct {
 // bounded is ctx for one check.
 func (k *kafkaCheck) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, k.timeout)
-}
-
-// lanes are the topics that run reads.
-func lanes(t configs.Topics) []string {
-	names := []string{t.Decisions, t.Backfill}
-	return slices.DeleteFunc(names, func(name string) bool { return name == "" })
 }
 
 func (k *kafkaCheck) run(ctx context.Context) findings {
@@ -49,7 +44,7 @@ func (k *kafkaCheck) run(ctx context.Context) findings {
 	// What follows must not wait for a broker that was found silent.
 	cfg := k.cfg.Kafka
 	cfg.Brokers = []string{good}
-	connection, err := connectKafka(cfg, k.dial)
+	connection, err := app.Connect(cfg, k.dial)
 	if err != nil {
 		k.failed("kafka/cluster", err)
 		return k.findings
@@ -86,7 +81,7 @@ func (k *kafkaCheck) run(ctx context.Context) findings {
 func (k *kafkaCheck) metadata(ctx context.Context) (*kafka.MetadataResponse, error) {
 	ctx, cancel := k.bounded(ctx)
 	defer cancel()
-	return k.connection.Client().Metadata(ctx, &kafka.MetadataRequest{Topics: decisionTopics(k.cfg.Kafka.Topics)})
+	return k.connection.Client().Metadata(ctx, &kafka.MetadataRequest{Topics: app.TopicNames(k.cfg.Kafka.Topics)})
 }
 
 // brokers looks at each of these brokers, and gives one that can be used.
@@ -168,7 +163,7 @@ func (k *kafkaCheck) rights(ctx context.Context, addr string) {
 	}
 	defer probe.Close()
 	t := k.cfg.Kafka.Topics
-	for _, topic := range lanes(t) {
+	for _, topic := range t.Inputs() {
 		k.right("rights/read/"+topic, probe.MayRead(topic), "give the Kafka user READ and DESCRIBE on the topic "+topic)
 	}
 	for _, topic := range []string{t.Results, t.DeadLetters} {
@@ -196,7 +191,7 @@ func (k *kafkaCheck) clock(ctx context.Context, states map[string]broker.TopicSt
 	defer cancel()
 	limit := time.Now().Add(clockTolerance)
 	request := &kafka.ListOffsetsRequest{Topics: make(map[string][]kafka.OffsetRequest)}
-	for _, topic := range decisionTopics(k.cfg.Kafka.Topics) {
+	for _, topic := range app.TopicNames(k.cfg.Kafka.Topics) {
 		for p := range states[topic].Partitions {
 			request.Topics[topic] = append(request.Topics[topic], kafka.TimeOffsetOf(p, limit))
 		}

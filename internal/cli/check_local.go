@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"verdict/configs"
+	"verdict/internal/app"
 	"verdict/internal/broker"
 )
 
@@ -14,7 +15,7 @@ const certificateNotice = 14 * 24 * time.Hour
 
 // checkFilesAndDrain makes the checks that need nobody else.
 func checkFilesAndDrain(f *findings, cfg configs.Config) {
-	if passwordInTheClear(cfg.Kafka) {
+	if app.PasswordInTheClear(cfg.Kafka) {
 		f.warn("kafka/password", "travels in the clear: kafka.sasl.mechanism is PLAIN and TLS is off", "set kafka.tls.enabled, or use SCRAM-SHA-512")
 	}
 	if t := cfg.Kafka.TLS; t.Enabled && t.CertFile != "" {

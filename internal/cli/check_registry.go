@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"verdict/configs"
+	"verdict/internal/app"
 	"verdict/internal/decision/codec"
 )
 
@@ -17,7 +18,7 @@ func checkRegistry(ctx context.Context, cfg configs.Config, o checkOptions) (f f
 	if cfg.Decode.RegistryURL.Reveal() == "" {
 		return nil
 	}
-	decoder, err := newDecoder(cfg.Decode, codec.Options{DialContext: o.dialSchemas, Timeout: o.timeout, Logger: slog.New(slog.DiscardHandler)})
+	decoder, err := app.NewDecoder(cfg.Decode, codec.Options{DialContext: o.dialSchemas, Timeout: o.timeout, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		f.fail(name, err.Error(), "correct decode.registry_url")
 		return f

@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/sr"
 
 	"verdict/configs"
+	"verdict/internal/app"
 	"verdict/internal/broker/embedded"
 	"verdict/internal/passfort/sandbox"
 )
@@ -84,11 +85,11 @@ func TestMembersInfoOfOthersIsTolerated(t *testing.T) {
 		"": false, "\x00\x01": false, "{}": false, "[]": false, `"x"`: false, `{"version":7}`: false,
 		`{"version":"2","rate_limit":9,"more":[1]}`: true,
 	} {
-		if _, ok := readMember([]byte(data)); ok != want {
+		if _, ok := app.ReadMember([]byte(data)); ok != want {
 			t.Errorf("%q: %v", data, ok)
 		}
 	}
-	if m, ok := readMember(aboutMember(configs.Default())); !ok || m != memberOf(configs.Default()) {
+	if m, ok := app.ReadMember(app.AboutMember(configs.Default())); !ok || m != app.MemberOf(configs.Default()) {
 		t.Errorf("our own: %+v, %v", m, ok)
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/segmentio/kafka-go"
 
+	"verdict/internal/app"
 	"verdict/internal/broker"
 )
 
@@ -21,16 +22,16 @@ const deadLettersNotice = 7 * 24 * time.Hour
 func (k *kafkaCheck) topics(ctx context.Context, addr string) map[string]broker.TopicState {
 	ctx, cancel := k.bounded(ctx)
 	defer cancel()
-	plan := planTopics(k.cfg.Kafka.Topics)
-	states, err := broker.Describe(ctx, k.connection.Client(), decisionTopics(k.cfg.Kafka.Topics)...)
+	plan := app.PlanTopics(k.cfg.Kafka.Topics)
+	states, err := broker.Describe(ctx, k.connection.Client(), app.TopicNames(k.cfg.Kafka.Topics)...)
 	if err != nil {
 		k.failed("topics", err)
 		return nil
 	}
 	for _, p := range plan {
-		s := states[p.name]
+		s := states[p.Name]
 		if errors.Is(s.Err, kafka.UnknownTopicOrPartition) {
-			s.Err = k.missing(ctx, addr, p.name)
+			s.Err = k.missing(ctx, addr, p.Name)
 		}
 		k.topic(p, s)
 	}
@@ -51,8 +52,8 @@ func (k *kafkaCheck) missing(ctx context.Context, addr, topic string) error {
 }
 
 // topic is one line about one topic: what is worst about it, or how it is.
-func (k *kafkaCheck) topic(p plannedTopic, s broker.TopicState) {
-	name := "topic/" + p.name
+func (k *kafkaCheck) topic(p app.PlannedTopic, s broker.TopicState) {
+	name := "topic/" + p.Name
 	setting := func(key string) (int64, bool) {
 		n, err := strconv.ParseInt(s.Configs[key], 10, 64)
 		return n, err == nil
@@ -62,7 +63,7 @@ func (k *kafkaCheck) topic(p plannedTopic, s broker.TopicState) {
 		k.fail(name, "does not exist", "create it (verdict topics), or correct kafka.topics")
 		return
 	case errors.Is(s.Err, kafka.TopicAuthorizationFailed):
-		k.fail(name, "may not be described", "give the Kafka user DESCRIBE on the topic "+p.name)
+		k.fail(name, "may not be described", "give the Kafka user DESCRIBE on the topic "+p.Name)
 		return
 	case s.Err != nil:
 		k.failed(name, s.Err)
@@ -90,7 +91,7 @@ func (k *kafkaCheck) topic(p plannedTopic, s broker.TopicState) {
 	switch {
 	case known && minInSync > replicas:
 		fail("min.insync.replicas is more than there are replicas, so that nothing can be written: lower it")
-	case known && int64(s.InSync) < minInSync && !p.input:
+	case known && int64(s.InSync) < minInSync && !p.Input:
 		fail(fmt.Sprintf("%d in sync are fewer than min.insync.replicas, so that nothing can be written: are brokers down?", s.InSync))
 	case replicas == 1:
 		warn("a lost broker takes its partitions with it: three replicas are usual")
@@ -99,16 +100,16 @@ func (k *kafkaCheck) topic(p plannedTopic, s broker.TopicState) {
 	case known && minInSync == replicas:
 		warn("with one broker away nothing can be written: set min.insync.replicas to one less than the replicas")
 	}
-	if n, ok := setting("max.message.bytes"); ok && n < int64(p.minMessage) {
-		warn(fmt.Sprintf("max.message.bytes is less than the %d of the largest record: %s", p.minMessage, map[bool]string{
+	if n, ok := setting("max.message.bytes"); ok && n < int64(p.MinMessage) {
+		warn(fmt.Sprintf("max.message.bytes is less than the %d of the largest record: %s", p.MinMessage, map[bool]string{
 			true:  "larger decisions can't be submitted",
 			false: "larger ones are published without their value",
-		}[p.input]))
+		}[p.Input]))
 	}
-	if n, ok := setting("retention.bytes"); ok && n >= 0 && p.input {
+	if n, ok := setting("retention.bytes"); ok && n >= 0 && p.Input {
 		warn("retention.bytes deletes decisions by size, carried out or not: set it to -1")
 	}
-	if n, ok := setting("retention.ms"); ok && n >= 0 && p.name == k.cfg.Kafka.Topics.DeadLetters && time.Duration(n)*time.Millisecond < deadLettersNotice {
+	if n, ok := setting("retention.ms"); ok && n >= 0 && p.Name == k.cfg.Kafka.Topics.DeadLetters && time.Duration(n)*time.Millisecond < deadLettersNotice {
 		warn("dead letters are gone in less than 7d: raise retention.ms")
 	}
 	if s.ConfigErr != nil {
@@ -128,7 +129,7 @@ func (k *kafkaCheck) topic(p plannedTopic, s broker.TopicState) {
 func (k *kafkaCheck) backlogs(ctx context.Context, states map[string]broker.TopicState) {
 	ctx, cancel := k.bounded(ctx)
 	defer cancel()
-	for _, topic := range lanes(k.cfg.Kafka.Topics) {
+	for _, topic := range k.cfg.Kafka.Topics.Inputs() {
 		if state := states[topic]; state.Err == nil && state.Partitions > 0 {
 			k.backlog(ctx, topic, state)
 		}

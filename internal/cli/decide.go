@@ -1,30 +1,20 @@
 package cli
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 
 	"verdict/configs"
-	"verdict/consumer"
-	"verdict/internal/broker"
-	"verdict/internal/decision"
+	"verdict/internal/app"
 	"verdict/internal/policy"
 	"verdict/metrics"
 )
-
-// decideGroup is behind kafka.group_id in the name of decide's own group, which
-// reads other topics than run's.
-const decideGroup = "-decide"
 
 func decideCommand(s Process) *cobra.Command {
 	var policyFile, dryRunFile, stateTopic string
@@ -59,12 +49,12 @@ that sums up.`,
 				return err
 			}
 			t := cfg.Kafka.Topics
-			if stateTopic == "" || slices.Contains(append(decisionTopics(t), t.CheckResults), stateTopic) {
+			if stateTopic == "" || slices.Contains(append(app.TopicNames(t), t.CheckResults), stateTopic) {
 				return &usageError{cmd.CommandPath(), fmt.Errorf("--state-topic: want a topic of its own, is %q", stateTopic)}
 			}
 			registry := prometheus.NewRegistry()
-			metrics.RegisterProcess(registry, build())
-			return serveDecide(cmd.Context(), cfg, policies, stateTopic, wiring{log: newLogger(s, cfg.Log), registry: registry})
+			metrics.RegisterProcess(registry, app.Build())
+			return app.Decide(cmd.Context(), cfg, policies, stateTopic, app.Options{Log: newLogger(s, cfg.Log), Registry: registry})
 		},
 	}
 	cmd.Flags().StringVar(&policyFile, "policy", "", "YAML file of policies (default: the one above)")
@@ -97,77 +87,6 @@ func loadPolicies(file string) (policy.Set, error) {
 		all = append(all, &configs.Fault{Key: key, Wrong: f.Wrong, Want: f.Want, From: f.Place()})
 	}
 	return set, all
-}
-
-// serveDecide is the service that decides, built and ended as serve is:
-//
-//	not ready ─► consumer (stop fetching, drain, commit, leave the group)
-//	          ─► publisher (flush) ─► connections ─► admin server
-func serveDecide(ctx context.Context, cfg configs.Config, policies policy.Set, stateTopic string, w wiring) (err error) {
-	var stops stops
-	defer func() { err = errors.Join(err, stops.run(w.log)) }()
-
-	g, err := newGround(cfg, w, &stops)
-	if err != nil {
-		return err
-	}
-	g.kafka.pause = g.showKafka // there are no calls to hold
-	if err := awaitState(ctx, g.connection, cfg.Kafka.Topics.CheckResults, stateTopic, w.log); err != nil || ctx.Err() != nil {
-		return err
-	}
-
-	decider, err := policy.New(policy.Options{
-		Policies: policies, Publisher: g.publisher, Log: g.connection, State: stateTopic,
-		Decisions: cfg.Kafka.Topics.Decisions, DeadLetters: cfg.Kafka.Topics.DeadLetters,
-		MaxBytes: int64(cfg.Processor.MaxPendingBytes),
-		Metrics:  metrics.NewPolicy(w.registry), Logger: w.log, Instance: instance(),
-	})
-	if err != nil {
-		return err
-	}
-	return g.consume(ctx, cfg.Kafka.GroupID+decideGroup, []string{cfg.Kafka.Topics.CheckResults}, deciding{decider},
-		func() bool { return false }, // it makes no calls that could be refused
-		slog.String("state_topic", stateTopic))
-}
-
-// awaitState waits while Kafka is away, and fails where the state topic is not
-// fit for its use, which waiting can't mend.
-func awaitState(ctx context.Context, connection *broker.Connection, input, state string, log *slog.Logger) error {
-	for said := false; ; said = true {
-		err := policy.CheckTopics(ctx, connection, input, state)
-		if fault, ok := errors.AsType[*policy.TopicFault](err); ok {
-			return fault
-		}
-		if err == nil || ctx.Err() != nil {
-			return nil
-		}
-		if !said {
-			log.Warn("Kafka does not answer as it should; waiting", "err", err)
-		}
-		timer := time.NewTimer(time.Second)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-		}
-	}
-}
-
-// deciding hands what the consumer reads to the decider.
-type deciding struct{ decider *policy.Decider }
-
-func (deciding) Assigned(int, int) {}
-
-func (d deciding) Accept(ctx context.Context, claim *consumer.Claim, rec decision.Record, _ decision.Progress) error {
-	return d.decider.Accept(ctx, claim, rec)
-}
-
-func (d deciding) Drain(ctx context.Context, claims []*consumer.Claim) {
-	all := make([]policy.Claim, len(claims))
-	for i, claim := range claims {
-		all[i] = claim
-	}
-	d.decider.Drain(ctx, all)
 }
 
 // readBounded is a file of at most that many bytes; of a larger one, its begin.

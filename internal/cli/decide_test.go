@@ -15,6 +15,7 @@ import (
 	"github.com/segmentio/kafka-go"
 
 	"verdict/configs"
+	"verdict/internal/app"
 	"verdict/internal/broker/embedded"
 	"verdict/internal/decision"
 	"verdict/internal/passfort/sandbox"
@@ -61,7 +62,7 @@ func (w *world) startDecideBy(policies policy.Set, stateTopic string, change ...
 	log := slog.New(slog.NewTextHandler(&lockedWriter{mu: &w.mu, to: &w.logs}, nil))
 	w.running[m] = struct{}{}
 	go func() {
-		m.ended <- serveDecide(ctx, cfg, policies, stateTopic, wiring{log: log, registry: m.registry, dialKafka: w.network.DialContext})
+		m.ended <- app.Decide(ctx, cfg, policies, stateTopic, app.Options{Log: log, Registry: m.registry, DialKafka: w.network.DialContext})
 	}()
 	return m
 }
@@ -137,7 +138,7 @@ func (w *world) wantDecisions(times int, want ...string) {
 	}
 }
 
-const decideGroupID = "verdict" + decideGroup
+const decideGroupID = "verdict" + app.DecideGroup
 
 // TestCheckResultsBecomeCompletedTasks: what the default policy decides is
 // carried out, what it leaves to people is not, what can't be read is a dead
@@ -357,15 +358,15 @@ func TestAReplayOfTheWholeInputCarriesOutNothingNew(t *testing.T) {
 		first.stop()
 
 		again := w.startDecide(func(c *configs.Config) { c.Kafka.GroupID = "again" })
-		w.awaitDecided("again" + decideGroup)
+		w.awaitDecided("again" + app.DecideGroup)
 		w.sendChecks(input...)
-		w.awaitDecided("again" + decideGroup)
+		w.awaitDecided("again" + app.DecideGroup)
 		w.wantDecisions(20, want...)
 		again.stop()
 
 		w.createTopic("empty-state", partitions, map[string]string{"cleanup.policy": "compact"})
 		lost := w.startDecideBy(policy.Default(), "empty-state", func(c *configs.Config) { c.Kafka.GroupID = "lost" })
-		w.awaitDecided("lost" + decideGroup)
+		w.awaitDecided("lost" + app.DecideGroup)
 		w.wantDecisions(40, want...)
 		w.await(time.Minute, "the repeated decisions are settled", func() bool { return w.count(w.cfg.Kafka.Topics.Results) == 40 })
 		if n := len(w.completions()); n != 20 {

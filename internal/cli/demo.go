@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"verdict/configs"
+	"verdict/internal/app"
 	"verdict/internal/broker"
 	"verdict/internal/broker/embedded"
 	backfill "verdict/internal/bulk"
@@ -158,7 +159,7 @@ func demo(ctx context.Context, s Process, o demoOptions) (err error) {
 	cfg := o.config(cluster.Addrs()[0], api+"/4.0")
 
 	registry := prometheus.NewRegistry()
-	metrics.RegisterProcess(registry, build())
+	metrics.RegisterProcess(registry, app.Build())
 	adminAddr := make(chan string, 1)
 	// The service ends before what it works with.
 	serving, stopServing := context.WithCancel(context.WithoutCancel(ctx))
@@ -168,13 +169,13 @@ func demo(ctx context.Context, s Process, o demoOptions) (err error) {
 	running, stopRunning := context.WithCancel(ctx)
 	defer stopRunning()
 	service.Go(func() error {
-		return serve(running, cfg, wiring{log: log, registry: registry, ready: func(addr string) { adminAddr <- addr }})
+		return app.Run(running, cfg, app.Options{Log: log, Registry: registry, Ready: func(addr string) { adminAddr <- addr }})
 	})
 
 	deciding := prometheus.NewRegistry()
 	if o.policy {
 		service.Go(func() error {
-			err := serveDecide(running, cfg, policy.Default(), policy.StateTopic, wiring{log: log, registry: deciding})
+			err := app.Decide(running, cfg, policy.Default(), policy.StateTopic, app.Options{Log: log, Registry: deciding})
 			if err != nil {
 				stopRunning() // nothing would ever be submitted
 			}
@@ -225,7 +226,7 @@ func demo(ctx context.Context, s Process, o demoOptions) (err error) {
 
 func demoTopics() map[string]int {
 	topics := make(map[string]int)
-	for _, name := range decisionTopics(configs.Default().Kafka.Topics) {
+	for _, name := range app.TopicNames(configs.Default().Kafka.Topics) {
 		topics[name] = demoPartitions
 	}
 	return topics
@@ -268,7 +269,7 @@ func (o *demoOptions) open(stdin io.Reader) (demoInput, error) {
 
 // submitDemo puts every row into the live topic as it stands.
 func submitDemo(ctx context.Context, cfg configs.Config, in demoInput, submitted *atomic.Int64, log *slog.Logger) error {
-	connection, err := connectKafka(cfg.Kafka, nil)
+	connection, err := app.Connect(cfg.Kafka, nil)
 	if err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"verdict/configs"
+	"verdict/internal/app"
 	"verdict/internal/broker"
 	"verdict/internal/broker/embedded"
 	"verdict/internal/decision"
@@ -30,7 +31,7 @@ func createPolicyTopics(cluster *embedded.Cluster) error {
 // and returns when decide, whose registry is given, has counted them all:
 // submitted is then the number of its decisions.
 func submitChecks(ctx context.Context, cfg configs.Config, n int, registry prometheus.Gatherer, submitted *atomic.Int64) error {
-	connection, err := connectKafka(cfg.Kafka, nil)
+	connection, err := app.Connect(cfg.Kafka, nil)
 	if err != nil {
 		return err
 	}

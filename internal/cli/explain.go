@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"verdict/configs"
+	"verdict/internal/app"
 	backfill "verdict/internal/bulk"
 	"verdict/internal/decision"
 )
@@ -59,7 +60,7 @@ It reads Kafka alone, what is younger than --since, and fails if it finds nothin
 }
 
 func explain(ctx context.Context, s Process, cfg configs.Config, subject string, since pastTime, asJSON bool) error {
-	connection, err := connectKafka(cfg.Kafka, nil)
+	connection, err := app.Connect(cfg.Kafka, nil)
 	if err != nil {
 		return err
 	}

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/term"
 
 	"verdict/configs"
+	"verdict/internal/app"
 	backfill "verdict/internal/bulk"
 	"verdict/internal/decision"
 )
@@ -106,7 +107,7 @@ func laneTopics(t configs.Topics, lane string) ([]string, error) {
 }
 
 func follow(ctx context.Context, s Process, cfg configs.Config, batchID string, topics []string, o followOptions) error {
-	connection, err := connectKafka(cfg.Kafka, nil)
+	connection, err := app.Connect(cfg.Kafka, nil)
 	if err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"verdict/internal/app"
 	"verdict/internal/broker"
 	"verdict/internal/broker/embedded"
 	backfill "verdict/internal/bulk"
@@ -85,7 +86,9 @@ func liveTurn(b *testing.B, backlog int) (waits []time.Duration) {
 	registry := prometheus.NewRegistry()
 	serving, stop := context.WithCancel(ctx)
 	ended := make(chan error, 1)
-	go func() { ended <- serve(serving, cfg, wiring{log: slog.New(slog.DiscardHandler), registry: registry}) }()
+	go func() {
+		ended <- app.Run(serving, cfg, app.Options{Log: slog.New(slog.DiscardHandler), Registry: registry})
+	}()
 	for seriesSum(b, registry, "verdict_partitions_assigned") < 2*demoPartitions || backlog > 0 && box.Stats().Completions < rate {
 		time.Sleep(10 * time.Millisecond)
 	}

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/term"
 
 	"verdict/configs"
+	"verdict/internal/app"
 	backfill "verdict/internal/bulk"
 	"verdict/internal/decision"
 )
@@ -179,7 +180,7 @@ func redriveTargets(t configs.Topics) []string {
 }
 
 func redrive(ctx context.Context, s Process, cfg configs.Config, o redriveOptions, filter backfill.RedriveFilter, edit []byte, ask bool) error {
-	connection, err := connectKafka(cfg.Kafka, nil)
+	connection, err := app.Connect(cfg.Kafka, nil)
 	if err != nil {
 		return err
 	}

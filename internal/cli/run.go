@@ -4,6 +4,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 
+	"verdict/internal/app"
 	"verdict/metrics"
 )
 
@@ -28,14 +29,14 @@ for traces, it exports spans by OTLP.`,
 				return err
 			}
 			log := newLogger(s, cfg.Log)
-			tracer, stopTracing, err := startTracing(cmd.Context(), s.Environ, log)
+			tracer, stopTracing, err := app.StartTracing(cmd.Context(), s.Environ, log)
 			if err != nil {
 				return &usageError{cmd.CommandPath(), err}
 			}
 			defer stopTracing()
 			registry := prometheus.NewRegistry()
-			metrics.RegisterProcess(registry, build())
-			return serve(cmd.Context(), cfg, wiring{log: log, registry: registry, tracer: tracer})
+			metrics.RegisterProcess(registry, app.Build())
+			return app.Run(cmd.Context(), cfg, app.Options{Log: log, Registry: registry, Tracer: tracer})
 		},
 	}
 	configFlags(cmd)

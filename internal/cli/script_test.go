@@ -20,6 +20,7 @@ import (
 	"github.com/segmentio/kafka-go"
 
 	"verdict/configs"
+	"verdict/internal/app"
 	"verdict/internal/broker"
 	"verdict/internal/broker/embedded"
 	"verdict/internal/decision"
@@ -54,7 +55,7 @@ func TestScripts(t *testing.T) {
 		RequireUniqueNames:  true,
 		Setup: func(env *testscript.Env) error {
 			topics := make(map[string]int)
-			for _, name := range decisionTopics(configs.Default().Kafka.Topics) {
+			for _, name := range app.TopicNames(configs.Default().Kafka.Topics) {
 				topics[name] = partitions
 			}
 			cluster, err := embedded.Start(embedded.Options{Topics: topics})

@@ -23,6 +23,7 @@ import (
 	"github.com/segmentio/kafka-go/sasl/plain"
 
 	"verdict/configs"
+	"verdict/internal/app"
 	"verdict/internal/broker/embedded"
 	"verdict/internal/passfort/sandbox"
 )
@@ -59,7 +60,7 @@ func newSecretly(t *testing.T) *secretly {
 		t.Fatal(err)
 	}
 	topics := make(map[string]int)
-	for _, name := range decisionTopics(configs.Default().Kafka.Topics) {
+	for _, name := range app.TopicNames(configs.Default().Kafka.Topics) {
 		topics[name] = 1
 	}
 	s.cluster, err = embedded.Start(embedded.Options{
@@ -246,7 +247,7 @@ func (s *secretly) dialer() *kafka.Dialer {
 	}
 	connection.Brokers = s.cluster.Addrs()
 	connection.SASL = configs.SASL{Mechanism: configs.SASLPlain, Username: "verdict", Password: configs.NewSecret(markedPassword)}
-	c, err := connectKafka(connection, nil)
+	c, err := app.Connect(connection, nil)
 	if err != nil {
 		s.t.Fatal(err)
 	}

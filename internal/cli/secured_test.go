@@ -22,6 +22,7 @@ import (
 	"github.com/segmentio/kafka-go"
 
 	"verdict/configs"
+	"verdict/internal/app"
 	"verdict/internal/broker"
 	"verdict/internal/broker/embedded"
 	"verdict/internal/passfort/sandbox"
@@ -277,7 +278,7 @@ func TestSecuredKafka(t *testing.T) {
 		if err := os.WriteFile(file("password"), []byte("not yet\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		connection, err := connectKafka(cfg.Kafka, nil)
+		connection, err := app.Connect(cfg.Kafka, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -320,7 +321,7 @@ func (k *securedKafka) runOne(t *testing.T, cfg configs.Config, api *sandbox.San
 	defer stop()
 	ended := make(chan error, 1)
 	go func() {
-		ended <- serve(ctx, cfg, wiring{log: slog.New(slog.NewTextHandler(&logs, nil)), registry: registry})
+		ended <- app.Run(ctx, cfg, app.Options{Log: slog.New(slog.NewTextHandler(&logs, nil)), Registry: registry})
 	}()
 	ticker := time.NewTicker(50 * time.Millisecond)
 	defer ticker.Stop()

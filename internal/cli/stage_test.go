@@ -17,6 +17,7 @@ import (
 	"github.com/segmentio/kafka-go"
 
 	"verdict/configs"
+	"verdict/internal/app"
 	"verdict/internal/broker"
 	"verdict/internal/broker/embedded"
 	"verdict/internal/decision"
@@ -50,7 +51,7 @@ func newStage(t *testing.T) *stage {
 	s := &stage{t: t, began: time.Now(), cfg: configs.Default()}
 	s.faults(nil)
 	topics := make(map[string]int)
-	for _, name := range decisionTopics(s.cfg.Kafka.Topics) {
+	for _, name := range app.TopicNames(s.cfg.Kafka.Topics) {
 		topics[name] = partitions
 	}
 	var err error
@@ -120,14 +121,14 @@ func (s *stage) faults(f func(sandbox.Call) sandbox.Fault) {
 func (s *stage) start(at int) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	target, registry := s.targets[at], prometheus.NewRegistry()
-	metrics.RegisterProcess(registry, build())
+	metrics.RegisterProcess(registry, app.Build())
 	target.registry.Store(registry)
 	var logs lockedBuffer
 	var running sync.WaitGroup
 	running.Go(func() {
-		err := serve(ctx, s.cfg, wiring{
-			log: slog.New(slog.NewTextHandler(&logs, nil)), registry: registry,
-			ready: func(addr string) { target.admin.Store(&addr) },
+		err := app.Run(ctx, s.cfg, app.Options{
+			Log: slog.New(slog.NewTextHandler(&logs, nil)), Registry: registry,
+			Ready: func(addr string) { target.admin.Store(&addr) },
 		})
 		if err != nil {
 			s.t.Errorf("the service ended with: %v", err)

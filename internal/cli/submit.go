@@ -20,6 +20,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"verdict/configs"
+	"verdict/internal/app"
 	backfill "verdict/internal/bulk"
 	"verdict/internal/decision"
 )
@@ -262,7 +263,7 @@ func journalPath(files []string, batchID string) string {
 
 // sendBatch sends a batch and shows how far it is.
 func sendBatch(ctx context.Context, s Process, cfg configs.Config, batch *backfill.Batch, o submitOptions, journal string, log *slog.Logger) (backfill.Submitted, error) {
-	connection, err := connectKafka(cfg.Kafka, nil)
+	connection, err := app.Connect(cfg.Kafka, nil)
 	if err != nil {
 		return backfill.Submitted{}, err
 	}

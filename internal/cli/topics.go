@@ -16,19 +16,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"verdict/configs"
+	"verdict/internal/app"
 	"verdict/internal/broker"
 	"verdict/internal/policy"
 )
-
-// decisionTopics is every topic that run reads or writes.
-func decisionTopics(t configs.Topics) []string {
-	plan := planTopics(t)
-	names := make([]string, len(plan))
-	for i, p := range plan {
-		names[i] = p.name
-	}
-	return names
-}
 
 // topicsOptions are the flags of topics.
 type topicsOptions struct {
@@ -61,7 +52,7 @@ from a new one is said.`,
 			if err != nil {
 				return err
 			}
-			connection, err := connectKafka(cfg.Kafka, nil)
+			connection, err := app.Connect(cfg.Kafka, nil)
 			if err != nil {
 				return err
 			}
@@ -100,8 +91,8 @@ func (o *topicsOptions) defaultReplicas(ctx context.Context, client *kafka.Clien
 // wanted is every topic of the configuration.
 func (o *topicsOptions) wanted(t configs.Topics) []broker.Topic {
 	var all []broker.Topic
-	for _, p := range append(planTopics(t), plannedTopic{name: t.CheckResults, retention: keepDecisions}) {
-		all = append(all, p.topic(o.partitions, o.replicas))
+	for _, p := range append(app.PlanTopics(t), app.PlannedTopic{Name: t.CheckResults, Retention: app.KeepDecisions}) {
+		all = append(all, p.Topic(o.partitions, o.replicas))
 	}
 	return all
 }

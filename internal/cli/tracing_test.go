@@ -17,6 +17,7 @@ import (
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
+	"verdict/internal/app"
 	"verdict/internal/decision"
 	"verdict/internal/passfort"
 	"verdict/internal/passfort/sandbox"
@@ -208,7 +209,7 @@ func TestTracesAreExportedWhenTheEnvironmentAsksForIt(t *testing.T) {
 	defer collector.Close()
 	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.URL) // which the exporter reads by itself
 	log := slog.New(slog.DiscardHandler)
-	tracer, stop, err := startTracing(t.Context(), []string{"OTEL_EXPORTER_OTLP_ENDPOINT=" + collector.URL}, log)
+	tracer, stop, err := app.StartTracing(t.Context(), []string{"OTEL_EXPORTER_OTLP_ENDPOINT=" + collector.URL}, log)
 	if err != nil || tracer == nil {
 		t.Fatal(tracer, err)
 	}
@@ -233,7 +234,7 @@ func TestTracesAreLeftOutUnlessTheEnvironmentAsksForThem(t *testing.T) {
 		"another protocol":   {[]string{"OTEL_TRACES_EXPORTER=otlp", "OTEL_EXPORTER_OTLP_PROTOCOL=http/json"}, `OTEL_EXPORTER_OTLP_PROTOCOL: is "http/json"; want http/protobuf or grpc`},
 		"only other metrics": {[]string{"OTEL_METRICS_EXPORTER=otlp"}, ""},
 	} {
-		tracer, stop, err := startTracing(t.Context(), c.env, log)
+		tracer, stop, err := app.StartTracing(t.Context(), c.env, log)
 		if c.want != "" {
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("%s: %v, want %q", name, err, c.want)

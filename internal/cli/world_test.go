@@ -21,6 +21,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"verdict/configs"
+	"verdict/internal/app"
 	"verdict/internal/broker"
 	"verdict/internal/broker/embedded"
 	"verdict/internal/decision"
@@ -75,7 +76,7 @@ func inWorldOf(t *testing.T, brokers int, api sandbox.Options, test func(t *test
 		cfg.API.RateLimit = 0
 		cfg.Admin.Addr = ""
 		topics := make(map[string]int)
-		for _, name := range decisionTopics(cfg.Kafka.Topics) {
+		for _, name := range app.TopicNames(cfg.Kafka.Topics) {
 			topics[name] = partitions
 		}
 		var err error
@@ -164,9 +165,9 @@ func (w *world) start(change ...func(*configs.Config)) *member {
 	log := slog.New(slog.NewTextHandler(&lockedWriter{mu: &w.mu, to: &w.logs}, &slog.HandlerOptions{Level: slog.LevelInfo}))
 	w.running[m] = struct{}{}
 	go func() {
-		m.ended <- serve(ctx, cfg, wiring{
-			log: log, registry: m.registry, dialKafka: m.link.DialContext, dialAPI: w.network.DialContext,
-			dialSchemas: w.network.DialContext, tracer: w.tracer,
+		m.ended <- app.Run(ctx, cfg, app.Options{
+			Log: log, Registry: m.registry, DialKafka: m.link.DialContext, DialAPI: w.network.DialContext,
+			DialSchemas: w.network.DialContext, Tracer: w.tracer,
 		})
 	}()
 	return m

@@ -1,4 +1,4 @@
-package cli
+package app
 
 import (
 	"context"
@@ -18,7 +18,7 @@ import (
 // and publishing another is theirs.
 type ground struct {
 	cfg        configs.Config
-	w          wiring
+	w          Options
 	metrics    *metrics.Metrics
 	health     *health
 	admin      *metrics.Admin
@@ -28,30 +28,30 @@ type ground struct {
 }
 
 // newGround acquires it part by part, each with its stop.
-func newGround(cfg configs.Config, w wiring, stops *stops) (*ground, error) {
+func newGround(cfg configs.Config, w Options, stops *stops) (*ground, error) {
 	g := &ground{
-		cfg: cfg, w: w, metrics: metrics.New(w.registry), health: &health{},
-		kafka: &kafkaHealth{log: w.log, failing: make(map[string]error)},
+		cfg: cfg, w: w, metrics: metrics.New(w.Registry), health: &health{},
+		kafka: &kafkaHealth{log: w.Log, failing: make(map[string]error)},
 	}
-	metrics.RegisterReady(w.registry, g.health.ready)
+	metrics.RegisterReady(w.Registry, g.health.ready)
 	g.admin = metrics.NewAdmin(metrics.Options{
-		Addr: cfg.Admin.Addr, Gatherer: w.registry, Ready: g.health.ready, Pprof: cfg.Admin.Pprof, Logger: w.log,
+		Addr: cfg.Admin.Addr, Gatherer: w.Registry, Ready: g.health.ready, Pprof: cfg.Admin.Pprof, Logger: w.Log,
 	})
 	if err := g.admin.Listen(); err != nil {
 		return nil, err
 	}
 	stops.add("admin server", background(g.admin.Serve))
-	if w.ready != nil {
-		w.ready(g.admin.Addr())
+	if w.Ready != nil {
+		w.Ready(g.admin.Addr())
 	}
 
 	var err error
-	if g.connection, err = connectKafka(cfg.Kafka, w.dialKafka); err != nil {
+	if g.connection, err = Connect(cfg.Kafka, w.DialKafka); err != nil {
 		return nil, err
 	}
 	stops.add("Kafka connections", func() error { g.connection.Close(); return nil })
-	if passwordInTheClear(cfg.Kafka) {
-		w.log.Warn("the password for Kafka travels in the clear: kafka.sasl.mechanism is PLAIN and kafka.tls.enabled is false")
+	if PasswordInTheClear(cfg.Kafka) {
+		w.Log.Warn("the password for Kafka travels in the clear: kafka.sasl.mechanism is PLAIN and kafka.tls.enabled is false")
 	}
 
 	g.publisher = broker.NewPublisher(broker.PublisherOptions{
@@ -86,11 +86,11 @@ func (g *ground) consume(ctx context.Context, group string, topics []string, han
 	k := g.cfg.Kafka
 	intake, err := consumer.New(consumer.Options{
 		Brokers: k.Brokers, Dialer: g.connection.Dialer(), Client: g.connection.Client(),
-		GroupID: group, Topics: topics, About: aboutMember(g.cfg), StartLatest: k.StartOffset == configs.StartLatest,
+		GroupID: group, Topics: topics, About: AboutMember(g.cfg), StartLatest: k.StartOffset == configs.StartLatest,
 		CommitInterval: k.CommitInterval, MaxUncommitted: k.MaxUncommitted,
 		SessionTimeout: k.SessionTimeout, RebalanceTimeout: k.RebalanceTimeout,
 		DrainTimeout: g.cfg.Processor.ShutdownTimeout,
-		Metrics:      g.metrics, Logger: g.w.log,
+		Metrics:      g.metrics, Logger: g.w.Log,
 		OnState: func(part consumer.Part, err error) { g.kafka.set(string(part), err) },
 	}, handler)
 	if err != nil {
@@ -98,8 +98,8 @@ func (g *ground) consume(ctx context.Context, group string, topics []string, han
 	}
 	g.health.watch(intake.Joined, halted)
 	context.AfterFunc(ctx, func() { g.health.stopping.Store(true) })
-	g.w.log.LogAttrs(ctx, slog.LevelInfo, "started", append(about, slog.String("group", group), slog.Any("topics", topics), slog.String("admin", g.admin.Addr()))...)
+	g.w.Log.LogAttrs(ctx, slog.LevelInfo, "started", append(about, slog.String("group", group), slog.Any("topics", topics), slog.String("admin", g.admin.Addr()))...)
 	err = intake.Run(ctx)
-	g.w.log.Info("stopped", "cause", fmt.Sprint(context.Cause(ctx)))
+	g.w.Log.Info("stopped", "cause", fmt.Sprint(context.Cause(ctx)))
 	return err
 }

@@ -1,4 +1,4 @@
-package cli
+package app
 
 import (
 	"context"
@@ -10,14 +10,14 @@ import (
 	"verdict/internal/broker"
 )
 
-// dialFunc opens a connection; nil: TCP. Tests give a network in memory.
-type dialFunc func(ctx context.Context, network, address string) (net.Conn, error)
+// DialFunc opens a connection; nil: TCP. Tests give a network in memory.
+type DialFunc func(ctx context.Context, network, address string) (net.Conn, error)
 
-// connectKafka is the cluster that the configuration names, as every command
+// Connect is the cluster that the configuration names, as every command
 // reaches it. Nothing is dialed yet; but the files that TLS and SASL need are
 // read once, so that a wrong one is a fault of the configuration and not an
 // outage of Kafka.
-func connectKafka(cfg configs.Kafka, dial dialFunc) (*broker.Connection, error) {
+func Connect(cfg configs.Kafka, dial DialFunc) (*broker.Connection, error) {
 	o := broker.Options{Brokers: cfg.Brokers, ClientID: cfg.ClientID, DialFunc: dial}
 	var faults configs.Faults
 	if t := cfg.TLS; t.Enabled {
@@ -70,8 +70,8 @@ func tlsFault(err error) *configs.Fault {
 	return f
 }
 
-// passwordInTheClear says whether the password travels readable to everybody on
+// PasswordInTheClear says whether the password travels readable to everybody on
 // the way. SCRAM never sends it.
-func passwordInTheClear(cfg configs.Kafka) bool {
+func PasswordInTheClear(cfg configs.Kafka) bool {
 	return cfg.SASL.Mechanism == configs.SASLPlain && !cfg.TLS.Enabled
 }

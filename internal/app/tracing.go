@@ -1,4 +1,4 @@
-package cli
+package app
 
 import (
 	"context"
@@ -34,9 +34,9 @@ const (
 	otelTraceProtocol = "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"
 )
 
-// startTracing is the tracer that the environment asks for, and its stop, which
+// StartTracing is the tracer that the environment asks for, and its stop, which
 // sends what is left. Nobody asks: a nil tracer, which costs nothing.
-func startTracing(ctx context.Context, environ []string, log *slog.Logger) (trace.Tracer, func(), error) {
+func StartTracing(ctx context.Context, environ []string, log *slog.Logger) (trace.Tracer, func(), error) {
 	none := func() {}
 	env := otelVariables(environ)
 	if strings.EqualFold(env[otelDisabled], "true") {

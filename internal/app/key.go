@@ -1,4 +1,4 @@
-package cli
+package app
 
 import (
 	"fmt"
@@ -7,16 +7,16 @@ import (
 	"verdict/configs"
 )
 
-// apiKey is the present API key. One that comes from a file can be read again.
-type apiKey struct {
+// Key is the present API key. One that comes from a file can be read again.
+type Key struct {
 	file string // empty: the key is fixed
 	key  atomic.Pointer[configs.Secret]
 }
 
-// newAPIKey reads the key that the configuration names. A file that can't be
+// NewKey reads the key that the configuration names. A file that can't be
 // read is a fault of the configuration.
-func newAPIKey(cfg configs.API) (*apiKey, error) {
-	k := &apiKey{file: cfg.KeyFile}
+func NewKey(cfg configs.API) (*Key, error) {
+	k := &Key{file: cfg.KeyFile}
 	if k.file == "" {
 		k.key.Store(&cfg.Key)
 		return k, nil
@@ -28,7 +28,7 @@ func newAPIKey(cfg configs.API) (*apiKey, error) {
 }
 
 // Reload reads the key's file again.
-func (k *apiKey) Reload() error {
+func (k *Key) Reload() error {
 	if k.file == "" {
 		return nil
 	}
@@ -42,4 +42,4 @@ func (k *apiKey) Reload() error {
 }
 
 // Key is the key to send.
-func (k *apiKey) Key() string { return k.key.Load().Reveal() }
+func (k *Key) Key() string { return k.key.Load().Reveal() }

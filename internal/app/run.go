@@ -1,4 +1,4 @@
-package cli
+package app
 
 import (
 	"context"
@@ -6,9 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"slices"
-	"sync"
-	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/trace"
@@ -21,28 +18,31 @@ import (
 	"verdict/processor"
 )
 
-// wiring is what a service has beside its configuration.
-type wiring struct {
-	log                *slog.Logger
-	registry           *prometheus.Registry
-	dialKafka, dialAPI dialFunc
-	dialSchemas        dialFunc     // to the Schema Registry
-	tracer             trace.Tracer // of spans; nil: none
-	// ready is told the address of the admin server once it listens.
-	ready func(adminAddr string)
+// Options are what a service needs besides its configuration.
+type Options struct {
+	Log      *slog.Logger
+	Registry *prometheus.Registry
+
+	// How to reach Kafka, the API and the Schema Registry; nil: by TCP.
+	DialKafka, DialAPI, DialSchemas DialFunc
+
+	Tracer trace.Tracer // nil: no spans
+
+	// Ready, if set, is called with the address of the admin server once it
+	// listens.
+	Ready func(adminAddr string)
 }
 
-// serve is the service, from nothing to nothing: it acquires one part after the
-// other, each with its stop, runs until ctx ends, and stops them in the opposite
-// order:
+// Run is the service. It acquires one part after the other and registers its
+// stop, consumes until ctx ends, and stops the parts in the opposite order:
 //
 //	not ready ─► consumer (stop fetching, drain, commit, leave the group)
 //	          ─► processor ─► publisher (flush) ─► connections ─► admin server
-func serve(ctx context.Context, cfg configs.Config, w wiring) (err error) {
+func Run(ctx context.Context, cfg configs.Config, w Options) (err error) {
 	var stops stops
-	defer func() { err = errors.Join(err, stops.run(w.log)) }()
+	defer func() { err = errors.Join(err, stops.run(w.Log)) }()
 
-	key, err := newAPIKey(cfg.API)
+	key, err := NewKey(cfg.API)
 	if err != nil {
 		return err
 	}
@@ -54,21 +54,21 @@ func serve(ctx context.Context, cfg configs.Config, w wiring) (err error) {
 	client, err := passfort.New(passfort.Options{
 		BaseURL: cfg.API.BaseURL, Key: key.Key, Timeout: cfg.API.Timeout, AllowHTTP: cfg.API.AllowHTTP,
 		MaxConnections: cfg.Processor.Workers + 1, // and one for probes
-		UserAgent:      "verdict/" + version, DialContext: w.dialAPI,
+		UserAgent:      "verdict/" + version, DialContext: w.DialAPI,
 	})
 	if err != nil {
 		return err
 	}
 	stops.add("API connections", func() error { client.Close(); return nil })
 
-	decoder, err := newDecoder(cfg.Decode, codec.Options{DialContext: w.dialSchemas, Logger: w.log, OnState: g.kafka.await})
+	decoder, err := NewDecoder(cfg.Decode, codec.Options{DialContext: w.DialSchemas, Logger: w.Log, OnState: g.kafka.await})
 	if err != nil {
 		return err
 	}
 	stops.add("Schema Registry connections", func() error { decoder.Close(); return nil })
 
 	work, err := processor.New(processor.Options{
-		API: client, Publisher: g.publisher, Metrics: g.metrics, Logger: w.log, Instance: instance(), Decode: decoder.Decode,
+		API: client, Publisher: g.publisher, Metrics: g.metrics, Logger: w.Log, Instance: instance(), Decode: decoder.Decode,
 		Results: cfg.Kafka.Topics.Results, DeadLetters: cfg.Kafka.Topics.DeadLetters,
 		RateLimit: cfg.API.RateLimit, Burst: cfg.API.Burst, GroupRate: cfg.API.RateLimitScope == configs.ScopeGroup,
 		Workers: cfg.Processor.Workers, MaxPending: cfg.Processor.MaxPending, MaxBytes: int64(cfg.Processor.MaxPendingBytes),
@@ -78,7 +78,7 @@ func serve(ctx context.Context, cfg configs.Config, w wiring) (err error) {
 		OnConflict:       cfg.Processor.OnConflict,
 		ProfileOutcome:   cfg.Processor.ProfileOutcome,
 		ReloadKey:        key.Reload,
-		Tracing:          tracing(w.tracer, cfg),
+		Tracing:          tracing(w.Tracer, cfg),
 	})
 	if err != nil {
 		return err
@@ -127,71 +127,8 @@ func instance() string {
 	return fmt.Sprintf("%s/%d", host, os.Getpid())
 }
 
-// health answers the admin server's /readyz, which is asked before all that it
-// looks at is there.
-type health struct {
-	stopping atomic.Bool
-	watched  atomic.Pointer[watched] // nil: not there yet
-}
-
-type watched struct{ joined, paused func() bool }
-
-// watch sets what readiness depends on.
-func (h *health) watch(joined, paused func() bool) { h.watched.Store(&watched{joined, paused}) }
-
-func (h *health) ready() error {
-	w := h.watched.Load()
-	switch {
-	case h.stopping.Load():
-		return errors.New("stopping")
-	case w == nil || !w.joined():
-		return errors.New("not a member of the consumer group yet")
-	case w.paused():
-		return errors.New("paused: the API key is refused")
-	}
-	return nil
-}
-
-// newDecoder decodes the configured formats. opts has what is not configured.
-func newDecoder(cfg configs.Decode, opts codec.Options) (*codec.Decoder, error) {
+// NewDecoder decodes the configured formats. opts has what is not configured.
+func NewDecoder(cfg configs.Decode, opts codec.Options) (*codec.Decoder, error) {
 	opts.Format, opts.RegistryURL, opts.UserAgent = cfg.Format, cfg.RegistryURL.Reveal(), "verdict/"+version
 	return codec.New(opts)
-}
-
-// stops are the ends of what was acquired, run last-in first-out.
-type stops []struct {
-	name string
-	stop func() error
-}
-
-func (s *stops) add(name string, stop func() error) {
-	*s = append(*s, struct {
-		name string
-		stop func() error
-	}{name, stop})
-}
-
-func (s stops) run(log *slog.Logger) error {
-	var errs []error
-	for _, part := range slices.Backward(s) {
-		log.Debug("stopping", "part", part.name)
-		if err := part.stop(); err != nil {
-			errs = append(errs, fmt.Errorf("stop %s: %w", part.name, err))
-		}
-	}
-	return errors.Join(errs...)
-}
-
-// background starts fn, and returns the stop that ends its context, waits for it
-// and gives its error.
-func background(fn func(context.Context) error) func() error {
-	ctx, cancel := context.WithCancel(context.Background())
-	var wg sync.WaitGroup
-	var err error
-	wg.Go(func() { err = fn(ctx) })
-	return func() error {
-		cancel()
-		wg.Wait()
-		return err
-	}
 }
