@@ -49,7 +49,7 @@ type Options struct {
 
 	GroupID     string
 	Topics      []string // that the group reads; at least one
-	About       []byte   // what this member tells the others of itself, seen by whoever describes the group; nil: nothing
+	UserData    []byte   // what this member tells the others of itself, seen by whoever describes the group; nil: nothing
 	StartLatest bool     // where a partition without a commit begins: at its end, not at its start
 
 	CommitInterval   time.Duration // longest time from settled to committed; 0: 200ms
@@ -61,10 +61,10 @@ type Options struct {
 
 	Metrics *metrics.Metrics
 	Logger  *slog.Logger
-	// OnState is told when a part of the dealings with Kafka begins to fail,
+	// OnHealthChange is told when a part of the dealings with Kafka begins to fail,
 	// with the error, and when it works again, with nil. Calls are made one at a
 	// time and must be quick. Nil: nobody is told.
-	OnState func(part Part, err error)
+	OnHealthChange func(part Part, err error)
 }
 
 func (o *Options) withDefaults() {
@@ -74,8 +74,8 @@ func (o *Options) withDefaults() {
 	o.RebalanceTimeout = cmp.Or(o.RebalanceTimeout, 30*time.Second)
 	o.DrainTimeout = cmp.Or(o.DrainTimeout, 25*time.Second)
 	o.WatchInterval = cmp.Or(o.WatchInterval, 5*time.Second)
-	if o.OnState == nil {
-		o.OnState = func(Part, error) {}
+	if o.OnHealthChange == nil {
+		o.OnHealthChange = func(Part, error) {}
 	}
 }
 
@@ -127,7 +127,7 @@ func New(opts Options, handler Handler) (*Consumer, error) {
 		opts:         opts,
 		handler:      handler,
 		log:          opts.Logger,
-		state:        &state{tell: opts.OnState},
+		state:        &state{tell: opts.OnHealthChange},
 		metadataSize: defaultMetadataSize,
 		since:        make(map[string]int),
 	}, nil
@@ -158,7 +158,7 @@ func (c *Consumer) member(ctx context.Context) error {
 		Brokers:           c.opts.Brokers,
 		Dialer:            c.opts.Dialer,
 		Topics:            c.opts.Topics,
-		GroupBalancers:    []kafka.GroupBalancer{balancer{c.opts.About}},
+		GroupBalancers:    []kafka.GroupBalancer{balancer{c.opts.UserData}},
 		HeartbeatInterval: max(c.opts.SessionTimeout/10, 100*time.Millisecond),
 		SessionTimeout:    c.opts.SessionTimeout,
 		RebalanceTimeout:  c.opts.RebalanceTimeout,

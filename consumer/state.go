@@ -5,7 +5,7 @@ import "sync"
 // Part is one of the things that can fail in the dealings with Kafka.
 type Part string
 
-// The parts that OnState tells of.
+// The parts that OnHealthChange tells of.
 const (
 	PartMetadata Part = "metadata" // what topics and partitions there are
 	PartTopics   Part = "topics"   // a topic is missing

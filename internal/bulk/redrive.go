@@ -375,9 +375,9 @@ func (r *Redrive) Run(ctx context.Context) (Redriven, error) {
 		run.limiter = rate.NewLimiter(rate.Limit(r.o.Rate), max(1, int(r.o.Rate/10)))
 	}
 	run.publisher = broker.NewPublisher(broker.PublisherOptions{
-		Client: r.o.Connection.Client(), MaxPendingBytes: 8 << 20, Landed: r.landed,
-		OnState: func(failing bool, err error) {
-			if failing {
+		Client: r.o.Connection.Client(), MaxPendingBytes: 8 << 20, AlreadyStored: r.landed,
+		OnHealthChange: func(err error) {
+			if err != nil {
 				r.o.Retrying(err)
 			}
 		},

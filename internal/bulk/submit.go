@@ -326,9 +326,9 @@ func (s *submission) send(ctx context.Context) error {
 	defer s.stop(nil)
 	s.passed = s.entry.Done
 	s.publisher = broker.NewPublisher(broker.PublisherOptions{
-		Client: s.o.Connection.Client(), Linger: 5 * time.Millisecond, MaxPendingBytes: 16 << 20, Landed: s.landed,
-		OnState: func(failing bool, err error) {
-			if failing {
+		Client: s.o.Connection.Client(), Linger: 5 * time.Millisecond, MaxPendingBytes: 16 << 20, AlreadyStored: s.landed,
+		OnHealthChange: func(err error) {
+			if err != nil {
 				s.o.Log.Warn("Kafka does not take the decisions; trying again", "err", err)
 			} else {
 				s.o.Log.Warn("Kafka takes the decisions again")
