@@ -170,6 +170,9 @@ func TestNarrowMetadataReducesTheSpan(t *testing.T) {
 					return m.commits(metrics.CommitError) > 0 && m.commits(metrics.CommitOK) > 0
 				})
 				_, metadata, _ := w.cluster.Committed(group, topic, 0)
+				if c.limit > 64 && metadata == "" {
+					t.Error("committed without metadata, though the broker takes some")
+				}
 				if len(metadata) > c.limit {
 					t.Errorf("committed %d bytes of metadata, the limit is %d", len(metadata), c.limit)
 				}
@@ -189,6 +192,26 @@ func TestNarrowMetadataReducesTheSpan(t *testing.T) {
 			})
 		})
 	}
+}
+
+// What could not be committed belongs to a generation that is over.
+func TestNewGenerationClearsCommitFailure(t *testing.T) {
+	inWorld(t, 2, func(t *testing.T, w *world) {
+		w.cluster.Inject(embedded.Fault{API: embedded.OffsetCommit, Code: int(kafka.GroupCoordinatorNotAvailable)})
+		a := w.newMember("a")
+		settled := false
+		a.settles = func(decision.Record) bool { first := !settled; settled = true; return first }
+		a.start()
+		w.produce(0, "x")
+		w.await(time.Minute, "the commit fails", func() bool { return len(w.seen("a health commit")) == 1 })
+		b := w.newMember("b").hold().start()
+		w.await(time.Minute, "a new generation", func() bool { return slices.Contains(w.seen(), "a assigned 1/2") })
+		if got := w.seen("a health commit"); len(got) != 2 || got[1] != "a health commit: <nil>" {
+			t.Errorf("health changes %q, want the commit failing, and cleared", got)
+		}
+		a.stop()
+		b.stop()
+	})
 }
 
 func TestLastCommitGivesUpInTime(t *testing.T) {

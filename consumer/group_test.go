@@ -84,6 +84,18 @@ func TestJoinFailureIsReportedOnce(t *testing.T) {
 	})
 }
 
+func TestJoinedIsFalseWhileTheGroupIsOutOfReach(t *testing.T) {
+	inWorld(t, 1, func(t *testing.T, w *world) {
+		m := w.newMember("m").start()
+		w.await(time.Minute, "joined", func() bool { return m.consumer.Joined() })
+		w.network.Cut()
+		w.await(time.Minute, "not joined", func() bool { return !m.consumer.Joined() })
+		w.network.Mend()
+		w.await(time.Minute, "joined again", func() bool { return m.consumer.Joined() })
+		m.stop()
+	})
+}
+
 func TestMemberShowsItsUserData(t *testing.T) {
 	inWorld(t, 1, func(t *testing.T, w *world) {
 		m := w.newMember("m").start(func(o *consumer.Options) { o.UserData = []byte("about me") })

@@ -85,8 +85,8 @@ func (c *Consumer) restoreClaim(claim *Claim, commit kafka.OffsetFetchPartition,
 		if c.opts.StartLatest && claim.Partition < c.initialPartitions[claim.Topic] {
 			base = bound.LastOffset
 		}
-		// Commit it before anything is settled: a group that began at the end
-		// and was restarted must not begin at a later end.
+		// Commit it even if nothing settles: a group that began at the end and was
+		// restarted must not begin at a later end.
 		claim.changedAt = time.Now()
 	case base < bound.FirstOffset:
 		log.Error("decisions were deleted by the topic's retention before they were read; raise retention.ms, or add instances",

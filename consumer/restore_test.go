@@ -75,6 +75,7 @@ func TestRestoreDecidesWhereAClaimBegins(t *testing.T) {
 		"progress of a settled one":   {commit: 4, metadata: metadata(4, progress, 5, 6), want: []int64{4, 7, 8, 9}, before: map[int64]decision.Progress{4: {Attempts: 3}}},
 		"another program's metadata":  {commit: 4, metadata: "theirs", want: []int64{4, 5, 6, 7, 8, 9}, level: "WARN", line: "ignoring commit metadata that Verdict did not write", details: "committed=4"},
 		"commit of a deleted record":  {commit: 2, deleted: 7, want: []int64{7, 8, 9}, level: "ERROR", line: "decisions were deleted by the topic's retention", details: "committed=2 first=7 lost=5"},
+		"all records deleted":         {commit: 2, deleted: 10, level: "ERROR", line: "decisions were deleted by the topic's retention", details: "committed=2 first=10 lost=8"},
 		"settled past what's deleted": {commit: 2, metadata: metadata(2, map[int64]decision.Progress{9: {Attempts: 1}}, 4, 8), deleted: 7, want: []int64{7, 9}, before: map[int64]decision.Progress{9: {Attempts: 1}}, level: "ERROR", line: "decisions were deleted by the topic's retention", details: "lost=5"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -116,6 +117,23 @@ func TestRestoreDecidesWhereAClaimBegins(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestRestoreDropsProgressOfSettledOffsets(t *testing.T) {
+	inWorld(t, 1, func(t *testing.T, w *world) {
+		w.produce(0, numbers(0, 10)...)
+		w.commit(0, 4, metadata(4, map[int64]decision.Progress{5: {Attempts: 1}, 6: {Attempts: 2}}, 6))
+		m := w.newMember("m").hold().start()
+		m.awaitAccepted(5)
+		m.all()[0].claim.Settle(4)
+		w.awaitCommitted(0, 5)
+		_, metadata, _ := w.cluster.Committed(group, topic, 0)
+		settled, open, err := offsets.Decode(metadata, 5)
+		if want := (decision.Progress{Attempts: 1}); err != nil || !slices.Equal(settled, []int64{6}) || len(open) != 1 || open[5] != want {
+			t.Errorf("settled %v, progress %v, %v, want 6 settled and the progress of 5 alone", settled, open, err)
+		}
+		m.stop()
+	})
 }
 
 // A group that began at the end must not begin at a later end after a restart.

@@ -1,6 +1,7 @@
 package consumer_test
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -101,17 +102,25 @@ func TestDeletedTopicIsReportedAndWaitedFor(t *testing.T) {
 // The lag is right even where nothing is fetched.
 func TestLagCountsWhatIsNotFetched(t *testing.T) {
 	inWorld(t, 1, func(t *testing.T, w *world) {
+		w.produce(0, numbers(0, 10)...)
 		m := w.newMember("m").hold().start(func(o *consumer.Options) { o.MaxUncommitted = 10 })
 		lag := func() int { return int(testutil.ToFloat64(m.metrics.ConsumerLag.WithLabelValues(topic, "0"))) }
-		w.produce(0, numbers(0, 10)...)
-		m.awaitAccepted(10)
-		w.produce(0, numbers(10, 490)...)
-		w.await(6*time.Second, "the lag is 500", func() bool { return lag() == 500 })
-		if n := len(m.all()); n != 10 {
-			t.Errorf("%d records accepted, want the span of 10", n)
+		awaitLag := func(d time.Duration, n int) {
+			t.Helper()
+			w.await(d, fmt.Sprint("the lag is ", n), func() bool { return lag() == n })
 		}
+		m.awaitAccepted(10)
+		awaitLag(time.Second, 10) // from the start
+		w.produce(0, numbers(10, 40)...)
+		time.Sleep(time.Second)
 		m.all()[0].claim.Settle(0)
-		w.await(time.Second, "the lag is 499", func() bool { return lag() == 499 })
+		awaitLag(time.Second, 49) // by a commit, with the end that the fetch loop saw
+		m.awaitAccepted(11)
+		w.produce(0, numbers(50, 450)...)
+		awaitLag(6*time.Second, 499) // by the watch
+		if n := len(m.all()); n != 11 {
+			t.Errorf("%d records accepted, want 11 by a span of 10", n)
+		}
 		m.stop()
 		if n := testutil.CollectAndCount(m.metrics.ConsumerLag); n != 0 {
 			t.Errorf("%d series of lag are left, want none for partitions that are not owned", n)
