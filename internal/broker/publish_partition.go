@@ -19,7 +19,7 @@ type partitionQueue struct {
 // run sends until the publisher is closed.
 func (q *partitionQueue) run() {
 	p := q.topic.publisher
-	attempts := attempts{publisher: p}
+	attempts := publishAttempts{publisher: p}
 	for q.queue.wait(p.ctx) {
 		for {
 			batch := q.queue.takeBatch(p.options.MaxBatchRecords, p.options.MaxBatchBytes)
@@ -33,23 +33,21 @@ func (q *partitionQueue) run() {
 	}
 }
 
-// send publishes a batch, however many attempts it takes, and says whether to
-// go on: not if the publisher was closed, which finds the batch put back.
-func (q *partitionQueue) send(batch []*item, attempts *attempts) bool {
+// send publishes a batch, however many attempts it takes. It returns false if the
+// publisher was closed; Close then finds the batch in the queue again.
+func (q *partitionQueue) send(batch []*item, attempts *publishAttempts) bool {
 	p := q.topic.publisher
 	for {
 		err := q.produce(batch)
 		switch {
 		case err == nil:
 			attempts.succeeded()
-			for _, it := range batch {
-				p.finish(it, nil)
-			}
+			p.finishAll(batch)
 			return true
 
 		case isTooLarge(err) && len(batch) > 1:
-			// Halved until the record that is too large stands alone; the
-			// others go through, and all keep their order.
+			// Halve the batch until the record that is too large stands alone.
+			// The others go through, and all keep their order.
 			attempts.succeeded()
 			half := len(batch) / 2
 			if !q.send(batch[:half], attempts) {
@@ -64,41 +62,40 @@ func (q *partitionQueue) send(batch []*item, attempts *attempts) bool {
 			return true
 		}
 
-		landed, ok := q.look(batch[0], err, attempts)
+		alreadyStored, ok := q.waitAndCheck(batch[0], err, attempts)
 		switch {
 		case !ok:
-			q.queue.unpush(batch)
+			q.queue.pushFront(batch)
 			return false
-		case landed:
+		case alreadyStored:
 			attempts.succeeded()
-			for _, it := range batch {
-				p.finish(it, nil)
-			}
+			p.finishAll(batch)
 			return true
 		}
-		// A topic that was deleted and made anew with fewer partitions has no
+		// A topic that was deleted and created again with fewer partitions has no
 		// use for this queue any more.
-		if n, err := q.topic.lookUp(); err == nil && q.id >= n {
+		if n, err := q.topic.countPartitions(); err == nil && q.id >= n {
 			attempts.succeeded()
-			q.topic.queue.unpush(append(batch, q.queue.takeAll()...))
+			q.topic.queue.pushFront(append(batch, q.queue.takeAll()...))
 			return true
 		}
 	}
 }
 
-// look waits after an attempt that failed, and says whether it was carried out all
-// the same, if anybody can tell. ok is false if the publisher was closed.
-func (q *partitionQueue) look(first *item, err error, attempts *attempts) (landed, ok bool) {
+// waitAndCheck waits after an attempt that failed, and returns whether it was
+// carried out all the same, if AlreadyStored can tell. ok is false if the
+// publisher was closed.
+func (q *partitionQueue) waitAndCheck(first *item, err error, attempts *publishAttempts) (alreadyStored, ok bool) {
 	p := q.topic.publisher
 	for {
-		if !attempts.wait(fmt.Errorf("publish to %s/%d: %w%s", q.topic.name, q.id, err, likelyCause(err))) {
+		if !attempts.wait(fmt.Errorf("publish to %s/%d: %w%s", q.topic.name, q.id, err, hint(err))) {
 			return false, false
 		}
 		if p.options.AlreadyStored == nil {
 			return false, true
 		}
-		if landed, err = p.options.AlreadyStored(p.ctx, q.id, &first.rec); err == nil {
-			return landed, true
+		if alreadyStored, err = p.options.AlreadyStored(p.ctx, q.id, &first.rec); err == nil {
+			return alreadyStored, true
 		}
 	}
 }

@@ -12,9 +12,9 @@ import (
 	"github.com/segmentio/kafka-go/protocol"
 )
 
-// likelyCause is the end of a message about err: what most often brings it
-// about, or nothing where the error says it all.
-func likelyCause(err error) string {
+// hint returns what most often causes err, to be appended to a message about it.
+// It returns nothing where the error says enough.
+func hint(err error) string {
 	switch {
 	case errors.Is(err, kafka.UnknownTopicOrPartition), errors.Is(err, protocol.ErrNoTopic):
 		return ": does the topic exist? (`verdict topics` creates it)"
@@ -30,7 +30,7 @@ func likelyCause(err error) string {
 	case errors.Is(err, kafka.NotEnoughReplicas), errors.Is(err, kafka.NotEnoughReplicasAfterAppend):
 		return ": fewer replicas are in sync than the topic's min.insync.replicas; are brokers down?"
 	case errors.Is(err, kafka.InvalidReplicationFactor):
-		return ": are there as many brokers as replicas are asked for?"
+		return ": are there as many brokers as replicas?"
 	case errors.Is(err, kafka.InvalidRecord), errors.Is(err, kafka.InvalidTimestamp):
 		return ": the broker refuses a record; is the topic compacted while records have no key?"
 	case errors.Is(err, kafka.PolicyViolation):
@@ -38,11 +38,16 @@ func likelyCause(err error) string {
 	case errors.Is(err, protocol.ErrNoLeader), errors.Is(err, kafka.LeaderNotAvailable),
 		errors.Is(err, kafka.BrokerNotAvailable):
 		return ": the partition has no leader; are brokers down?"
-	case is[*tls.CertificateVerificationError](err), isAlert(err):
-		return ": " + string(causeOf(stepDial, err)) + " (`verdict check` says more)"
+	case hasType[*tls.CertificateVerificationError](err), isAlert(err):
+		return ": " + string(causeByError(stepDial, err)) + " (`verdict check` says more)"
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, syscall.ECONNREFUSED),
-		errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), is[*net.DNSError](err):
-		return ": are the brokers up, and are their addresses and TLS right? (`verdict check` tells)"
+		errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), hasType[*net.DNSError](err):
+		return ": are the brokers up, and are their addresses and TLS right? (`verdict check` says more)"
 	}
 	return ""
+}
+
+func hasType[E error](err error) bool {
+	_, ok := errors.AsType[E](err)
+	return ok
 }

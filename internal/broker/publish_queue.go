@@ -6,14 +6,14 @@ import (
 	"sync"
 )
 
-// queue holds items between goroutines that push and one that takes. Its bound
-// is the publisher's MaxPendingBytes.
+// queue holds items between goroutines that push and one that takes. The
+// publisher's MaxPendingBytes bounds it.
 type queue struct {
 	mu    sync.Mutex
 	items []*item
-	// ready holds a token when items may have come to an empty queue. A token
-	// without items is harmless; items without a token, while the taker
-	// waits, would stay for ever.
+	// ready holds a token when items may have arrived in an empty queue. A token
+	// without items is harmless; items without a token would stay for good while
+	// the taker waits.
 	ready chan struct{}
 }
 
@@ -21,7 +21,7 @@ func newQueue() *queue {
 	return &queue{ready: make(chan struct{}, 1)}
 }
 
-// push adds items behind those that are there.
+// push adds items at the end.
 func (q *queue) push(items ...*item) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -29,8 +29,8 @@ func (q *queue) push(items ...*item) {
 	q.signal()
 }
 
-// unpush puts items back before those that are there.
-func (q *queue) unpush(items []*item) {
+// pushFront puts items back at the front.
+func (q *queue) pushFront(items []*item) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.items = slices.Concat(items, q.items)
@@ -44,8 +44,7 @@ func (q *queue) signal() {
 	}
 }
 
-// wait waits for items and says whether there may be some: not if ctx has
-// ended.
+// wait waits for items. It returns false if ctx has ended.
 func (q *queue) wait(ctx context.Context) bool {
 	select {
 	case <-q.ready:
@@ -80,7 +79,7 @@ func (q *queue) takeBatch(maxRecords, maxBytes int) []*item {
 	batch := q.items[:n:n]
 	q.items = q.items[n:]
 	if len(q.items) == 0 {
-		q.items = nil // lets go of the batch when it is done
+		q.items = nil // so that the batch can be freed when it is done
 	}
 	return batch
 }
