@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -65,7 +66,61 @@ func withTimeout(t *testing.T) context.Context {
 	return ctx
 }
 
-func TestKafkaTopicsAreCreatedOnce(t *testing.T) {
+func joinGroup(t *testing.T, conn *broker.Connection, topic string) *kafka.ConsumerGroup {
+	t.Helper()
+	group, err := kafka.NewConsumerGroup(kafka.ConsumerGroupConfig{
+		ID: topic, Brokers: conn.Brokers(), Dialer: conn.Dialer(), Topics: []string{topic},
+		HeartbeatInterval: 100 * time.Millisecond, JoinGroupBackoff: 100 * time.Millisecond, StartOffset: kafka.FirstOffset,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { group.Close() })
+	return group
+}
+
+// nextGeneration asks again after errors, as one must: a new cluster answers with
+// GroupCoordinatorNotAvailable until it has made its topic for offsets.
+func nextGeneration(ctx context.Context, group *kafka.ConsumerGroup) (*kafka.Generation, error) {
+	for {
+		g, err := group.Next(ctx)
+		if err == nil || ctx.Err() != nil || errors.Is(err, kafka.ErrGroupClosed) {
+			return g, err
+		}
+	}
+}
+
+// publishToKafka publishes n records and waits for all.
+func publishToKafka(t *testing.T, conn *broker.Connection, n int, rec func(i int) decision.Record) *callbacks {
+	t.Helper()
+	calls := &callbacks{outcomes: make(map[string]error)}
+	p := broker.NewPublisher(broker.PublisherOptions{Client: conn.Client(), OnHealthChange: calls.healthChange})
+	ctx := withTimeout(t)
+	for i := range n {
+		r := rec(i)
+		if err := p.Publish(ctx, r, calls.done(string(r.Value))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := p.Close(ctx); err != nil {
+		t.Fatal(err)
+	}
+	return calls
+}
+
+// readFromKafka is every message that a partition holds now.
+func readFromKafka(t *testing.T, conn *broker.Connection, topic string, partition int) []kafka.Message {
+	t.Helper()
+	res, err := conn.Client().ListOffsets(withTimeout(t), &kafka.ListOffsetsRequest{
+		Topics: map[string][]kafka.OffsetRequest{topic: {kafka.LastOffsetOf(partition)}},
+	})
+	if err != nil || res.Topics[topic][0].Error != nil {
+		t.Fatalf("list offsets: %v, %+v", err, res)
+	}
+	return readTo(t, conn, topic, partition, res.Topics[topic][0].LastOffset)
+}
+
+func TestKafkaCreatesTopicsOnce(t *testing.T) {
 	conn := connectToKafka(t)
 	topic := topicInKafka(t, conn, 3, map[string]string{"retention.ms": "600000"})
 	created, err := broker.Create(withTimeout(t), conn.Client(), []broker.Topic{{Name: topic, Partitions: 9}})
@@ -97,13 +152,13 @@ func TestKafkaStoresWhatWasPublished(t *testing.T) {
 	conn := connectToKafka(t)
 	topic := topicInKafka(t, conn, 3, nil)
 	const n = 10000
-	told := publishToKafka(t, conn, n, func(i int) decision.Record {
+	calls := publishToKafka(t, conn, n, func(i int) decision.Record {
 		return decision.Record{
 			Topic: topic, Key: fmt.Append(nil, i%100), Value: fmt.Append(nil, i), Time: time.UnixMilli(int64(1e12) + int64(i)),
 			Headers: []decision.Header{{Key: "h", Value: fmt.Append(nil, i)}, {Key: "h"}},
 		}
 	})
-	if got := told.count(nil); got != n {
+	if got := calls.count(nil); got != n {
 		t.Fatalf("%d of %d records done without error", got, n)
 	}
 	total, last := 0, map[string]time.Time{}
@@ -127,14 +182,14 @@ func TestKafkaStoresWhatWasPublished(t *testing.T) {
 func TestKafkaRefusesOnlyTheRecordThatIsTooLarge(t *testing.T) {
 	conn := connectToKafka(t)
 	topic := topicInKafka(t, conn, 1, map[string]string{"max.message.bytes": "20000"})
-	told := publishToKafka(t, conn, 100, func(i int) decision.Record {
+	calls := publishToKafka(t, conn, 100, func(i int) decision.Record {
 		value := fmt.Sprint(i)
 		if i == 42 {
 			value = strings.Repeat("x", 30000)
 		}
 		return record(topic, "k", value)
 	})
-	if got := told.count(decision.ErrTooLarge); got != 1 {
+	if got := calls.count(decision.ErrTooLarge); got != 1 {
 		t.Errorf("%d records too large, want 1", got)
 	}
 	if got := len(readFromKafka(t, conn, topic, 0)); got != 99 {
@@ -145,11 +200,11 @@ func TestKafkaRefusesOnlyTheRecordThatIsTooLarge(t *testing.T) {
 func TestKafkaTakesTheLargestRecord(t *testing.T) {
 	conn := connectToKafka(t)
 	topic := topicInKafka(t, conn, 1, nil)
-	told := publishToKafka(t, conn, 1, func(int) decision.Record {
+	calls := publishToKafka(t, conn, 1, func(int) decision.Record {
 		return record(topic, "k", strings.Repeat("x", 1<<20-200))
 	})
-	if got := told.count(nil); got != 1 {
-		t.Errorf("outcome %v", told.outcomes)
+	if got := calls.count(nil); got != 1 {
+		t.Errorf("outcome %v", calls.outcomes)
 	}
 }
 
@@ -242,61 +297,7 @@ func TestKafkaGroupSharesPartitionsAndKeepsMetadata(t *testing.T) {
 	}
 }
 
-func joinGroup(t *testing.T, conn *broker.Connection, topic string) *kafka.ConsumerGroup {
-	t.Helper()
-	group, err := kafka.NewConsumerGroup(kafka.ConsumerGroupConfig{
-		ID: topic, Brokers: conn.Brokers(), Dialer: conn.Dialer(), Topics: []string{topic},
-		HeartbeatInterval: 100 * time.Millisecond, JoinGroupBackoff: 100 * time.Millisecond, StartOffset: kafka.FirstOffset,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { group.Close() })
-	return group
-}
-
-// nextGeneration asks again after errors, as one must: a new cluster answers with
-// GroupCoordinatorNotAvailable until it has made its topic for offsets.
-func nextGeneration(ctx context.Context, group *kafka.ConsumerGroup) (*kafka.Generation, error) {
-	for {
-		g, err := group.Next(ctx)
-		if err == nil || ctx.Err() != nil || errors.Is(err, kafka.ErrGroupClosed) {
-			return g, err
-		}
-	}
-}
-
-// publishToKafka publishes n records and waits for all.
-func publishToKafka(t *testing.T, conn *broker.Connection, n int, rec func(i int) decision.Record) *told {
-	t.Helper()
-	told := &told{outcomes: make(map[string]error)}
-	p := broker.NewPublisher(broker.PublisherOptions{Client: conn.Client(), OnHealthChange: told.state})
-	ctx := withTimeout(t)
-	for i := range n {
-		r := rec(i)
-		if err := p.Publish(ctx, r, told.done(string(r.Value))); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := p.Close(ctx); err != nil {
-		t.Fatal(err)
-	}
-	return told
-}
-
-// readFromKafka is every message that a partition holds now.
-func readFromKafka(t *testing.T, conn *broker.Connection, topic string, partition int) []kafka.Message {
-	t.Helper()
-	res, err := conn.Client().ListOffsets(withTimeout(t), &kafka.ListOffsetsRequest{
-		Topics: map[string][]kafka.OffsetRequest{topic: {kafka.LastOffsetOf(partition)}},
-	})
-	if err != nil || res.Topics[topic][0].Error != nil {
-		t.Fatalf("list offsets: %v, %+v", err, res)
-	}
-	return readTo(t, conn, topic, partition, res.Topics[topic][0].LastOffset)
-}
-
-func TestKafkaIsScannedToItsEndsPastMarkersAndGaps(t *testing.T) {
+func TestKafkaScanPassesMarkersAndGaps(t *testing.T) {
 	conn := connectToKafka(t)
 	topic := topicInKafka(t, conn, 4, nil)
 	const n = 20000
@@ -354,5 +355,25 @@ func TestKafkaIsScannedToItsEndsPastMarkersAndGaps(t *testing.T) {
 		t.Error(err)
 	} else if got := scan(broker.ScanOptions{Partitions: []int{0}, Offsets: map[int]int64{0: bounds[0].End - 1}}); len(got) != 0 {
 		t.Errorf("behind the marker: %q", got)
+	}
+}
+
+func TestKafkaLogEndsAndGroupOffsets(t *testing.T) {
+	conn := connectToKafka(t)
+	topic := topicInKafka(t, conn, 2, nil)
+	publishToKafka(t, conn, 10, func(i int) decision.Record { return record(topic, "same key", "v") })
+	ends, err := conn.LogEnds(withTimeout(t), topic)
+	if err != nil || len(ends) != 2 || ends[0]+ends[1] != 10 {
+		t.Errorf("%v, %v, want 10 records", ends, err)
+	}
+	if got, err := conn.GroupOffsets(withTimeout(t), topic, topic); err != nil || len(got) != 0 {
+		t.Errorf("before: %v, %v", got, err)
+	}
+	want := map[int]broker.GroupOffset{0: {Offset: 3, Metadata: "a b"}, 1: {Offset: 0, Metadata: "a b"}}
+	if err := conn.CommitGroupOffsets(withTimeout(t), topic, topic, want); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := conn.GroupOffsets(withTimeout(t), topic, topic); err != nil || !maps.Equal(got, want) {
+		t.Errorf("%v, %v, want %v", got, err, want)
 	}
 }

@@ -33,14 +33,14 @@ func (c *Connection) OpenProbe(ctx context.Context, address string) (*Probe, err
 	if deadline, ok := ctx.Deadline(); ok {
 		timeout = min(timeout, time.Until(deadline))
 	}
-	p, step, err := c.openProbe(ctx, address)
+	p, at, err := c.openProbe(ctx, address)
 	if err == nil {
 		return p, nil
 	}
-	if ctx.Err() != nil && step == stepDial {
+	if ctx.Err() != nil && at == stepDial {
 		err = fmt.Errorf("%w: %w", context.Cause(ctx), err)
 	}
-	return nil, &ConnectError{Address: address, Cause: c.causeOf(ctx, address, step, err, timeout), Err: err}
+	return nil, &ConnectError{Address: address, Cause: c.causeOf(ctx, address, at, err, timeout), Err: err}
 }
 
 // step is a step of making a connection.

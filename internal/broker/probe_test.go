@@ -101,7 +101,7 @@ func limitedPort(t *testing.T, cluster *embedded.Cluster) string {
 	})
 }
 
-func TestFailedConnectionsAreToldApart(t *testing.T) {
+func TestProbeTellsFailedConnectionsApart(t *testing.T) {
 	authority, other := newAuthority(t), newAuthority(t)
 	dir := t.TempDir()
 	ca := writeFile(t, dir, "ca.pem", authority.PEM())
@@ -186,7 +186,7 @@ func TestFailedConnectionsAreToldApart(t *testing.T) {
 	}
 }
 
-func TestAProbeTriesWithoutDoing(t *testing.T) {
+func TestProbeTriesRightsWithoutEffect(t *testing.T) {
 	cluster, err := embedded.Start(embedded.Options{
 		Topics: map[string]int{"in": 1, "out": 1},
 		Users: []embedded.User{
@@ -245,7 +245,7 @@ func TestAProbeTriesWithoutDoing(t *testing.T) {
 	}
 }
 
-func TestAProbeShowsTheCertificate(t *testing.T) {
+func TestProbeShowsTheCertificate(t *testing.T) {
 	authority := newAuthority(t)
 	until := time.Date(2051, 2, 3, 0, 0, 0, 0, time.UTC)
 	config, err := authority.Server(nil, until, loopback)
