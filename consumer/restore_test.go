@@ -143,10 +143,10 @@ func TestRestoreCommitsTheEndItBeganAt(t *testing.T) {
 		m := w.newMember("m").start(startLatest)
 		w.await(time.Minute, "assigned", func() bool { return len(w.seen("m assigned")) > 0 })
 		m.stop()
-		w.produce(0, "while nobody was there")
+		w.produce(0, "without a member")
 		m = w.newMember("m").start(startLatest)
 		m.awaitAccepted(1)
-		if got := m.values(); !slices.Equal(got, []string{"while nobody was there"}) {
+		if got := m.values(); !slices.Equal(got, []string{"without a member"}) {
 			t.Errorf("accepted %q", got)
 		}
 		m.stop()

@@ -16,7 +16,7 @@ func TestAppendPutsRecordsIntoTheChosenPartition(t *testing.T) {
 		at := time.UnixMilli(1e12)
 		two := []decision.Record{
 			{Key: []byte("k"), Value: []byte("one"), Headers: []decision.Header{{Key: "h", Value: []byte("v")}}, Time: at},
-			{Key: []byte("k")}, // a tombstone, of now
+			{Key: []byte("k")}, // a tombstone with the time of now
 		}
 		for want := range int64(2) {
 			if offset, err := w.conn.Append(w.t.Context(), "a", 2, two); err != nil || offset != 2*want {
@@ -53,7 +53,7 @@ func TestAppendMakesOneAttempt(t *testing.T) {
 		_, err := w.conn.Append(w.t.Context(), "a", 0, []decision.Record{{Value: []byte("x")}})
 		wantErrorIs(w.t, err, kafka.NotEnoughReplicas)
 		if fault.Hits() != 1 {
-			w.t.Errorf("%d attempts", fault.Hits())
+			w.t.Errorf("%d attempts, want 1", fault.Hits())
 		}
 	})
 }

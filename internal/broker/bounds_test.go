@@ -26,7 +26,7 @@ func TestBoundsWaitsForAClusterUntilContextEnds(t *testing.T) {
 		w.network.Mend()
 		bounds, err := w.conn.Bounds(t.Context(), "a")
 		if err != nil || len(bounds) != 2 || bounds[0].End+bounds[1].End != 10 || bounds[0].First != 0 {
-			t.Errorf("%v, %v", bounds, err)
+			t.Errorf("bounds %v, %v, want 10 records in 2 partitions", bounds, err)
 		}
 	})
 }
@@ -41,7 +41,7 @@ func TestLogEndsIncludeUncommittedRecords(t *testing.T) {
 		}
 		ends, err := w.conn.LogEnds(t.Context(), "a")
 		if err != nil || !maps.Equal(ends, want) {
-			t.Errorf("%v, %v, want %v", ends, err, want)
+			t.Errorf("ends %v, %v, want %v", ends, err, want)
 		}
 
 		c := w.franz(kgo.TransactionalID("x"), kgo.RecordPartitioner(kgo.ManualPartitioner()))
@@ -53,7 +53,7 @@ func TestLogEndsIncludeUncommittedRecords(t *testing.T) {
 		}
 		want[1]++
 		if ends, err = w.conn.LogEnds(t.Context(), "a"); err != nil || !maps.Equal(ends, want) {
-			t.Errorf("with an open transaction: %v, %v, want %v", ends, err, want)
+			t.Errorf("ends with an open transaction: %v, %v, want %v", ends, err, want)
 		}
 		if err := c.EndTransaction(t.Context(), kgo.TryCommit); err != nil {
 			t.Fatal(err)
@@ -65,7 +65,7 @@ func TestLogEndsRetriesMovesAndNamesMissingTopic(t *testing.T) {
 	inWorld(t, oneTopic(2), func(w *world) {
 		w.cluster.Inject(embedded.Fault{API: embedded.ListOffsets, Code: int(kafka.NotLeaderForPartition), Times: 3})
 		if ends, err := w.conn.LogEnds(w.t.Context(), "results"); err != nil || len(ends) != 2 {
-			w.t.Errorf("%v, %v", ends, err)
+			w.t.Errorf("ends %v, %v, want those of 2 partitions", ends, err)
 		}
 		_, err := w.conn.LogEnds(w.t.Context(), "nowhere")
 		wantErrorIs(w.t, err, broker.ErrNoTopic)

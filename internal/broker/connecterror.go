@@ -30,7 +30,7 @@ func (e *ConnectError) Unwrap() error { return e.Err }
 // Cause is the cause of a failed connection, in words for people.
 type Cause string
 
-// The causes that can be told apart.
+// The causes that can be distinguished.
 const (
 	CauseDNS         Cause = "no such host"
 	CauseRefused     Cause = "nothing listens at this address"

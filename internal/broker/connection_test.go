@@ -26,7 +26,7 @@ func TestNewConnectionRefusesBadOptions(t *testing.T) {
 	}
 }
 
-// The bubble checks that nothing of these is left behind by Close.
+// The bubble checks that Close leaves nothing behind.
 func TestConnectionCloseLeavesNoGoroutine(t *testing.T) {
 	metadata := func(ctx context.Context, w *world) error {
 		_, err := w.conn.Client().Metadata(ctx, &kafka.MetadataRequest{})
@@ -39,7 +39,7 @@ func TestConnectionCloseLeavesNoGoroutine(t *testing.T) {
 			}
 		})
 	})
-	t.Run("with a request that has no answer", func(t *testing.T) {
+	t.Run("with a request without an answer", func(t *testing.T) {
 		inWorld(t, oneTopic(1), func(w *world) {
 			w.swallowProduce()
 			ctx, cancel := context.WithTimeout(w.t.Context(), time.Hour)
@@ -55,17 +55,17 @@ func TestConnectionCloseLeavesNoGoroutine(t *testing.T) {
 			synctest.Wait()
 			w.conn.Close()
 			if err := <-failed; err == nil {
-				w.t.Error("the request without answer succeeded")
+				w.t.Error("the request without an answer succeeded")
 			}
-			// Once closed, it dials no more.
+			// A closed connection dials no more.
 			_, err := w.conn.Dialer().DialContext(w.t.Context(), "tcp", w.conn.Brokers()[0])
 			wantErrorIs(w.t, err, broker.ErrConnectionClosed)
 		})
 	})
-	t.Run("with a dial under way", func(t *testing.T) {
+	t.Run("with a dial in progress", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			network := new(embedded.Network)
-			l, err := network.Listen("tcp", "localhost:0") // accepts nobody
+			l, err := network.Listen("tcp", "localhost:0") // never accepts
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -84,7 +84,7 @@ func TestConnectionCloseLeavesNoGoroutine(t *testing.T) {
 			synctest.Wait()
 			conn.Close()
 			if err := <-failed; err == nil {
-				t.Error("metadata of a cluster that is not there")
+				t.Error("Metadata succeeded without a cluster")
 			}
 		})
 	})

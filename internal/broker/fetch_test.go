@@ -12,7 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// franz is a client that can do what kafka-go can't: transactions, and deleting
+// franz returns a client for what kafka-go can't do: transactions, and deleting
 // records.
 func (w *world) franz(o ...kgo.Opt) *kgo.Client {
 	w.t.Helper()
@@ -52,7 +52,7 @@ func TestScanPassesMarkersAndStopsAtOpenTransaction(t *testing.T) {
 		if err != nil || !slices.Equal(got, []string{"0", "1", "2"}) {
 			t.Errorf("%q, %v", got, err)
 		}
-		// From the last marker on there is nothing.
+		// Nothing is left from the last marker on.
 		got, err = w.scan(t.Context(), broker.ScanOptions{Topic: "a", Offsets: map[int]int64{0: 5}})
 		if err != nil || len(got) != 0 {
 			t.Errorf("%q, %v", got, err)
@@ -85,8 +85,8 @@ func TestScanPassesCompactedAndDeletedRecords(t *testing.T) {
 		}
 		c := w.franz(kgo.RecordPartitioner(kgo.ManualPartitioner()))
 		defer c.Close()
-		// Batches of five, of which the first loses its end, the second all, and
-		// the third its beginning.
+		// Batches of five. The first loses its end, the second all, and the third
+		// its beginning.
 		for _, keys := range []string{"abcde", "cdefg", "defgh", "z"} {
 			var batch []*kgo.Record
 			for _, key := range keys {
@@ -121,9 +121,8 @@ func TestScanPassesCompactedAndDeletedRecords(t *testing.T) {
 	})
 }
 
-// TestScanPassesABatchThatLostItsEnd answers as Kafka does for an offset that was
-// compacted away from the end of its batch: with that batch. The embedded cluster
-// would have it shortened.
+// For an offset that was compacted away from the end of its batch, Kafka answers
+// with that batch. The embedded cluster would have shortened it.
 func TestScanPassesABatchThatLostItsEnd(t *testing.T) {
 	inWorld(t, embedded.Options{Topics: map[string]int{"a": 1}}, func(w *world) {
 		t := w.t
@@ -142,7 +141,7 @@ func TestScanPassesABatchThatLostItsEnd(t *testing.T) {
 		if err != nil || !slices.Equal(got, []string{"7"}) {
 			t.Errorf("%q, %v", got, err)
 		}
-		// And where the partition ends so.
+		// And where the scan ends there.
 		got, err = w.scan(t.Context(), broker.ScanOptions{Topic: "a", Offsets: map[int]int64{0: 5}, Ends: map[int]int64{0: 7}})
 		if err != nil || len(got) != 0 {
 			t.Errorf("%q, %v", got, err)
@@ -150,8 +149,7 @@ func TestScanPassesABatchThatLostItsEnd(t *testing.T) {
 	})
 }
 
-// TestScanRepeatsAnEmptyFetchBelowTheEnd covers a new leader, which for a while
-// does not give what it has.
+// For a while a new leader does not give what it has.
 func TestScanRepeatsAnEmptyFetchBelowTheEnd(t *testing.T) {
 	inWorld(t, embedded.Options{Topics: map[string]int{"a": 1}}, func(w *world) {
 		t := w.t
@@ -177,7 +175,7 @@ func TestScanRepeatsAnEmptyFetchBelowTheEnd(t *testing.T) {
 		}
 		wantNumbers(t, got, 0, 8)
 
-		// Where it stays empty, there is nothing.
+		// A partition that stays empty has nothing.
 		empty = 100
 		got, err = w.scan(t.Context(), broker.ScanOptions{Topic: "a"})
 		if err != nil || len(got) != 0 {

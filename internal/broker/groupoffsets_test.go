@@ -15,7 +15,7 @@ func TestGroupOffsetsOfAGroupWithoutMembers(t *testing.T) {
 	inWorld(t, oneTopic(3), func(w *world) {
 		t := w.t
 		if got, err := w.conn.GroupOffsets(t.Context(), "g", "results"); err != nil || len(got) != 0 {
-			t.Errorf("before: %v, %v", got, err)
+			t.Errorf("offsets before a commit: %v, %v", got, err)
 		}
 		want := map[int]broker.GroupOffset{0: {Offset: 7, Metadata: "a b"}, 2: {Offset: 0, Metadata: ""}}
 		for range 2 {
@@ -25,7 +25,7 @@ func TestGroupOffsetsOfAGroupWithoutMembers(t *testing.T) {
 			}
 			got, err := w.conn.GroupOffsets(t.Context(), "g", "results")
 			if err != nil || !maps.Equal(got, want) {
-				t.Errorf("%v, %v, want %v", got, err, want)
+				t.Errorf("offsets %v, %v, want %v", got, err, want)
 			}
 			want[1] = broker.GroupOffset{Offset: 1, Metadata: strings.Repeat("m", 1000)}
 		}

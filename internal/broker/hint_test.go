@@ -13,7 +13,7 @@ func TestErrorHintsAtAWrongAddress(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	listener.Close() // nobody is there now
+	listener.Close() // nothing listens there now
 	conn, err := broker.NewConnection(broker.Options{Brokers: []string{listener.Addr().String()}})
 	if err != nil {
 		t.Fatal(err)
@@ -21,6 +21,6 @@ func TestErrorHintsAtAWrongAddress(t *testing.T) {
 	defer conn.Close()
 	_, _, err = broker.Partitions(t.Context(), conn.Client(), "a")
 	if err == nil || !strings.Contains(err.Error(), "are the brokers up, and are their addresses and TLS right?") {
-		t.Errorf("got %v", err)
+		t.Errorf("error %v has no hint", err)
 	}
 }

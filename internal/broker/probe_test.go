@@ -22,8 +22,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// More than any answer on the loopback interface takes; and what is waited for
-// one that does not come.
+// How long to wait for an answer on the loopback interface, and for one that never
+// comes.
 const (
 	longEnough = time.Minute
 	notLong    = 200 * time.Millisecond
@@ -46,8 +46,8 @@ func probe(t *testing.T, addr string, o broker.Options, patience time.Duration) 
 	return p, err
 }
 
-// listenWith serves each connection to a port of its own with serve, which ends
-// when the connection is closed.
+// listenWith opens a port whose connections serve handles. Closing a connection
+// must end serve.
 func listenWith(t *testing.T, serve func(net.Conn)) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -81,9 +81,9 @@ func listenWith(t *testing.T, serve func(net.Conn)) string {
 	return l.Addr().String()
 }
 
-// limitedPort leads to a cluster and cuts, as a real broker does and the
-// embedded one does not, a connection whose first request claims to be larger
-// than socket.request.max.bytes.
+// limitedPort is a proxy to a cluster. Like a real broker, and unlike the embedded
+// one, it closes a connection whose first request claims to be larger than
+// socket.request.max.bytes.
 func limitedPort(t *testing.T, cluster *embedded.Cluster) string {
 	return listenWith(t, func(conn net.Conn) {
 		size := make([]byte, 4)
@@ -117,7 +117,7 @@ func TestProbeTellsFailedConnectionsApart(t *testing.T) {
 	logsIn := func(password string) broker.Options {
 		return broker.Options{SASL: mustLogin(t, broker.Plain, "verdict", fixed(password))}
 	}
-	// handshake is a cluster that answers the choice of a mechanism so.
+	// handshake returns a cluster that answers each SASL handshake with this error.
 	handshake := func(code *kerr.Error) string {
 		cluster := secureCluster(t, user)
 		cluster.Kfake().ControlKey(int16(kmsg.SASLHandshake), func(req kmsg.Request) (kmsg.Response, error, bool) {
@@ -148,7 +148,7 @@ func TestProbeTellsFailedConnectionsApart(t *testing.T) {
 		want broker.Cause
 	}{
 		{"unknown name", "kafka:9092", broker.Options{DialFunc: noName}, broker.CauseDNS},
-		{"nobody listens", gone.Addr().String(), broker.Options{}, broker.CauseRefused},
+		{"connection refused", gone.Addr().String(), broker.Options{}, broker.CauseRefused},
 		{"silence", silent, broker.Options{}, broker.CauseTimeout},
 		{"silence with TLS", silent, trusting, broker.CauseTimeout},
 		{"cut", closed, broker.Options{}, broker.CauseNotKafka},
@@ -160,14 +160,14 @@ func TestProbeTellsFailedConnectionsApart(t *testing.T) {
 		{"authority", withTLS(nil, time.Time{}, loopback), broker.Options{TLS: broker.TLSFiles{CA: writeFile(t, dir, "other.pem", other.PEM())}.Config}, broker.CauseAuthority},
 		{"host name", withTLS(nil, time.Time{}, "elsewhere"), trusting, broker.CauseHostname},
 		{"expired", withTLS(nil, time.Date(2019, 1, 1, 0, 0, 0, 0, time.UTC), loopback), trusting, broker.CauseExpired},
-		{"no certificate of ours", withTLS(authority, time.Time{}, loopback), trusting, broker.CauseClientCert},
+		{"no client certificate", withTLS(authority, time.Time{}, loopback), trusting, broker.CauseClientCert},
 		{"no CA file", "127.0.0.1:1", broker.Options{TLS: broker.TLSFiles{CA: filepath.Join(dir, "none")}.Config, DialFunc: func(ctx context.Context, n, _ string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, n, silent)
 		}}, broker.CauseFile},
 		{"password", secureCluster(t, user).Addrs()[0], logsIn("wrong"), broker.CauseCredentials},
 		{"mechanism", handshake(kerr.UnsupportedSaslMechanism), logsIn("right"), broker.CauseMechanism},
-		{"no login wanted", handshake(kerr.IllegalSaslState), logsIn("right"), broker.CauseNoSASL},
-		{"login wanted", secureCluster(t, user).Addrs()[0], broker.Options{}, broker.CauseLoginWanted},
+		{"no login expected", handshake(kerr.IllegalSaslState), logsIn("right"), broker.CauseNoSASL},
+		{"login required", secureCluster(t, user).Addrs()[0], broker.Options{}, broker.CauseLoginWanted},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			patience := longEnough
@@ -177,10 +177,10 @@ func TestProbeTellsFailedConnectionsApart(t *testing.T) {
 			_, err := probe(t, c.addr, c.o, patience)
 			failed, ok := errors.AsType[*broker.ConnectError](err)
 			if !ok || failed.Cause != c.want || failed.Address != c.addr {
-				t.Errorf("%v, want %q", err, c.want)
+				t.Errorf("error %v, want cause %q", err, c.want)
 			}
 			if c.want == broker.CauseMechanism && !strings.Contains(err.Error(), "offers SCRAM-SHA-512") {
-				t.Errorf("%v: does not say what the broker offers", err)
+				t.Errorf("error %v does not say what the broker offers", err)
 			}
 		})
 	}
@@ -215,8 +215,8 @@ func TestProbeTriesRightsWithoutEffect(t *testing.T) {
 		}
 		t.Cleanup(conn.Close)
 		if user == "admin" {
-			// The embedded cluster asks for the right to a group once there is one; a
-			// real one at once.
+			// The embedded cluster checks the right to a group only if the group
+			// exists; a real one checks it always.
 			_, err := conn.Client().OffsetCommit(t.Context(), &kafka.OffsetCommitRequest{
 				GroupID: "other", GenerationID: -1, Topics: map[string][]kafka.OffsetCommit{"in": {{Partition: 0}}},
 			})
@@ -237,11 +237,11 @@ func TestProbeTriesRightsWithoutEffect(t *testing.T) {
 	}
 	for _, topic := range []string{"in", "out"} {
 		if n := cluster.HighWatermark(topic, 0); n != 0 {
-			t.Errorf("%s has %d records", topic, n)
+			t.Errorf("topic %s has %d records, want none", topic, n)
 		}
 	}
 	if g := cluster.Kfake().GroupInfo("mine"); g != nil {
-		t.Errorf("there is a group now: %+v", g)
+		t.Errorf("a group was created: %+v", g)
 	}
 }
 

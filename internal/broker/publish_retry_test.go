@@ -32,8 +32,8 @@ func TestPublishRepeatsRefusedBatchInOrder(t *testing.T) {
 					w.t.Errorf("%d of 100 records done without error", got)
 				}
 				w.wantOrderPerKey("results", 2, 100)
-				if states := calls.healthChanges(); len(states) != 2 || !strings.HasPrefix(states[0], "true publish to results/") || states[1] != "false <nil>" {
-					w.t.Errorf("states %q, want failing once and well once", states)
+				if got := calls.healthChanges(); len(got) != 2 || !strings.HasPrefix(got[0], "true publish to results/") || got[1] != "false <nil>" {
+					w.t.Errorf("health changes %q, want failing once and working once", got)
 				}
 			})
 		})
@@ -49,7 +49,7 @@ func TestPublishDeliversTimedOutBatchAtLeastOnce(t *testing.T) {
 		if got := calls.values(); !slices.Equal(got, []string{"a", "b"}) || calls.count(nil) != 2 {
 			w.t.Errorf("done %q, %d without error, want each once", got, calls.count(nil))
 		}
-		// The broker stored the batch that it said had timed out.
+		// The broker stored the batch and said that it timed out.
 		if got := w.read("results", 0); !slices.Equal(got, []string{"a", "b", "a", "b"}) {
 			w.t.Errorf("stored %q", got)
 		}
@@ -63,7 +63,7 @@ func TestPublishReportsNoSingleFailure(t *testing.T) {
 		w.publish(p, calls, record("results", "k", "a"))
 		mustClose(w.t, p)
 		if calls.count(nil) != 1 || len(calls.healthChanges()) != 0 {
-			w.t.Errorf("done %d, states %q, want 1 and none", calls.count(nil), calls.healthChanges())
+			w.t.Errorf("done %d, health changes %q, want 1 and none", calls.count(nil), calls.healthChanges())
 		}
 	})
 }
@@ -82,10 +82,10 @@ func TestPublishWaitsOutMinutesWithoutBrokers(t *testing.T) {
 		}
 		time.Sleep(10 * time.Minute)
 		if got := calls.count(nil); got != 100 {
-			w.t.Errorf("%d done while the brokers are away, want the 100 before", got)
+			w.t.Errorf("%d done while the brokers are away, want the first 100", got)
 		}
 		if got := calls.healthChanges(); len(got) != 1 || !strings.HasPrefix(got[0], "true") {
-			w.t.Errorf("states while away: %q, want failing once", got)
+			w.t.Errorf("health changes while away: %q, want failing once", got)
 		}
 		w.network.Mend()
 		back := time.Now()
@@ -97,7 +97,7 @@ func TestPublishWaitsOutMinutesWithoutBrokers(t *testing.T) {
 			w.t.Errorf("%d done, want 300", got)
 		}
 		if got := calls.healthChanges(); len(got) != 2 || got[1] != "false <nil>" {
-			w.t.Errorf("states %q, want failing once and well once", got)
+			w.t.Errorf("health changes %q, want failing once and working once", got)
 		}
 		w.wantOrderPerKey("results", 4, 200)
 	})
@@ -112,7 +112,7 @@ func TestPublishWaitsForAClusterAwayAtFirst(t *testing.T) {
 		w.network.Mend()
 		mustClose(w.t, p)
 		if calls.count(nil) != 1 || len(calls.healthChanges()) != 2 {
-			w.t.Errorf("done %d, states %q", calls.count(nil), calls.healthChanges())
+			w.t.Errorf("done %d, health changes %q, want 1 and 2", calls.count(nil), calls.healthChanges())
 		}
 	})
 }
@@ -126,7 +126,7 @@ func TestPublishWaitsForAMissingTopic(t *testing.T) {
 			w.t.Errorf("done %q, want the record for the topic that exists", got)
 		}
 		if got := calls.healthChanges(); len(got) != 1 || !strings.Contains(got[0], "publish to missing: ") || !strings.Contains(got[0], "does the topic exist?") {
-			w.t.Errorf("states %q, want one that names the topic and the cause", got)
+			w.t.Errorf("health changes %q, want one that names the topic and the cause", got)
 		}
 		if err := w.cluster.CreateTopic("missing", 2, nil); err != nil {
 			w.t.Fatal(err)
@@ -186,7 +186,7 @@ func TestPublishGivesReplicasTimeToFollow(t *testing.T) {
 		mustClose(w.t, p)
 		// More than the 9s after which a cluster fences a dead broker.
 		if got := timeouts(); !slices.Equal(got, []time.Duration{15 * time.Second}) {
-			w.t.Errorf("the broker was told %v, want half of the request's 30s", got)
+			w.t.Errorf("the broker got time-outs %v, want half of the request's 30s", got)
 		}
 	})
 }
@@ -211,11 +211,11 @@ func TestPublishKeepsOrderWhileLeadersMove(t *testing.T) {
 
 func TestPublishSkipsABatchAlreadyStored(t *testing.T) {
 	inWorld(t, oneTopic(1), func(w *world) {
-		var asked []string
+		var checked []string
 		answers := []error{errors.New("can't tell yet"), nil}
 		p, calls := w.publisher(broker.PublisherOptions{
 			AlreadyStored: func(_ context.Context, partition int, rec *decision.Record) (bool, error) {
-				asked = append(asked, string(rec.Value))
+				checked = append(checked, string(rec.Value))
 				err := answers[0]
 				if len(answers) > 1 {
 					answers = answers[1:]
@@ -223,15 +223,15 @@ func TestPublishSkipsABatchAlreadyStored(t *testing.T) {
 				return w.cluster.HighWatermark("results", partition) > 0, err
 			},
 		})
-		// The first is stored, and said to have timed out; the second is refused.
+		// The broker stores the batch and says that it timed out.
 		w.cluster.Inject(embedded.Fault{API: embedded.Produce, Code: int(kafka.RequestTimedOut), Times: 1})
 		w.publish(p, calls, record("results", "k", "a"), record("results", "k", "b"))
 		mustClose(w.t, p)
 		if got := w.read("results", 0); !slices.Equal(got, []string{"a", "b"}) || calls.count(nil) != 2 {
 			w.t.Errorf("stored %q, %d done, want each once", got, calls.count(nil))
 		}
-		if !slices.Equal(asked, []string{"a", "a"}) {
-			w.t.Errorf("asked for %q, want the first record, twice", asked)
+		if !slices.Equal(checked, []string{"a", "a"}) {
+			w.t.Errorf("AlreadyStored was called for %q, want the first record, twice", checked)
 		}
 	})
 }
@@ -245,7 +245,7 @@ func TestPublishRepeatsABatchNotStored(t *testing.T) {
 		w.publish(p, calls, record("results", "k", "a"))
 		mustClose(w.t, p)
 		if got := w.read("results", 0); !slices.Equal(got, []string{"a"}) || calls.count(nil) != 1 {
-			w.t.Errorf("stored %q, %d done", got, calls.count(nil))
+			w.t.Errorf("stored %q, %d done, want each once", got, calls.count(nil))
 		}
 	})
 }

@@ -37,7 +37,7 @@ func TestPublishStoresBeforeDone(t *testing.T) {
 		if n := <-stored; n != 1 {
 			w.t.Errorf("%d records stored when done was called, want 1", n)
 		}
-		// The linger, on the bubble's clock.
+		// The linger, by the bubble's clock.
 		if want := []string{"results 0.002"}; !slices.Equal(observed, want) {
 			w.t.Errorf("observed %q, want %q", observed, want)
 		}
@@ -79,8 +79,8 @@ func TestPublishKeepsRecordsByteForByte(t *testing.T) {
 }
 
 func TestPublishChoosesPartitionsLikeTheJavaClient(t *testing.T) {
-	// The Java client takes toPositive(hash) % partitions; the hashes are what
-	// its Utils.murmur2 gives for these keys.
+	// The Java client takes toPositive(hash) % partitions; the hashes are those
+	// of its Utils.murmur2 for these keys.
 	hashes := map[string]int32{
 		"21": -973932308, "foobar": -790332482, "a-little-bit-long-string": -985981536,
 		"a-little-bit-longer-string":                    -1486304829,
@@ -140,9 +140,9 @@ func TestPublishRefusesOnlyTheRecordTooLarge(t *testing.T) {
 		topic   map[string]string
 		options broker.PublisherOptions
 	}{
-		"by the topic":     {topic: map[string]string{"max.message.bytes": "20000"}},
-		"by the publisher": {options: broker.PublisherOptions{MaxBatchBytes: 20000}},
-		"by all there is":  {options: broker.PublisherOptions{MaxBatchBytes: 20000, MaxPendingBytes: 25000}},
+		"by the topic":         {topic: map[string]string{"max.message.bytes": "20000"}},
+		"by the publisher":     {options: broker.PublisherOptions{MaxBatchBytes: 20000}},
+		"by the pending bytes": {options: broker.PublisherOptions{MaxBatchBytes: 20000, MaxPendingBytes: 25000}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inWorld(t, embedded.Options{}, func(w *world) {
@@ -171,8 +171,8 @@ func TestPublishRefusesOnlyTheRecordTooLarge(t *testing.T) {
 				if got := w.read("results", 0); !slices.Equal(got, want) {
 					w.t.Errorf("read %q", got)
 				}
-				if states := calls.healthChanges(); len(states) != 0 {
-					w.t.Errorf("states %q, want none: a size is no failure of Kafka", states)
+				if got := calls.healthChanges(); len(got) != 0 {
+					w.t.Errorf("health changes %q, want none: a record's size is no failure of Kafka", got)
 				}
 			})
 		})
@@ -206,7 +206,7 @@ func TestPublishBlocksWhileFull(t *testing.T) {
 			n++
 		}
 		if n < 10 || n > 40 {
-			w.t.Errorf("%d small records fill 10000 bytes", n)
+			w.t.Errorf("%d small records fill 10000 bytes, want 10 to 40", n)
 		}
 		accepted := make(chan struct{})
 		go func() {
@@ -216,7 +216,7 @@ func TestPublishBlocksWhileFull(t *testing.T) {
 		time.Sleep(time.Minute)
 		select {
 		case <-accepted:
-			w.t.Error("accepted beyond the bound")
+			w.t.Error("a record was accepted beyond MaxPendingBytes")
 		default:
 		}
 		w.network.Mend()
@@ -240,7 +240,7 @@ func TestPublisherCloseFlushes(t *testing.T) {
 		}
 		err := p.Publish(w.t.Context(), record("results", "k", "late"), calls.done("late"))
 		wantErrorIs(w.t, err, broker.ErrPublisherClosed)
-		mustClose(w.t, p) // a second one does nothing
+		mustClose(w.t, p) // the second Close does nothing
 	})
 }
 

@@ -16,7 +16,7 @@ import (
 	"github.com/segmentio/kafka-go"
 )
 
-// store publishes n records to a topic, keyed so that every partition gets some.
+// store publishes n records to a topic, with keys so that every partition gets some.
 func (w *world) store(topic string, from, n int) {
 	w.t.Helper()
 	p, calls := w.publisher(broker.PublisherOptions{})
@@ -26,7 +26,7 @@ func (w *world) store(topic string, from, n int) {
 	mustClose(w.t, p)
 }
 
-// scan is the values that a scan gives, and its error.
+// scan returns the values that a scan gives, and its error.
 func (w *world) scan(ctx context.Context, o broker.ScanOptions) ([]string, error) {
 	var values []string
 	last := map[int]int64{}
@@ -41,7 +41,8 @@ func (w *world) scan(ctx context.Context, o broker.ScanOptions) ([]string, error
 	return values, err
 }
 
-// wantNumbers wants each of the numbers from, from+1, … once, in any order.
+// wantNumbers checks that got has each of the n numbers from, from+1, … once, in
+// any order.
 func wantNumbers(t *testing.T, got []string, from, n int) {
 	t.Helper()
 	want := make([]string, n)
@@ -124,7 +125,7 @@ func TestScanBeginsAndEndsAsAsked(t *testing.T) {
 			"at the end":             {broker.ScanOptions{Offsets: map[int]int64{0: 20}}, 0, 0},
 			"beyond the end":         {broker.ScanOptions{Offsets: map[int]int64{0: 200}}, 0, 0},
 			"to an end":              {broker.ScanOptions{Ends: map[int]int64{0: 7}}, 0, 7},
-			"a look-up":              {broker.ScanOptions{Offsets: map[int]int64{0: 7}, Ends: map[int]int64{0: 8}}, 7, 1},
+			"a single record":        {broker.ScanOptions{Offsets: map[int]int64{0: 7}, Ends: map[int]int64{0: 8}}, 7, 1},
 		} {
 			test.o.Topic = "a"
 			got, err := w.scan(t.Context(), test.o)
@@ -140,7 +141,7 @@ func TestScanBeginsAndEndsAsAsked(t *testing.T) {
 			t.Errorf("partition 1 has %d records, got %d, %v", w.cluster.HighWatermark("b", 1), len(got), err)
 		}
 		if _, err = w.scan(t.Context(), broker.ScanOptions{Topic: "b", Partitions: []int{3}}); err == nil || !strings.Contains(err.Error(), "only 0 to 2") {
-			t.Errorf("a partition that is not there: %v", err)
+			t.Errorf("a partition that does not exist: %v", err)
 		}
 	})
 }
@@ -161,7 +162,7 @@ func TestScanFollowsUntilStopped(t *testing.T) {
 			return nil
 		})
 		if err != nil || n != 20 {
-			t.Errorf("%d records, %v", n, err)
+			t.Errorf("%d records, %v, want 20", n, err)
 		}
 
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -171,7 +172,7 @@ func TestScanFollowsUntilStopped(t *testing.T) {
 		wantErrorIs(t, err, context.DeadlineExceeded)
 		wantNumbers(t, got, 0, 20)
 		if time.Since(began) != time.Minute {
-			t.Errorf("ended after %v", time.Since(began))
+			t.Errorf("ended after %v, want 1m", time.Since(began))
 		}
 	})
 }
@@ -225,7 +226,7 @@ func TestScanWaitsOutLeaderMovesAndOutages(t *testing.T) {
 		}
 		wantNumbers(t, values, 0, 1100)
 		if failures < 12 {
-			t.Errorf("%d failures calls, want those injected at the least", failures)
+			t.Errorf("Retrying was called %d times, want at least the 12 injected faults", failures)
 		}
 	})
 }
@@ -259,10 +260,10 @@ func TestScanEndsWhenItsTopicIsDeleted(t *testing.T) {
 			return nil
 		})
 		if err == nil || !strings.Contains(err.Error(), "does the topic exist?") {
-			t.Errorf("%v", err)
+			t.Errorf("error %v does not ask for the topic", err)
 		}
 		if took := time.Since(began); took < 30*time.Second || took > 2*time.Minute {
-			t.Errorf("ended after %v", took)
+			t.Errorf("ended after %v, want 30s to 2m", took)
 		}
 	})
 }

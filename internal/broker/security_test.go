@@ -16,8 +16,8 @@ import (
 	"github.com/segmentio/kafka-go/sasl"
 )
 
-// clusterHost is the host of an embedded cluster's addresses: in a bubble and
-// on the loopback interface.
+// The host of an embedded cluster's addresses, in a bubble and on the loopback
+// interface.
 const clusterHost, loopback = "localhost", "127.0.0.1"
 
 func newAuthority(t *testing.T) *embedded.Authority {
@@ -29,7 +29,7 @@ func newAuthority(t *testing.T) *embedded.Authority {
 	return a
 }
 
-// writeFile writes a file of this name into dir and gives its path.
+// writeFile writes a file into dir and returns its path.
 func writeFile(t *testing.T, dir, name string, data []byte) string {
 	t.Helper()
 	path := filepath.Join(dir, name)
@@ -39,7 +39,7 @@ func writeFile(t *testing.T, dir, name string, data []byte) string {
 	return path
 }
 
-// issue writes a certificate of a's making and its key into dir.
+// issue writes a certificate that a issued, and its key, into dir.
 func issue(t *testing.T, a *embedded.Authority, dir string, hosts ...string) (cert, key string) {
 	t.Helper()
 	c, k, err := a.Issue(time.Time{}, hosts...)
@@ -62,7 +62,7 @@ func fixed(password string) func() (string, error) {
 	return func() (string, error) { return password, nil }
 }
 
-// secureWorld is a cluster in a bubble, without a connection to it.
+// secureWorld returns a cluster in a bubble, without a connection to it.
 func secureWorld(t *testing.T, o embedded.Options) (*embedded.Cluster, *embedded.Network) {
 	t.Helper()
 	network := new(embedded.Network)
@@ -95,7 +95,7 @@ func connectWith(t *testing.T, cluster *embedded.Cluster, network *embedded.Netw
 	return conn
 }
 
-// reach uses the connection in both of kafka-go's ways.
+// reach uses the connection in both ways that kafka-go does.
 func reach(ctx context.Context, conn *broker.Connection) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
@@ -113,8 +113,8 @@ func reach(ctx context.Context, conn *broker.Connection) error {
 	return nil
 }
 
-// reachInTime is reach, as soon as it works within a minute: kafka-go's
-// transport repeats an error for some seconds.
+// reachInTime repeats reach for up to a minute: kafka-go's transport repeats an
+// error for some seconds.
 func reachInTime(ctx context.Context, conn *broker.Connection) error {
 	for end := time.Now().Add(time.Minute); ; time.Sleep(time.Second) {
 		if err := reach(ctx, conn); err == nil || time.Now().After(end) {
@@ -123,7 +123,6 @@ func reachInTime(ctx context.Context, conn *broker.Connection) error {
 	}
 }
 
-// Every way to encrypt with every way to log in.
 func TestEveryCombinationOfTLSAndSASLWorks(t *testing.T) {
 	authority, clients := newAuthority(t), newAuthority(t)
 	dir := t.TempDir()

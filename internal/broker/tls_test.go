@@ -35,11 +35,11 @@ func TestTLSRefusesUntrustedPeers(t *testing.T) {
 		{name: "host", host: "elsewhere", files: broker.TLSFiles{CA: ca}, want: "cannot validate certificate for 127.0.0.1"},
 		{name: "server name", host: loopback, files: broker.TLSFiles{CA: ca, ServerName: "kafka"}, want: "wanted to match kafka"},
 		{name: "expired", host: loopback, until: time.Date(2019, 1, 1, 0, 0, 0, 0, time.UTC), files: broker.TLSFiles{CA: ca}, want: "expired"},
-		{name: "no certificate of ours", host: loopback, mutual: authority, files: broker.TLSFiles{CA: ca}, want: "certificate required"},
-		{name: "the wrong certificate of ours", host: loopback, mutual: authority, files: broker.TLSFiles{CA: ca, Cert: cert, Key: key}, want: "remote error: tls: "},
+		{name: "no client certificate", host: loopback, mutual: authority, files: broker.TLSFiles{CA: ca}, want: "certificate required"},
+		{name: "the wrong client certificate", host: loopback, mutual: authority, files: broker.TLSFiles{CA: ca, Cert: cert, Key: key}, want: "remote error: tls: "},
 	} {
-		// On real sockets: a pipe in memory holds nothing, so that a client that
-		// turns away and a server in the middle of a sentence wait for each other.
+		// On real sockets: a pipe in memory has no buffer, so a client that closes
+		// and a server in the middle of a write would wait for each other.
 		t.Run(c.name, func(t *testing.T) {
 			config, err := authority.Server(c.mutual, c.until, c.host)
 			if err != nil {
@@ -51,10 +51,10 @@ func TestTLSRefusesUntrustedPeers(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("by the transport: %v, want %q", err, c.want)
 			}
-			// The dialer's failed handshake leaves nothing open: Close, which
-			// waits for every connection's owner, would wait for ever.
+			// A failed handshake of the dialer leaves nothing open, or Close, which
+			// waits for every connection's owner, would never return.
 			dialled, err := conn.Dialer().DialContext(t.Context(), "tcp", cluster.Addrs()[0])
-			if err == nil { // TLS 1.3 tells a client that it is not wanted when it reads
+			if err == nil { // with TLS 1.3 a client is refused when it reads
 				_, err = dialled.ReadPartitions("results")
 				dialled.Close()
 			}
@@ -65,8 +65,8 @@ func TestTLSRefusesUntrustedPeers(t *testing.T) {
 	}
 }
 
-// A broker that accepts and then says nothing ends with the dial's time-out or
-// with Close, whichever is first.
+// A broker that accepts and sends nothing is given up at the dial's time-out or at
+// Close, whichever is first.
 func TestTLSHandshakeWithoutAnswerEnds(t *testing.T) {
 	for _, closing := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
@@ -100,7 +100,7 @@ func TestTLSHandshakeWithoutAnswerEnds(t *testing.T) {
 			}
 			wantErrorIs(t, <-failed, want)
 			if took := time.Since(began); took > time.Hour || closing && took > 0 {
-				t.Errorf("took %v", took)
+				t.Errorf("took %v, want at most 1h, and no time after Close", took)
 			}
 			conn.Close()
 		})
@@ -110,7 +110,7 @@ func TestTLSHandshakeWithoutAnswerEnds(t *testing.T) {
 func TestTLSFilesAreReadForEachConnection(t *testing.T) {
 	before, after, clients, clientsAfter := newAuthority(t), newAuthority(t), newAuthority(t), newAuthority(t)
 	dir := t.TempDir()
-	// The cluster's TLS is changed while it runs, as that of a real one is.
+	// The cluster's TLS changes while it runs, like a real one's.
 	var server atomic.Pointer[tls.Config]
 	renew := func(authority, clients *embedded.Authority) {
 		config, err := authority.Server(clients, time.Time{}, loopback)
@@ -146,14 +146,14 @@ func TestTLSFilesAreReadForEachConnection(t *testing.T) {
 	}
 	writeFile(t, dir, "ca.pem", after.PEM())
 	if err := dial(); err == nil {
-		t.Error("the broker takes the old certificate")
+		t.Error("the broker accepts the old certificate")
 	}
 	issue(t, clientsAfter, dir, "verdict")
 	if err := dial(); err != nil {
 		t.Errorf("with everything renewed: %v", err)
 	}
 
-	// A file that is gone fails the dial, by name, and the next one goes well.
+	// A missing file fails the dial and is named; the next dial succeeds.
 	if err := os.Remove(files.CA); err != nil {
 		t.Fatal(err)
 	}
@@ -181,15 +181,15 @@ func TestTLSFilesNameTheFaultyFile(t *testing.T) {
 		field, want string
 	}{
 		{"no CA file", broker.TLSFiles{CA: filepath.Join(dir, "none")}, "CA", "no such file"},
-		{"CA that is none", broker.TLSFiles{CA: text}, "CA", "no certificate in PEM form"},
+		{"CA that is text", broker.TLSFiles{CA: text}, "CA", "no certificate in PEM form"},
 		{"CA that is a key", broker.TLSFiles{CA: key}, "CA", "no certificate in PEM form"},
 		{"CA too large", broker.TLSFiles{CA: large}, "CA", "more than 1048576 bytes"},
 		{"no certificate", broker.TLSFiles{Cert: filepath.Join(dir, "none"), Key: key}, "Cert", "no such file"},
 		{"no key", broker.TLSFiles{Cert: cert, Key: filepath.Join(dir, "none")}, "Key", "no such file"},
-		{"the two the wrong way round", broker.TLSFiles{Cert: key, Key: cert}, "Cert", "private key"},
+		{"certificate and key swapped", broker.TLSFiles{Cert: key, Key: cert}, "Cert", "private key"},
 		{"key of another certificate", broker.TLSFiles{Cert: cert, Key: otherKey}, "Cert", "does not match"},
 		{"encrypted key", broker.TLSFiles{Cert: cert, Key: encrypted}, "Key", "is encrypted"},
-		{"certificate that is none", broker.TLSFiles{Cert: text, Key: key}, "Cert", "failed to find"},
+		{"certificate that is text", broker.TLSFiles{Cert: text, Key: key}, "Cert", "failed to find"},
 	} {
 		_, err := c.files.Config()
 		file, ok := errors.AsType[*broker.FileError](err)

@@ -14,9 +14,9 @@ import (
 )
 
 func TestCreateAddsMissingTopicsAndLeavesTheRest(t *testing.T) {
-	inWorld(t, embedded.Options{Topics: map[string]int{"there": 2}}, func(w *world) {
+	inWorld(t, embedded.Options{Topics: map[string]int{"present": 2}}, func(w *world) {
 		created, err := broker.Create(w.t.Context(), w.conn.Client(), []broker.Topic{
-			{Name: "there", Partitions: 7, Configs: map[string]string{"cleanup.policy": "compact"}},
+			{Name: "present", Partitions: 7, Configs: map[string]string{"cleanup.policy": "compact"}},
 			{Name: "new", Partitions: 3, ReplicationFactor: 1, Configs: map[string]string{"retention.ms": "1000"}},
 			{Name: "default"},
 		})
@@ -26,21 +26,21 @@ func TestCreateAddsMissingTopicsAndLeavesTheRest(t *testing.T) {
 		if want := []string{"new", "default"}; !slices.Equal(created, want) {
 			w.t.Errorf("created %q, want %q", created, want)
 		}
-		counts, missing, err := broker.Partitions(w.t.Context(), w.conn.Client(), "there", "new", "default", "never")
+		counts, missing, err := broker.Partitions(w.t.Context(), w.conn.Client(), "present", "new", "default", "never")
 		if err != nil {
 			w.t.Fatal(err)
 		}
-		if counts["there"] != 2 || counts["new"] != 3 || counts["default"] == 0 {
-			w.t.Errorf("partitions %v", counts)
+		if counts["present"] != 2 || counts["new"] != 3 || counts["default"] == 0 {
+			w.t.Errorf("partitions %v, want 2, 3 and the default", counts)
 		}
 		if !slices.Equal(missing, []string{"never"}) {
 			w.t.Errorf("missing %q, want never", missing)
 		}
 		if got := w.cluster.Kfake().TopicInfo("new").Configs["retention.ms"]; got == nil || *got != "1000" {
-			w.t.Errorf("retention.ms of the new topic is not as asked")
+			w.t.Errorf("retention.ms of the new topic is not 1000")
 		}
-		if got := w.cluster.Kfake().TopicInfo("there").Configs["cleanup.policy"]; got != nil && *got == "compact" {
-			w.t.Error("a topic that was there has changed")
+		if got := w.cluster.Kfake().TopicInfo("present").Configs["cleanup.policy"]; got != nil && *got == "compact" {
+			w.t.Error("an existing topic was changed")
 		}
 	})
 }
@@ -67,7 +67,7 @@ func TestCreateEndsWithItsContext(t *testing.T) {
 		ctx, cancel := context.WithTimeout(w.t.Context(), time.Minute)
 		defer cancel()
 		if _, err := broker.Create(ctx, w.conn.Client(), []broker.Topic{{Name: "a"}}); err == nil {
-			w.t.Error("created")
+			w.t.Error("Create succeeded without a cluster")
 		}
 		_, _, err := broker.Partitions(ctx, w.conn.Client(), "a")
 		wantErrorIs(w.t, err, embedded.ErrCut)

@@ -140,7 +140,7 @@ func (w *world) messages(topic string, partition int) []kafka.Message {
 	return readTo(w.t, w.conn, topic, partition, w.cluster.HighWatermark(topic, partition))
 }
 
-// readTo is every message of a partition before the offset end.
+// readTo returns every message of a partition before the offset end.
 func readTo(t *testing.T, conn *broker.Connection, topic string, partition int, end int64) []kafka.Message {
 	t.Helper()
 	if end == 0 {
