@@ -13,9 +13,9 @@ import (
 	"github.com/segmentio/kafka-go"
 )
 
-// TestAMemberWhoseConnectionBreaksWhileItJoinsIsForgotten: it never learns its
-// ID, so that nobody can send its heartbeats, or let it leave.
-func TestAMemberWhoseConnectionBreaksWhileItJoinsIsForgotten(t *testing.T) {
+// A member whose connection breaks while it joins never learns its ID, so nothing
+// can send its heartbeats or make it leave.
+func TestMemberThatBreaksOffJoiningIsRemoved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cluster, network, dialer := start(t, embedded.Options{Topics: map[string]int{"a": 2}})
 		member := func(dialer *kafka.Dialer) *kafka.ConsumerGroup {
@@ -31,12 +31,12 @@ func TestAMemberWhoseConnectionBreaksWhileItJoinsIsForgotten(t *testing.T) {
 		}
 		members := func() int { return len(cluster.Kfake().GroupInfo("g").Members) }
 
-		stays := member(dialer)
+		remaining := member(dialer)
 		var running sync.WaitGroup
 		ctx, stop := context.WithCancel(t.Context())
 		running.Go(func() {
 			for ctx.Err() == nil {
-				if gen, err := stays.Next(ctx); err == nil {
+				if gen, err := remaining.Next(ctx); err == nil {
 					gen.Start(func(ctx context.Context) { <-ctx.Done() })
 				}
 			}
@@ -45,11 +45,11 @@ func TestAMemberWhoseConnectionBreaksWhileItJoinsIsForgotten(t *testing.T) {
 
 		var mu sync.Mutex
 		var conns []net.Conn
-		broken := false
-		breaks := member(&kafka.Dialer{Timeout: time.Second, DialFunc: func(ctx context.Context, network_, address string) (net.Conn, error) {
+		cut := false
+		leaving := member(&kafka.Dialer{Timeout: time.Second, DialFunc: func(ctx context.Context, network_, address string) (net.Conn, error) {
 			mu.Lock()
 			defer mu.Unlock()
-			if broken {
+			if cut {
 				return nil, embedded.ErrCut
 			}
 			conn, err := network.DialContext(ctx, network_, address)
@@ -60,10 +60,10 @@ func TestAMemberWhoseConnectionBreaksWhileItJoinsIsForgotten(t *testing.T) {
 		}})
 		time.Sleep(100 * time.Millisecond)
 		if n := members(); n != 2 {
-			t.Fatalf("%d members, want the one that joins too", n)
+			t.Fatalf("%d members, want 2, with the one that joins", n)
 		}
 		mu.Lock()
-		broken = true
+		cut = true
 		for _, conn := range conns {
 			conn.Close()
 		}
@@ -77,9 +77,9 @@ func TestAMemberWhoseConnectionBreaksWhileItJoinsIsForgotten(t *testing.T) {
 		if n := members(); n != 1 {
 			t.Errorf("%d members when the session is over, want 1", n)
 		}
-		_ = breaks.Close()
+		_ = leaving.Close()
 		stop()
-		_ = stays.Close()
+		_ = remaining.Close()
 		running.Wait()
 	})
 }

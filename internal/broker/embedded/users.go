@@ -7,22 +7,22 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// User may log in by one SASL mechanism.
+// User is a user who may log in by one SASL mechanism.
 type User struct {
 	Mechanism      string // PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512
 	Name, Password string
-	// May is all that the user may do; nil means everything.
+	// Permissions are all that the user may do; nil: everything.
 	Permissions []Permission
 }
 
-// Permission is an operation on one resource.
+// Permission is the right to one operation on one resource.
 type Permission struct {
-	Resource  string // topic or group, or cluster, whose Name is kafka-cluster
+	Resource  string // topic, group or cluster; the cluster's Name is kafka-cluster
 	Name      string
 	Operation string // such as read, write, describe or describe_configs
 }
 
-// securityOpts are the options of kfake that let these users in and no others.
+// securityOpts returns the options of kfake that admit these users and no others.
 func securityOpts(users []User) ([]kfake.Opt, error) {
 	if len(users) == 0 {
 		return nil, nil
