@@ -241,7 +241,7 @@ func TestCloudEventsAreRefusedWithEveryFault(t *testing.T) {
 		},
 		"another format": {
 			`<event/>`, headers("content-type", "application/cloudevents+xml"),
-			`content-type: "application/cloudevents+xml" is not read; structured events come as application/cloudevents+json`, "",
+			`content-type: "application/cloudevents+xml" is not supported; send structured events as application/cloudevents+json`, "",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -52,7 +52,7 @@ func (t *Task) key() string {
 // *decision.Invalid with every fault; it never repeats an envelope's secret, which
 // is not even read.
 func Decode(rec *decision.Record) (c Check, ok bool, err error) {
-	if fault := decision.WholeFault(rec, rec.Value, "a check result"); fault != "" {
+	if fault := decision.ObjectFault(rec, rec.Value, "a check result"); fault != "" {
 		return c, false, &decision.Invalid{Faults: []decision.Fault{{Field: "value", Problem: fault}}}
 	}
 	var r reader
