@@ -7,7 +7,7 @@ import (
 	"verdict/internal/decision"
 )
 
-func TestAPlaceInABatchComesBackFromItsHeaders(t *testing.T) {
+func TestBatchPlaceIsReadBackFromItsHeaders(t *testing.T) {
 	want := decision.BatchPlace{ID: "march", Line: 12, Size: 1_000_000}
 	rec := decision.Record{Value: []byte("{}"), Headers: append([]decision.Header{{Key: "trace", Value: []byte("x")}}, want.Headers()...)}
 	letter := (&decision.DeadLetter{Reason: decision.Rejected}).Record("dlq", &rec)
@@ -18,7 +18,7 @@ func TestAPlaceInABatchComesBackFromItsHeaders(t *testing.T) {
 	}
 }
 
-func TestHeadersThatTellNoPlace(t *testing.T) {
+func TestBatchPlaceOfNeedsIDAndLine(t *testing.T) {
 	header := func(key, value string) decision.Header { return decision.Header{Key: key, Value: []byte(value)} }
 	id, line := header(decision.HeaderBatchID, "b"), header(decision.HeaderBatchLine, "1")
 	for name, tc := range map[string]struct {

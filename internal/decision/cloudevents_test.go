@@ -88,7 +88,7 @@ func sdkEvent(t testing.TB, contentType, data string) event.Event {
 	return e
 }
 
-func TestCloudEventsOfTheOfficialSDKAreReadInBothModes(t *testing.T) {
+func TestDecodeReadsEventsOfTheSDKInBothModes(t *testing.T) {
 	task := decision.Task{ProfileID: profileID, TaskID: taskID}
 	for name, tc := range map[string]struct {
 		data, contentType string
@@ -128,7 +128,7 @@ func TestCloudEventsOfTheOfficialSDKAreReadInBothModes(t *testing.T) {
 	}
 }
 
-func TestACloudEventsOfAnotherVersionIsRefused(t *testing.T) {
+func TestDecodeRefusesEventsOfAnotherVersion(t *testing.T) {
 	e := sdkEvent(t, "application/json", `{`+pass+`}`)
 	e.SetSpecVersion(event.CloudEventsVersionV03)
 	for _, structured := range []bool{true, false} {
@@ -151,7 +151,7 @@ var ce = []string{"ce_specversion", "1.0", "ce_id", "ce-1", "ce_source", "/s", "
 
 const envelope = `"specversion":"1.0","id":"ce-1","source":"/s","type":"t"`
 
-func TestTheContentTypeTellsStructuredEventsInAnyCaseAndWithParameters(t *testing.T) {
+func TestDecodeReadsContentTypesInAnyCaseWithParameters(t *testing.T) {
 	for _, header := range []string{
 		"application/cloudevents+json", "Application/CloudEvents+JSON; charset=UTF-8", " application/cloudevents+json ;charset=\"utf-8\"",
 	} {
@@ -165,7 +165,7 @@ func TestTheContentTypeTellsStructuredEventsInAnyCaseAndWithParameters(t *testin
 	}
 }
 
-func TestCloudEventsAreRefusedWithEveryFault(t *testing.T) {
+func TestDecodeNamesEveryFaultOfAnEvent(t *testing.T) {
 	long := strings.Repeat("i", 129)
 	for name, tc := range map[string]struct {
 		value   string
@@ -256,7 +256,7 @@ func TestCloudEventsAreRefusedWithEveryFault(t *testing.T) {
 	}
 }
 
-func TestHeadersOfOthersMakeNoCloudEvent(t *testing.T) {
+func TestDecodeIgnoresHeadersThatAreNotCloudEvents(t *testing.T) {
 	rec := record(`{"specversion":"1.0","data":{},` + pass + `}`)
 	rec.Headers = headers("content-type", "application/json", "ce_", "x", "certificate", "y", "traceparent", "z", "verdict-redrives", "1")
 	if d, err := decision.Decode(rec); err != nil || d.OwnID {
@@ -264,7 +264,7 @@ func TestHeadersOfOthersMakeNoCloudEvent(t *testing.T) {
 	}
 }
 
-func TestAnEventWithoutItsHeaderCanBeOpenedAsOne(t *testing.T) {
+func TestOpenEventReadsAnEventWithoutHeaders(t *testing.T) {
 	rec := record(`{` + envelope + `,"data":{` + pass + `}}`)
 	if decision.IsEvent(rec) {
 		t.Error("taken for an event without a header")

@@ -9,9 +9,9 @@ import (
 	"verdict/internal/decision"
 )
 
-// TestHostileRecordsCostNoMoreThanTheirOwnDeadLetter: what a hostile sender can
+// TestHostileRecordsCostOnlyTheirDeadLetter: what a hostile sender can
 // write is refused or harmless, by itself and in what is published about it.
-func TestHostileRecordsCostNoMoreThanTheirOwnDeadLetter(t *testing.T) {
+func TestHostileRecordsCostOnlyTheirDeadLetter(t *testing.T) {
 	with := func(field, raw string) string {
 		members := map[string]string{"profile_id": `"` + profileID + `"`, "task_id": `"` + taskID + `"`, "state": `"COMPLETED_PASS"`}
 		members[field] = raw

@@ -29,7 +29,7 @@ func fullResult() decision.Result {
 	}
 }
 
-func TestResultIsWrittenInTheContractsFieldsAndOrder(t *testing.T) {
+func TestResultHasTheContractsFieldsAndOrder(t *testing.T) {
 	result := fullResult()
 	rec := result.Record("task-results", []byte("key"))
 	want := `{"decision_id":"dec-1","profile_id":"` + profileID + `","task_id":"` + taskID + `","state":"COMPLETED_PASS",` +
@@ -61,7 +61,7 @@ func TestResultLeavesAbsentFieldsOut(t *testing.T) {
 	}
 }
 
-func FuzzResultIsTheJSONThatEncodingJSONWouldWrite(f *testing.F) {
+func FuzzResultMatchesEncodingJSON(f *testing.F) {
 	f.Add("dec-1", "a<b>&c \"quoted\" \\ Überprüfung \x00\xff\u2028", `{"id": "x",  "n": 1e400}`, int64(7))
 	f.Fuzz(func(t *testing.T, id, text, task string, n int64) {
 		r := fullResult()

@@ -81,7 +81,7 @@ func sayable(err error) bool {
 	return ok && slices.ContainsFunc(invalid.Faults, func(f decision.Fault) bool { return f.Problem != "given twice" && f.Field != "value" })
 }
 
-func TestTheSchemaOfDecisionsSaysWhatDecodeSays(t *testing.T) {
+func TestDecisionSchemaAgreesWithDecode(t *testing.T) {
 	s := compiled(t, document(t, "decision.json"))
 	base := map[string]string{"profile_id": `"` + profileID + `"`, "task_id": `"` + taskID + `"`, "state": `"COMPLETED_PASS"`}
 	each := func(with map[string]string, do func(members map[string]string)) { // in one field more
@@ -127,7 +127,7 @@ func agree(t interface{ Errorf(string, ...any) }, s *jsonschema.Schema, members 
 	}
 }
 
-func TestResultsAreAsTheirSchemaSays(t *testing.T) {
+func TestResultSchemaFitsEveryResult(t *testing.T) {
 	doc := document(t, "result.json")
 	doc["additionalProperties"] = false // here, so that a member nobody described is found
 	s := compiled(t, doc)
@@ -167,7 +167,7 @@ func TestResultsAreAsTheirSchemaSays(t *testing.T) {
 	}
 }
 
-func TestHeadersOfDeadLettersAreAsTheirSchemaSays(t *testing.T) {
+func TestDeadLetterSchemaFitsEveryDeadLetter(t *testing.T) {
 	doc := document(t, "dead-letter-headers.json")
 	doc["additionalProperties"] = false
 	s := compiled(t, doc)
