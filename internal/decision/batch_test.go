@@ -25,16 +25,16 @@ func TestBatchPlaceOfNeedsIDAndLine(t *testing.T) {
 		headers []decision.Header
 		ok      bool
 	}{
-		"none":              {nil, false},
-		"no line":           {[]decision.Header{id}, false},
-		"no ID":             {[]decision.Header{line}, false},
-		"line 0":            {[]decision.Header{id, header(decision.HeaderBatchLine, "0")}, false},
-		"a negative line":   {[]decision.Header{id, header(decision.HeaderBatchLine, "-1")}, false},
-		"a line too large":  {[]decision.Header{id, header(decision.HeaderBatchLine, "99999999999999999999")}, false},
-		"a long ID":         {[]decision.Header{header(decision.HeaderBatchID, strings.Repeat("x", 2000)), line}, false},
-		"a size of nothing": {[]decision.Header{id, line, header(decision.HeaderBatchSize, "many")}, true},
-		"no size":           {[]decision.Header{id, line}, true},
-		"a second ID":       {[]decision.Header{id, line, header(decision.HeaderBatchID, "other")}, true},
+		"none":             {nil, false},
+		"no line":          {[]decision.Header{id}, false},
+		"no ID":            {[]decision.Header{line}, false},
+		"line 0":           {[]decision.Header{id, header(decision.HeaderBatchLine, "0")}, false},
+		"a negative line":  {[]decision.Header{id, header(decision.HeaderBatchLine, "-1")}, false},
+		"a line too large": {[]decision.Header{id, header(decision.HeaderBatchLine, "99999999999999999999")}, false},
+		"a long ID":        {[]decision.Header{header(decision.HeaderBatchID, strings.Repeat("x", 2000)), line}, false},
+		"an invalid size":  {[]decision.Header{id, line, header(decision.HeaderBatchSize, "many")}, true},
+		"no size":          {[]decision.Header{id, line}, true},
+		"a second ID":      {[]decision.Header{id, line, header(decision.HeaderBatchID, "other")}, true},
 	} {
 		got, ok := decision.BatchPlaceOf(tc.headers)
 		if ok != tc.ok || ok && got != (decision.BatchPlace{ID: "b", Line: 1}) {

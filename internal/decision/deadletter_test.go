@@ -154,7 +154,7 @@ func TestParseDeadLetterReadsBackWhatWasWritten(t *testing.T) {
 		t.Errorf("got  %+v, %v\nwant %+v", got, err, want)
 	}
 	if _ = append(got.Original.Headers, decision.Header{Key: "more"}); rec.Headers[len(from.Headers)].Key != decision.HeaderReason {
-		t.Error("an append to the original's headers wrote over the dead letter's")
+		t.Error("an append to the original's headers overwrote the dead letter's")
 	}
 }
 
@@ -167,8 +167,8 @@ func TestParseDeadLetterReportsAnOmittedValue(t *testing.T) {
 	}
 }
 
-// of is a dead letter with these headers in place of those that it has.
-func of(changes map[string]string) *decision.Record {
+// letterWith returns a dead letter with some of its headers changed.
+func letterWith(changes map[string]string) *decision.Record {
 	d := letter()
 	rec := d.Record("dlq", &decision.Record{Topic: "t", Partition: 1, Offset: 2})
 	for i, h := range rec.Headers {
@@ -180,7 +180,7 @@ func of(changes map[string]string) *decision.Record {
 }
 
 func TestParseDeadLetterToleratesOptionalHeaders(t *testing.T) {
-	got, err := decision.ParseDeadLetter(of(map[string]string{
+	got, err := decision.ParseDeadLetter(letterWith(map[string]string{
 		decision.HeaderReason:     "newer_reason",
 		decision.HeaderHTTPStatus: "-1", decision.HeaderAttempts: "many", decision.HeaderFailedAt: "yesterday",
 		decision.HeaderTimestamp: "", decision.HeaderRedrives: "1e9",
@@ -194,13 +194,13 @@ func TestParseDeadLetterToleratesOptionalHeaders(t *testing.T) {
 
 func TestParseDeadLetterRefuses(t *testing.T) {
 	for name, rec := range map[string]*decision.Record{
-		"another record":     {Topic: "dlq", Headers: []decision.Header{{Key: "verdict-topic", Value: []byte("t")}}},
-		"a strange reason":   of(map[string]string{decision.HeaderReason: "\x1b[31m"}),
-		"no topic":           of(map[string]string{decision.HeaderTopic: ""}),
-		"no partition":       of(map[string]string{decision.HeaderPartition: ""}),
-		"negative partition": of(map[string]string{decision.HeaderPartition: "-1"}),
-		"negative offset":    of(map[string]string{decision.HeaderOffset: "-1"}),
-		"offset past 64 bit": of(map[string]string{decision.HeaderOffset: "9223372036854775808"}),
+		"another record":              {Topic: "dlq", Headers: []decision.Header{{Key: "verdict-topic", Value: []byte("t")}}},
+		"a reason that is not a word": letterWith(map[string]string{decision.HeaderReason: "\x1b[31m"}),
+		"no topic":                    letterWith(map[string]string{decision.HeaderTopic: ""}),
+		"no partition":                letterWith(map[string]string{decision.HeaderPartition: ""}),
+		"negative partition":          letterWith(map[string]string{decision.HeaderPartition: "-1"}),
+		"negative offset":             letterWith(map[string]string{decision.HeaderOffset: "-1"}),
+		"offset past 64 bit":          letterWith(map[string]string{decision.HeaderOffset: "9223372036854775808"}),
 	} {
 		if got, err := decision.ParseDeadLetter(rec); err == nil || len(err.Error()) > 300 {
 			t.Errorf("%s: got %+v, %v", name, got, err)
@@ -208,14 +208,14 @@ func TestParseDeadLetterRefuses(t *testing.T) {
 	}
 }
 
-// FuzzParseDeadLetter: whatever the headers, what is read is bounded and fit to be
-// shown, and says the same when it is written again.
+// FuzzParseDeadLetter checks that whatever the headers, the dead letter read from
+// them is bounded, can be printed, and survives being written and read again.
 func FuzzParseDeadLetter(f *testing.F) {
 	f.Add("verdict-reason", "rejected", "verdict-topic", "t", "verdict-partition", "1", "verdict-offset", "2", "verdict-error", "a\x1b[31mb\n")
 	f.Add("verdict-reason", "x", "verdict-reason", "expired", "verdict-offset", "-1", "verdict-redrives", "70000", "verdict-attempts", "1e9")
 	f.Add("", "", "verdict-timestamp", "0000-01-01T00:00:00Z", "verdict-http-status", "4294967296", "verdict-value-omitted", "", "verdict-partition", "2147483648")
 	f.Fuzz(func(t *testing.T, a, b, c, d, e, g, h, i, j, k string) {
-		rec := of(nil)
+		rec := letterWith(nil)
 		rec.Headers = append(rec.Headers, headers(a, b, c, d, e, g, h, i, j, k)...)
 		for _, from := range []*decision.Record{rec, {Headers: headers(a, b, c, d, e, g, h, i, j, k)}} {
 			got, err := decision.ParseDeadLetter(from)

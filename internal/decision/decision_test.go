@@ -15,7 +15,7 @@ func TestExpiredCountsAnyGivenExpiry(t *testing.T) {
 		`"2026-11-01T05:59:59.999Z"`:  true,
 		`"2026-11-01T06:59:59+01:00"`: true,
 		`"2099-01-01T00:00:00Z"`:      false,
-		`"0001-01-01T00:00:00Z"`:      true, // Go's zero time, as a Go program upstream may well send it
+		`"0001-01-01T00:00:00Z"`:      true, // Go's zero time, which a Go program upstream may send
 	} {
 		d, err := decision.Decode(record(`{` + pass + `,"expires_at":` + expiry + `}`))
 		if err != nil || d.Expired(now) != want {

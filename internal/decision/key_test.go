@@ -7,7 +7,7 @@ import (
 	"verdict/internal/decision"
 )
 
-// keyed is a decision that names its task by the member task.
+// keyed returns a decision that names its task by the member task.
 func keyed(task string) string {
 	return `{"profile_id":"` + profileID + `","task":` + task + `,"state":"COMPLETED_PASS"}`
 }

@@ -28,7 +28,7 @@ func TestRedrivenRepeatsTheOriginalAndNamesItsSource(t *testing.T) {
 		t.Errorf("got  %+v\nwant %+v", copied, want)
 	}
 
-	// It ends as a dead letter again, and is redriven again.
+	// It becomes a dead letter a second time and is redriven a second time.
 	copied.Partition, copied.Offset = 3, 99
 	second := letter.Record("dlq", &copied)
 	second.Partition, second.Offset = 1, 8

@@ -13,9 +13,8 @@ import (
 	"verdict/internal/decision"
 )
 
-// constantsByType returns, for each named type, the constants of this package that
-// have it, in the order of the source, as values: the text of a string constant, or
-// the name of one that counts by iota.
+// constantsByType returns the package's typed constants, by type and in the order
+// of the source: the value of a string constant, the name of any other.
 func constantsByType(t *testing.T) map[string][]string {
 	t.Helper()
 	files, err := filepath.Glob("*.go")
@@ -36,7 +35,7 @@ func constantsByType(t *testing.T) map[string][]string {
 			if !ok || decl.Tok != token.CONST {
 				continue
 			}
-			kind := "" // of the constants without one of their own, after iota
+			kind := "" // the type of the constants that repeat iota
 			for _, s := range decl.Specs {
 				spec := s.(*ast.ValueSpec)
 				if id, ok := spec.Type.(*ast.Ident); ok {
@@ -102,11 +101,11 @@ func TestClosedSetsListEveryConstant(t *testing.T) {
 		t.Errorf("Lane: the list has %q, the constants are %q", lanes, constants["Lane"])
 	}
 
-	// A new closed set is added above, or here with the reason why it needs no list.
+	// Add a new closed set above, or here with the reason why it needs no list.
 	unlisted := []string{
-		"State",          // the API may know more of them
-		"ProfileOutcome", // nothing goes through them all
-		"Lane",           // compared by itself above
+		"State",          // not closed: the API may know more
+		"ProfileOutcome", // no code needs them all
+		"Lane",           // compared above
 	}
 	for name := range constants {
 		if listed[name] == nil && !slices.Contains(unlisted, name) {
