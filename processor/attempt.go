@@ -26,13 +26,13 @@ type attempt struct {
 func (a *attempt) run(ctx context.Context) {
 	defer func() { a.p.rescue(a.job, recover()) }()
 	v := a.try()
-	change := a.p.release(a.permit, v.signal(), v.err)
+	change := outages{a.p}.release(a.permit, v.signal(), v.err)
 	if change == health.Confirmed {
 		refund(a.job, a.permit)
 	}
 	switch v.action {
 	case actMove:
-		a.p.move(ctx, a.job, v.listing)
+		dispatcher{a.p}.move(ctx, a.job, v.listing)
 	case actSucceed:
 		settler{a.p}.result(ctx, a.job, v.success)
 	case actRefuse:
@@ -90,7 +90,7 @@ func (a *attempt) requeue(due time.Time) {
 	p := a.p
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.handBack(a.job)
+	p.load.endWork(a.job)
 	if a.hold.revoked {
 		p.queue.Done(&a.Item)
 		p.leave(a.job)
@@ -107,14 +107,8 @@ func (a *attempt) drop() {
 	p := a.p
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.handBack(a.job)
+	p.load.endWork(a.job)
 	p.queue.Done(&a.Item)
 	p.leave(a.job)
 	p.nudge()
-}
-
-// handBack frees the job's worker. Under mu.
-func (p *Processor) handBack(j *job) {
-	j.working = false
-	p.freeWorker(j.Lane)
 }

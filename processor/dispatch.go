@@ -100,11 +100,11 @@ func (d dispatcher) ripen(now time.Time) (again time.Duration) {
 // that bound only reviews may begin. Under mu.
 func (d dispatcher) nextLane() (decision.Lane, bool) {
 	p := d.p
-	if p.counts.inFlight[decision.Live]+p.counts.inFlight[decision.Backfill] >= p.opts.Workers {
+	if p.load.inFlight[decision.Live]+p.load.inFlight[decision.Backfill] >= p.opts.Workers {
 		return 0, false
 	}
 	backfill := d.mayBackfill()
-	if all, _ := p.full(); all {
+	if all, _ := d.full(); all {
 		for _, lane := range decision.Lanes {
 			if p.reviews.Ready(lane) && (lane == decision.Live || backfill) {
 				return lane, true
@@ -112,12 +112,12 @@ func (d dispatcher) nextLane() (decision.Lane, bool) {
 		}
 		return 0, false
 	}
-	return p.share.Next(p.ready(decision.Live), backfill && p.ready(decision.Backfill))
+	return p.share.Next(d.ready(decision.Live), backfill && d.ready(decision.Backfill))
 }
 
 // ready reports whether something in a lane can be begun. Under mu.
-func (p *Processor) ready(lane decision.Lane) bool {
-	return p.queue.Ready(lane) || p.reviews.Ready(lane)
+func (d dispatcher) ready(lane decision.Lane) bool {
+	return d.p.queue.Ready(lane) || d.p.reviews.Ready(lane)
 }
 
 // mayBackfill keeps a tenth of the workers, at least one, and a tenth of what may
@@ -126,8 +126,8 @@ func (p *Processor) ready(lane decision.Lane) bool {
 func (d dispatcher) mayBackfill() bool {
 	p := d.p
 	kept := min(keptForLive(p.opts.Workers), p.opts.Workers-1)
-	_, full := p.full()
-	return p.counts.inFlight[decision.Backfill] < p.opts.Workers-kept && (!full || p.reviews.Ready(decision.Backfill))
+	_, full := d.full()
+	return p.load.inFlight[decision.Backfill] < p.opts.Workers-kept && (!full || p.reviews.Ready(decision.Backfill))
 }
 
 // maxHeldBytes bounds the API's answers in results that wait for a review, in
@@ -137,13 +137,14 @@ const maxHeldBytes = 32 << 20
 // full reports whether as many decisions as may be are done and not acknowledged:
 // of both lanes, or of backfill, which may not take the last tenth. What backfill
 // has in flight counts for it, since it will be done soon. Under mu.
-func (p *Processor) full() (all, backfill bool) {
+func (d dispatcher) full() (all, backfill bool) {
+	p := d.p
 	most := maxSettling(p.opts.Workers)
 	liveHeld, liveBytes := p.reviews.Held(decision.Live)
 	heldCount, heldBytes := p.reviews.Held(decision.Backfill)
-	waiting := p.counts.settling[decision.Backfill] + heldCount
-	all = waiting+p.counts.settling[decision.Live]+liveHeld >= most || heldBytes+liveBytes >= maxHeldBytes
-	backfill = waiting+p.counts.inFlight[decision.Backfill] >= most-keptForLive(most) || heldBytes >= maxHeldBytes-keptForLive(maxHeldBytes)
+	waiting := p.load.settling[decision.Backfill] + heldCount
+	all = waiting+p.load.settling[decision.Live]+liveHeld >= most || heldBytes+liveBytes >= maxHeldBytes
+	backfill = waiting+p.load.inFlight[decision.Backfill] >= most-keptForLive(most) || heldBytes >= maxHeldBytes-keptForLive(maxHeldBytes)
 	return all, backfill
 }
 
@@ -178,15 +179,15 @@ func (d dispatcher) choose(ctx context.Context) assignment {
 			p.mu.Unlock()
 			return w
 		}
-		settle := p.withoutCall(j, now)
+		settle := d.withoutCall(j, now)
 		if settle == nil {
-			p.share.Charge(lane, p.ready(decision.Backfill))
+			p.share.Charge(lane, d.ready(decision.Backfill))
 			p.mu.Unlock()
 			return &attempt{p: p, job: j, permit: permit}
 		}
 		p.breaker.Unused(permit)
 		p.mu.Unlock()
-		p.settleWithoutCall(ctx, j, settle)
+		settler{p}.withoutCall(ctx, j, settle)
 	}
 }
 
@@ -206,63 +207,8 @@ func (d dispatcher) begin(lane decision.Lane, permit health.Permit) *job {
 		i = p.queue.Begin(lane)
 	}
 	j := jobOf(i)
-	j.working = true
 	j.spans.chosen()
 	j.hold.active++
-	p.occupyWorker(lane)
+	p.load.startWork(j)
 	return j
-}
-
-func (p *Processor) occupyWorker(lane decision.Lane) {
-	p.counts.inFlight[lane]++
-	p.opts.Metrics.InFlight.Inc()
-}
-
-func (p *Processor) freeWorker(lane decision.Lane) {
-	p.counts.inFlight[lane]--
-	p.opts.Metrics.InFlight.Dec()
-}
-
-// withoutCall returns how to go on with a decision that needs no call: it
-// expired, it is a duplicate, its task is in a list that is remembered, or it was
-// to be settled already when a panic came in between. Nil: it needs a call. Under
-// mu; what it returns is called without.
-func (p *Processor) withoutCall(j *job, now time.Time) func(context.Context) {
-	if settle := p.settledWithoutCall(j, now); settle != nil {
-		return settle
-	}
-	if !j.Resolved() {
-		if l := p.lists.Recall(j.Task.ProfileID, time.Time{}, now); l != nil {
-			return func(ctx context.Context) { p.move(ctx, j, l) }
-		}
-	}
-	return nil
-}
-
-// settledWithoutCall is the part of withoutCall that settles. Under mu.
-func (p *Processor) settledWithoutCall(j *job, now time.Time) func(context.Context) {
-	switch {
-	case j.settleWith != nil:
-		return j.settleWith
-	case j.dec.Expired(now):
-		expired := note("it expired at " + decision.Time{Time: j.dec.ExpiresAt}.String())
-		return func(ctx context.Context) {
-			settler{p}.deadLetter(ctx, j, refusal{reason: decision.Expired, err: expired})
-		}
-	case j.dec.OwnID && j.untried() && p.recent.has(j):
-		taskID := j.Task.TaskID
-		if !j.Resolved() {
-			taskID = p.recent.taskOf(j)
-		}
-		return func(ctx context.Context) {
-			settler{p}.result(ctx, j, success{outcome: decision.Duplicate, taskID: taskID})
-		}
-	}
-	return nil
-}
-
-// settleWithoutCall does it. A panic is that decision's alone.
-func (p *Processor) settleWithoutCall(ctx context.Context, j *job, settle func(context.Context)) {
-	defer func() { p.rescue(j, recover()) }()
-	settle(ctx)
 }

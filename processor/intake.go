@@ -16,7 +16,7 @@ func (p *Processor) Submit(ctx context.Context, lane decision.Lane, claim Claim,
 	if err := p.admit(ctx, j); err != nil {
 		return err
 	}
-	p.trace(j)
+	p.opts.Tracing.begin(j)
 	var err error
 	if j.dec, err = p.decode(ctx, &j.rec); err != nil {
 		if ctx.Err() != nil {
@@ -74,18 +74,14 @@ func (p *Processor) admit(ctx context.Context, j *job) error {
 			return err
 		}
 		h := p.claims.of(j.claim)
-		if p.room.Enter(j.Lane, j.size) {
+		room, ok := p.admission.enter(j)
+		if ok {
 			j.hold = h
 			h.active++
 			h.unsettled.add(j)
-			p.showPending(j.Lane)
 			p.mu.Unlock()
 			return nil
 		}
-		if p.waiters[j.Lane] == nil {
-			p.waiters[j.Lane] = make(chan struct{})
-		}
-		room := p.waiters[j.Lane]
 		p.mu.Unlock()
 		select {
 		case <-room:
@@ -104,16 +100,7 @@ func (p *Processor) leave(j *job) {
 		p.reviews.Leave(j.Task.ProfileID)
 	}
 	p.nudgeReviewer()
-	p.room.Leave(j.Lane, j.size)
+	p.admission.leave(j)
 	j.hold.unsettled.remove(j)
-	p.showPending(j.Lane)
-	if room := p.waiters[j.Lane]; room != nil {
-		close(room)
-		p.waiters[j.Lane] = nil
-	}
 	j.hold.done()
-}
-
-func (p *Processor) showPending(lane decision.Lane) {
-	p.opts.Metrics.Pending.WithLabelValues(lane.String()).Set(float64(p.room.Items(lane)))
 }

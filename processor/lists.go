@@ -9,11 +9,12 @@ import (
 	"verdict/processor/resolve"
 )
 
-// lists is the lists of profiles' tasks that are remembered or being asked for.
-// Under Processor.mu.
-type lists struct {
-	resolve.Memory
-	pending map[string]*pendingList // by profile
+// lister gets lists of profiles' tasks: remembered, from a call that is under way,
+// or from a call of its own.
+type lister struct {
+	p       *Processor
+	memory  resolve.Memory          // under Processor.mu
+	pending map[string]*pendingList // by profile; under Processor.mu
 }
 
 // pendingList is one call for a list, for whose answer others may wait.
@@ -24,28 +25,37 @@ type pendingList struct {
 	err  error
 }
 
-func newLists() lists {
-	return lists{Memory: resolve.NewMemory(), pending: make(map[string]*pendingList)}
+func newLister(p *Processor) lister {
+	return lister{p: p, memory: resolve.NewMemory(), pending: make(map[string]*pendingList)}
 }
 
-// recallList returns a remembered list that was asked for at since or later.
-func (p *Processor) recallList(profileID string, since time.Time) *resolve.Listing {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.lists.Recall(profileID, since, time.Now())
+// recall returns a remembered list that was asked for at since or later; nil:
+// there is none.
+func (l *lister) recall(profileID string, since time.Time) *resolve.Listing {
+	l.p.mu.Lock()
+	defer l.p.mu.Unlock()
+	return l.memory.Recall(profileID, since, time.Now())
+}
+
+// remember keeps a list.
+func (l *lister) remember(profileID string, list *resolve.Listing) {
+	l.p.mu.Lock()
+	defer l.p.mu.Unlock()
+	l.memory.Remember(profileID, list, time.Now())
 }
 
 // list returns the profile's tasks as they were at since or later: remembered,
 // from the call that is under way, or from a call of its own, for which the caller
 // has a token. called reports that the token was used.
-func (p *Processor) list(ctx context.Context, profileID string, since time.Time) (l *resolve.Listing, called bool, err error) {
+func (l *lister) list(ctx context.Context, profileID string, since time.Time) (list *resolve.Listing, called bool, err error) {
+	p := l.p
 	for {
 		p.mu.Lock()
-		if l := p.lists.Recall(profileID, since, time.Now()); l != nil {
+		if list := l.memory.Recall(profileID, since, time.Now()); list != nil {
 			p.mu.Unlock()
-			return l, false, nil
+			return list, false, nil
 		}
-		other := p.lists.pending[profileID]
+		other := l.pending[profileID]
 		if other == nil || other.at.Before(since) {
 			break
 		}
@@ -61,21 +71,21 @@ func (p *Processor) list(ctx context.Context, profileID string, since time.Time)
 		return other.list, false, other.err
 	}
 	own := &pendingList{at: time.Now(), done: make(chan struct{}), err: errUnfinished} // if it panics
-	p.lists.pending[profileID] = own
+	l.pending[profileID] = own
 	p.mu.Unlock()
 
 	defer func() {
 		p.mu.Lock()
-		if p.lists.pending[profileID] == own {
-			delete(p.lists.pending, profileID)
+		if l.pending[profileID] == own {
+			delete(l.pending, profileID)
 		}
 		if own.err == nil {
-			p.lists.Remember(profileID, own.list, time.Now())
+			l.memory.Remember(profileID, own.list, time.Now())
 		}
 		p.mu.Unlock()
 		close(own.done)
 	}()
-	own.list, own.err = p.listNow(ctx, profileID)
+	own.list, own.err = l.now(ctx, profileID)
 	return own.list, true, own.err
 }
 
@@ -83,11 +93,11 @@ func canceled(ctx context.Context) error {
 	return &passfort.Error{Operation: passfort.OpListTasks, Kind: passfort.KindCanceled, Message: ctx.Err().Error()}
 }
 
-// listNow makes the call, for which the caller has a token.
-func (p *Processor) listNow(ctx context.Context, profileID string) (*resolve.Listing, error) {
+// now makes the call, for which the caller has a token.
+func (l *lister) now(ctx context.Context, profileID string) (*resolve.Listing, error) {
 	at := time.Now()
-	tasks, resp, err := call(ctx, p, passfort.OpListTasks, func(ctx context.Context) ([]passfort.Task, passfort.Response, error) {
-		return p.opts.API.ListTasks(ctx, profileID)
+	tasks, resp, err := call(ctx, l.p, passfort.OpListTasks, func(ctx context.Context) ([]passfort.Task, passfort.Response, error) {
+		return l.p.opts.API.ListTasks(ctx, profileID)
 	})
 	if err != nil {
 		return nil, err

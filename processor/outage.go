@@ -8,10 +8,13 @@ import (
 	"verdict/processor/queue"
 )
 
-// release gives a permit back with what its call said about the API, and follows
-// the breaker.
-func (p *Processor) release(permit health.Permit, signal health.Signal, err error) health.Change {
-	change := p.releaseLocked(permit, signal)
+// outages follows the breaker: it pauses and resumes the service.
+type outages struct{ p *Processor }
+
+// release gives a permit back with what its call said about the API.
+func (o outages) release(permit health.Permit, signal health.Signal, err error) health.Change {
+	p := o.p
+	change := o.update(permit, signal)
 	switch change {
 	case health.None:
 		return change
@@ -26,7 +29,8 @@ func (p *Processor) release(permit health.Permit, signal health.Signal, err erro
 	return change
 }
 
-func (p *Processor) releaseLocked(permit health.Permit, signal health.Signal) health.Change {
+func (o outages) update(permit health.Permit, signal health.Signal) health.Change {
+	p := o.p
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	change := p.breaker.Release(permit, signal, time.Now())
@@ -52,4 +56,11 @@ func refund(j *job, permit health.Permit) {
 		j.spent = 0
 		j.claim.Attempted(j.rec.Offset, j.Progress)
 	}
+}
+
+// none reports whether there is no outage.
+func (o outages) none() bool {
+	o.p.mu.Lock()
+	defer o.p.mu.Unlock()
+	return o.p.breaker.Closed()
 }

@@ -39,13 +39,7 @@ func (p *Processor) rescue(j *job, r any) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	switch {
-	case j.working:
-		p.handBack(j)
-	case j.settling:
-		j.settling = false
-		p.counts.settling[j.Lane]--
-	}
+	p.load.end(j)
 	if !j.hold.revoked {
 		if !j.Queued() {
 			// It could not be read as a decision, or its task was not found. No

@@ -139,23 +139,16 @@ type Processor struct {
 	mu          sync.Mutex // guards the fields below; short pure sections only
 	queue       *queue.Queue
 	share       queue.Share
-	room        queue.Room
-	waiters     [len(decision.Lanes)]chan struct{} // closed when the lane has room again; nil: nobody waits
+	admission   admission
 	breaker     *health.Breaker
 	claims      claims
 	recent      recentIDs
-	lists       lists
+	lists       lister
 	reviewFault string // of the latest review, so that it is logged when it changes
 	reviews     *profile.Reviews[heldResult]
 	reviewCalls map[*profile.Review[heldResult]]context.CancelFunc // of the review calls under way
 	pauses      pauses
-	counts      laneCounts
-}
-
-// laneCounts counts, per lane, the jobs that a worker has, and those whose call
-// is done and whose record is being published.
-type laneCounts struct {
-	inFlight, settling [len(decision.Lanes)]int
+	load        load
 }
 
 // New returns a Processor. It does nothing before Run.
@@ -175,18 +168,19 @@ func New(opts Options) (*Processor, error) {
 		wake:        make(chan struct{}, 1),
 		queue:       queue.New(opts.ProfileOutcome),
 		share:       queue.NewShare(opts.BackfillMinShare),
-		room:        queue.NewRoom(opts.MaxPending, opts.MaxBytes),
+		admission:   newAdmission(&opts),
 		breaker:     health.NewBreaker(),
 		claims:      make(claims),
 		recent:      make(recentIDs),
-		lists:       newLists(),
 		reviews:     profile.New[heldResult](),
 		reviewCalls: make(map[*profile.Review[heldResult]]context.CancelFunc),
 		pauses:      newPauses(opts.Metrics.Paused),
+		load:        load{gauge: opts.Metrics.InFlight},
 	}
 	if opts.ProfileOutcome {
 		p.reviewWake = make(chan struct{}, 1)
 	}
+	p.lists = newLister(p)
 	p.keys = newKeyCheck(p)
 	p.throttle.p = p
 	if !opts.GroupRate {

@@ -2,12 +2,9 @@ package processor
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
-	"verdict/internal/decision"
-	"verdict/processor/queue"
 	"verdict/processor/resolve"
 )
 
@@ -20,7 +17,7 @@ func (a *attempt) resolve(ctx context.Context) (v verdict, done bool) {
 	if !a.keyed() || a.Resolved() && now.Sub(a.listedAt) < resolve.Life {
 		return verdict{}, false
 	}
-	l, called, err := a.p.list(ctx, a.Task.ProfileID, now.Add(-resolve.Life))
+	l, called, err := a.p.lists.list(ctx, a.Task.ProfileID, now.Add(-resolve.Life))
 	if err != nil {
 		return classifyRead(err, a.MaybeApplied), true
 	}
@@ -46,7 +43,7 @@ func (a *attempt) notFound(ctx context.Context, v verdict) verdict {
 // explainNotFound asks whether the ID is a variant's instead of a task's. That is
 // only an explanation, so it is left out where the list can't be had at once.
 func (a *attempt) explainNotFound(ctx context.Context, v verdict) verdict {
-	l := a.p.recallList(a.Task.ProfileID, time.Time{})
+	l := a.p.lists.recall(a.Task.ProfileID, time.Time{})
 	if l == nil {
 		if _, done := a.nextToken(ctx); done {
 			if ctx.Err() != nil {
@@ -54,7 +51,7 @@ func (a *attempt) explainNotFound(ctx context.Context, v verdict) verdict {
 			}
 			return v
 		}
-		l, _, _ = a.p.list(ctx, a.Task.ProfileID, time.Now().Add(-resolve.Life))
+		l, _, _ = a.p.lists.list(ctx, a.Task.ProfileID, time.Now().Add(-resolve.Life))
 	}
 	if l != nil {
 		if text := l.ExplainVariant(a.Task.TaskID); text != "" {
@@ -73,7 +70,7 @@ func (a *attempt) findAgain(ctx context.Context, v verdict) verdict {
 	if v, done := a.nextToken(ctx); done {
 		return v
 	}
-	l, _, err := a.p.list(ctx, a.Task.ProfileID, after)
+	l, _, err := a.p.lists.list(ctx, a.Task.ProfileID, after)
 	if err != nil {
 		return classifyRead(err, a.MaybeApplied)
 	}
@@ -87,86 +84,4 @@ func (a *attempt) findAgain(ctx context.Context, v verdict) verdict {
 		return v
 	}
 	return verdict{action: actMove, listing: l}
-}
-
-// move goes on with a begun decision whose profile's list is there, and with those
-// that wait behind the same gate: each goes to the task that its key names, or is
-// dead-lettered.
-func (p *Processor) move(ctx context.Context, j *job, l *resolve.Listing) {
-	id, refused := p.moveTarget(j, l)
-	p.mu.Lock()
-	var ends []*job     // that have no task; each is settled below, by its settleWith
-	if refused != nil { // until then it keeps its place
-		j.settleWith = func(ctx context.Context) { settler{p}.deadLetter(ctx, j, *refused) }
-		ends = append(ends, j)
-	}
-	ends = append(ends, p.resolveBehind(j, l)...)
-	if refused == nil {
-		p.handBack(j)
-		if j.hold.revoked {
-			p.queue.Done(&j.Item)
-			p.leave(j)
-		} else {
-			j.listedAt = l.At
-			p.queue.Move(&j.Item, id)
-			j.spans.waits()
-			j.hold.done()
-		}
-	}
-	p.nudgeReviewer()
-	p.mu.Unlock()
-	p.nudge()
-	for _, j := range ends {
-		p.settleWithoutCall(ctx, j, j.settleWith)
-	}
-}
-
-// moveTarget returns the ID of the task that the decision is to act on, or why
-// there is none. A decision that may have been applied to the task it was made for
-// is not carried out on that task's successor.
-func (p *Processor) moveTarget(j *job, l *resolve.Listing) (id string, refused *refusal) {
-	id, err := l.Find(j.dec.Key)
-	if was := j.Task.TaskID; was != "" && j.MaybeApplied {
-		text := fmt.Sprintf("%s, which may have been completed by it, is not the profile's live task of %s any more", was, j.dec.Key)
-		if err == nil {
-			text += fmt.Sprintf("; %s is, and was left alone", id)
-		}
-		return "", &refusal{reason: decision.TaskNotFound, status: l.Status, err: note(text)}
-	}
-	if err != nil {
-		r := refusalOf(err)
-		return "", &r
-	}
-	return id, nil
-}
-
-// resolveBehind names the tasks of the decisions behind the same gate. It returns
-// those that have none, taken out of the queue, with how to settle them. Under mu.
-func (p *Processor) resolveBehind(j *job, l *resolve.Listing) (ends []*job) {
-	now := time.Now()
-	for _, i := range p.queue.Resolve(&j.Item, func(i *queue.Item) (string, bool) {
-		w := jobOf(i)
-		id, err := l.Find(w.dec.Key)
-		w.listedAt = l.At
-		return id, err == nil
-	}) {
-		w := jobOf(i)
-		w.hold.active++
-		if w.settleWith = p.settledWithoutCall(w, now); w.settleWith == nil {
-			_, err := l.Find(w.dec.Key)
-			r := refusalOf(err)
-			w.settleWith = func(ctx context.Context) { settler{p}.deadLetter(ctx, w, r) }
-		}
-		ends = append(ends, w)
-	}
-	return ends
-}
-
-// refusalOf returns the dead letter of a look-up that found no single task.
-func refusalOf(err error) refusal {
-	r := refusal{reason: decision.TaskNotFound, err: err}
-	if e, ok := errors.AsType[*resolve.Error](err); ok {
-		r.reason, r.status = e.Reason, e.Status
-	}
-	return r
 }

@@ -18,7 +18,7 @@ func (a *attempt) retry(ctx context.Context, v verdict, change health.Change) {
 	p := a.p
 	a.MaybeApplied = v.maybeApplied
 	p.countRetry(v.cause)
-	if v.signal() != health.Fails || change == health.Opened || change == health.None && p.apiWorks() {
+	if v.signal() != health.Fails || change == health.Opened || change == health.None && (outages{p}).none() {
 		a.Attempts++
 		if a.outage != a.permit.Outage {
 			a.outage, a.spent = a.permit.Outage, 0
@@ -69,11 +69,4 @@ func (a *attempt) checkKey(ctx context.Context, v verdict) {
 
 func (p *Processor) countRetry(cause decision.RetryCause) {
 	p.opts.Metrics.Retries.WithLabelValues(string(cause)).Inc()
-}
-
-// apiWorks reports whether there is no outage.
-func (p *Processor) apiWorks() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.breaker.Closed()
 }

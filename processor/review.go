@@ -40,9 +40,7 @@ func (r reviewer) keep(j *job, wire *decision.Result, called bool) bool {
 	if j.hold.ctx.Err() != nil { // a drain is past waiting
 		return false
 	}
-	if j.working {
-		p.handBack(j)
-	}
+	p.load.endWork(j)
 	keepsTask := j.Queued() && !j.reviewed
 	if keepsTask {
 		j.reviewed = true
@@ -73,7 +71,7 @@ func (r reviewer) watch(ctx context.Context) {
 func (r reviewer) makeReady() (next time.Time) {
 	p := r.p
 	p.mu.Lock()
-	all, backfill := p.full()
+	all, backfill := dispatcher{p}.full()
 	late, next := p.reviews.Due(time.Now(), profile.Surroundings{
 		Tasks:   p.queue.TasksOf,
 		Full:    all || backfill,
@@ -89,8 +87,8 @@ func (r reviewer) makeReady() (next time.Time) {
 // begin takes the next review of a lane out for a worker. Under mu.
 func (r reviewer) begin(lane decision.Lane, permit health.Permit) assignment {
 	p := r.p
-	p.share.Charge(lane, p.ready(decision.Backfill))
-	p.occupyWorker(lane)
+	p.share.Charge(lane, dispatcher{p}.ready(decision.Backfill))
+	p.load.occupy(lane)
 	c := &reviewCall{reviewer: r, review: p.reviews.Begin(lane), permit: permit}
 	c.ctx, c.cancel = context.WithCancel(p.life)
 	p.reviewCalls[c.review] = c.cancel
@@ -102,7 +100,7 @@ func (r reviewer) begin(lane decision.Lane, permit health.Permit) assignment {
 // still have. Under mu.
 func (r reviewer) countSettling(results []heldResult) {
 	for _, h := range results {
-		r.p.countSettling(h.job)
+		r.p.load.startSettling(h.job)
 	}
 }
 
@@ -111,7 +109,7 @@ func (r reviewer) publish(results []heldResult, outcome *decision.Profile) {
 	for _, h := range results {
 		h.wire.Profile = outcome
 		h.settleWith = func(ctx context.Context) { settler{r.p}.publishResult(ctx, h.job, h.wire) } // no second call, after a panic
-		r.p.settleWithoutCall(r.p.life, h.job, h.settleWith)
+		settler{r.p}.withoutCall(r.p.life, h.job, h.settleWith)
 	}
 }
 
@@ -154,7 +152,7 @@ func (c *reviewCall) run(context.Context) {
 	p.reviews.Collect(c.review)
 	p.mu.Unlock()
 	var v verdict
-	l, err := p.listNow(c.ctx, c.review.ProfileID)
+	l, err := p.lists.now(c.ctx, c.review.ProfileID)
 	if err != nil {
 		v = classifyRead(err, false)
 	} else {
@@ -164,7 +162,7 @@ func (c *reviewCall) run(context.Context) {
 	if signal == health.Fails {
 		signal = health.Neutral
 	}
-	p.release(c.permit, signal, v.err)
+	outages{p}.release(c.permit, signal, v.err)
 	c.logFault(v)
 	if wait, again := c.retryIn(v); again && c.tryAgain(v, wait) {
 		return
@@ -173,9 +171,7 @@ func (c *reviewCall) run(context.Context) {
 		c.end(nil)
 		return
 	}
-	p.mu.Lock()
-	p.lists.Remember(c.review.ProfileID, l, time.Now())
-	p.mu.Unlock()
+	p.lists.remember(c.review.ProfileID, l)
 	c.end(profile.Outcome(l.Tasks()))
 }
 
@@ -241,7 +237,7 @@ func (c *reviewCall) drop() {
 func (c *reviewCall) leaveWorker() {
 	if _, has := c.p.reviewCalls[c.review]; has {
 		delete(c.p.reviewCalls, c.review)
-		c.p.freeWorker(c.review.Lane)
+		c.p.load.free(c.review.Lane)
 	}
 }
 

@@ -77,29 +77,25 @@ func (s settler) deadLetter(ctx context.Context, j *job, r refusal) {
 	})
 }
 
+// withoutCall settles a decision without a call. A panic is that decision's alone.
+func (s settler) withoutCall(ctx context.Context, j *job, settle func(context.Context)) {
+	defer func() { s.p.rescue(j, recover()) }()
+	settle(ctx)
+}
+
 func (s settler) settle(ctx context.Context, j *job, e ending) {
 	p := s.p
 	p.mu.Lock()
-	if j.working {
-		p.handBack(j)
-	}
+	p.load.endWork(j)
 	// A record that was never queued made no call: publishing it again after a
 	// crash costs the API nothing, and a million of them must not keep others from
 	// their calls. Its lane's room bounds it.
 	if j.Queued() {
-		p.countSettling(j)
+		p.load.startSettling(j)
 	}
 	p.mu.Unlock()
 	p.nudge()
 	s.publish(ctx, j, e)
-}
-
-// countSettling counts a job among those that wait for Kafka, once. Under mu.
-func (p *Processor) countSettling(j *job) {
-	if !j.settling {
-		p.counts.settling[j.Lane]++
-		j.settling = true
-	}
 }
 
 func (s settler) publish(ctx context.Context, j *job, e ending) {
@@ -151,13 +147,7 @@ func (s settler) dismiss(j *job, e ending, settled bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	j.gone = true
-	switch {
-	case j.working: // settled at last, after a panic
-		p.handBack(j)
-	case j.settling:
-		j.settling = false
-		p.counts.settling[j.Lane]--
-	}
+	p.load.end(j)
 	if settled && e.reason == "" {
 		p.recent.add(j, e.taskID)
 	}

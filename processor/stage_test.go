@@ -86,12 +86,12 @@ func (s *stage) wantNothingLeft() {
 	s.t.Helper()
 	p := s.p
 	for _, lane := range decision.Lanes {
-		if n := p.room.Items(lane); n != 0 {
+		if n := p.admission.room.Items(lane); n != 0 {
 			s.t.Errorf("%d decisions of lane %s are still held", n, lane)
 		}
 	}
-	if p.counts != (laneCounts{}) {
-		s.t.Errorf("after the end the counts are %+v", p.counts)
+	if !p.load.none() {
+		s.t.Errorf("after the end %v are in flight, %v settling", p.load.inFlight, p.load.settling)
 	}
 	if !p.queue.Empty() || len(p.claims) != 0 || len(p.lists.pending) != 0 {
 		s.t.Errorf("after the end: queue empty %v, %d claims, %d look-ups", p.queue.Empty(), len(p.claims), len(p.lists.pending))

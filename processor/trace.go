@@ -43,10 +43,9 @@ type spans struct {
 	send    trace.Span // until its record is acknowledged; nil: it is not being published
 }
 
-// trace starts the spans of a decision, within the trace that its record names.
-func (p *Processor) trace(j *job) {
+// begin starts the spans of a decision, within the trace that its record names.
+func (t *Tracing) begin(j *job) {
 	j.traceparent = decision.Traceparent(j.rec.Headers)
-	t := &p.opts.Tracing
 	if t.Tracer == nil {
 		return
 	}

@@ -55,7 +55,7 @@ func (q *Queue) waitBehindGate(i *Item) bool {
 		}
 		g = &gate{slot: slot{index: -1}, key: key}
 		q.gates[key] = g
-		q.count(key.profileID, 1)
+		q.profiles.add(key.profileID, 1)
 	}
 	i.gate = g
 	g.waiting = append(g.waiting, i)
@@ -77,10 +77,10 @@ func (q *Queue) settleGate(g *gate) {
 		}
 	}
 	i := g.next()
-	q.arrange(&g.slot, i)
+	q.ready.arrange(&g.slot, i)
 	if i == nil {
 		delete(q.gates, g.key)
-		q.count(g.key.profileID, -1)
+		q.profiles.add(g.key.profileID, -1)
 	}
 }
 

@@ -18,10 +18,10 @@ import (
 type Queue struct {
 	tasks    map[decision.Task]*task
 	gates    map[gateKey]*gate
-	ready    [len(decision.Lanes)]readyHeap
+	ready    readyLanes
 	delayed  delayHeap
 	arrivals uint64
-	profiles map[string]int // tasks and gates of each profile; nil: not counted
+	profiles profileCounts
 }
 
 // New returns an empty Queue. With countProfiles it keeps the figure that
@@ -29,14 +29,15 @@ type Queue struct {
 func New(countProfiles bool) *Queue {
 	q := &Queue{tasks: make(map[decision.Task]*task), gates: make(map[gateKey]*gate)}
 	if countProfiles {
-		q.profiles = make(map[string]int)
+		q.profiles = make(profileCounts)
 	}
 	return q
 }
 
 // Add puts an item behind the others of its task, or behind its profile's gate.
 func (q *Queue) Add(i *Item) {
-	q.number(i)
+	q.arrivals++
+	i.seq, i.delayed = q.arrivals, -1
 	if !q.waitBehindGate(i) {
 		q.join(i)
 	}
@@ -45,15 +46,11 @@ func (q *Queue) Add(i *Item) {
 // Adopt gives an item that is not in the queue a line of its own, in which it is
 // begun. key must be no decision's task.
 func (q *Queue) Adopt(i *Item, key decision.Task) {
-	q.number(i)
-	i.task = &task{slot: slot{index: -1}, key: key, begun: i}
-	q.tasks[key] = i.task
-	q.count(key.ProfileID, 1)
-}
-
-func (q *Queue) number(i *Item) {
 	q.arrivals++
 	i.seq, i.delayed = q.arrivals, -1
+	i.task = &task{slot: slot{index: -1}, key: key, begun: i}
+	q.tasks[key] = i.task
+	q.profiles.add(key.ProfileID, 1)
 }
 
 // Ready reports whether an item of the lane can be begun.
@@ -116,7 +113,7 @@ func (q *Queue) Ripen(now time.Time) time.Time {
 			return i.due
 		}
 		heap.Pop(&q.delayed)
-		q.arrange(i.slot(), i)
+		q.ready.arrange(i.slot(), i)
 	}
 	return time.Time{}
 }
@@ -211,12 +208,15 @@ func (i *Item) begun() bool {
 // queue.
 func (q *Queue) TasksOf(profileID string) int { return q.profiles[profileID] }
 
-func (q *Queue) count(profileID string, change int) {
-	if q.profiles == nil {
+// profileCounts is the tasks and gates of each profile; nil: they are not counted.
+type profileCounts map[string]int
+
+func (c profileCounts) add(profileID string, n int) {
+	if c == nil {
 		return
 	}
-	if q.profiles[profileID] += change; q.profiles[profileID] <= 0 {
-		delete(q.profiles, profileID)
+	if c[profileID] += n; c[profileID] <= 0 {
+		delete(c, profileID)
 	}
 }
 

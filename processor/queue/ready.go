@@ -14,22 +14,25 @@ type slot struct {
 	index int // in the lane's ready heap; -1: not ready
 }
 
+// readyLanes is the slots of each lane whose next item is ready.
+type readyLanes [len(decision.Lanes)]readyHeap
+
 // arrange makes head the ready item of a slot; nil takes the slot out.
-func (q *Queue) arrange(s *slot, head *Item) {
+func (r *readyLanes) arrange(s *slot, head *Item) {
 	if s.index >= 0 && (head == nil || s.lane != head.Lane) {
-		heap.Remove(&q.ready[s.lane], s.index)
+		heap.Remove(&r[s.lane], s.index)
 	}
 	if head == nil {
 		return
 	}
 	s.head = head
 	if s.index >= 0 {
-		q.ready[s.lane][s.index].seq = head.seq
-		heap.Fix(&q.ready[s.lane], s.index)
+		r[s.lane][s.index].seq = head.seq
+		heap.Fix(&r[s.lane], s.index)
 		return
 	}
 	s.lane = head.Lane
-	heap.Push(&q.ready[s.lane], readySlot{head.seq, s})
+	heap.Push(&r[s.lane], readySlot{head.seq, s})
 }
 
 // readyHeap is slots by the arrival of their heads, oldest first. The arrival is

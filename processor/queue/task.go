@@ -44,7 +44,7 @@ func (q *Queue) join(i *Item) {
 	if t == nil {
 		t = &task{slot: slot{index: -1}, key: i.Task}
 		q.tasks[t.key] = t
-		q.count(t.key.ProfileID, 1)
+		q.profiles.add(t.key.ProfileID, 1)
 	}
 	i.task = t
 	w := t.waiting[i.Lane]
@@ -62,10 +62,10 @@ func (q *Queue) join(i *Item) {
 // left.
 func (q *Queue) settleTask(t *task) {
 	i := t.next()
-	q.arrange(&t.slot, i)
+	q.ready.arrange(&t.slot, i)
 	if i == nil {
 		delete(q.tasks, t.key)
-		q.count(t.key.ProfileID, -1)
+		q.profiles.add(t.key.ProfileID, -1)
 	}
 }
 
