@@ -14,22 +14,22 @@ import (
 	"verdict/metrics"
 )
 
-func testLimiter(rate float64, burst int) *limiter {
-	return newLimiter(rate, burst, metrics.New(prometheus.NewRegistry()))
+func testTokens(rate float64, burst int) *tokens {
+	return newTokens(rate, burst, metrics.New(prometheus.NewRegistry()))
 }
 
-// TestNoSecondHoldsMoreThanRateAndBurst has several callers take tokens from two
-// instances that share a rate, while partitions move between them.
-func TestNoSecondHoldsMoreThanRateAndBurst(t *testing.T) {
+// TestTokensStayWithinRateAndBurstInEverySecond has several callers take tokens
+// from two instances that share a rate, while partitions move between them.
+func TestTokensStayWithinRateAndBurstInEverySecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const rate, burst = 50, 8
 		r := rand.New(rand.NewPCG(5, 6))
-		limiters := []*limiter{testLimiter(rate, burst), testLimiter(rate, burst)}
+		instances := []*tokens{testTokens(rate, burst), testTokens(rate, burst)}
 		ctx, cancel := context.WithCancel(t.Context())
 		var mu sync.Mutex
 		var calls []time.Time
 		var wg sync.WaitGroup
-		for _, l := range limiters {
+		for _, l := range instances {
 			for range 5 {
 				wg.Go(func() {
 					for l.wait(ctx) == nil {
@@ -41,16 +41,16 @@ func TestNoSecondHoldsMoreThanRateAndBurst(t *testing.T) {
 			}
 		}
 		for range 60 {
-			// As in a rebalance: everyone stops before anyone goes on.
-			for _, l := range limiters {
-				l.share(0)
+			// As in a rebalance: all stop before any goes on.
+			for _, l := range instances {
+				l.setShare(0)
 			}
 			part := float64(r.IntN(9)) / 8
-			limiters[0].share(part)
-			limiters[1].share(1 - part)
+			instances[0].setShare(part)
+			instances[1].setShare(1 - part)
 			time.Sleep(time.Duration(r.IntN(4000)) * time.Millisecond)
 			if r.IntN(4) == 0 {
-				limiters[r.IntN(2)].throttled(time.Duration(r.IntN(3000)) * time.Millisecond)
+				instances[r.IntN(2)].throttled(time.Duration(r.IntN(3000)) * time.Millisecond)
 			}
 		}
 		cancel()
@@ -70,10 +70,10 @@ func TestNoSecondHoldsMoreThanRateAndBurst(t *testing.T) {
 	})
 }
 
-func TestAnUnlimitedRateIsCutByA429AndHeals(t *testing.T) {
+func TestTokensCutAnUnlimitedRateAfterA429AndHeal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := testLimiter(0, 10)
-		l.share(1)
+		l := testTokens(0, 10)
+		l.setShare(1)
 		for range 1000 {
 			if err := l.wait(t.Context()); err != nil {
 				t.Fatal(err)
@@ -108,9 +108,9 @@ func TestAnUnlimitedRateIsCutByA429AndHeals(t *testing.T) {
 	})
 }
 
-func TestARateThatIsLowIsRaisedWhileSomebodyWaits(t *testing.T) {
+func TestTokensWakeWaitersWhenTheShareGrows(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := testLimiter(100, 1)
+		l := testTokens(100, 1)
 		waited := make(chan time.Duration)
 		go func() {
 			began := time.Now()
@@ -120,17 +120,17 @@ func TestARateThatIsLowIsRaisedWhileSomebodyWaits(t *testing.T) {
 			waited <- time.Since(began)
 		}()
 		time.Sleep(time.Minute)
-		l.share(1)
+		l.setShare(1)
 		if d := <-waited; d > time.Minute+time.Second {
 			t.Errorf("waited for %v", d)
 		}
 	})
 }
 
-func TestWhatRemainsIsSpreadOverTheTimeUntilTheReset(t *testing.T) {
+func TestTokensSpreadTheAllowanceUntilItsReset(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := testLimiter(100, 10)
-		l.share(0.5)
+		l := testTokens(100, 10)
+		l.setShare(0.5)
 		l.heed(passfort.RateLimit{Remaining: 60, Reset: 10 * time.Second, HasReset: true})
 		began := time.Now()
 		for range 30 { // 60 in 10s for the group, so 3 a second for half of it
@@ -141,7 +141,7 @@ func TestWhatRemainsIsSpreadOverTheTimeUntilTheReset(t *testing.T) {
 		if took := time.Since(began); took < 9*time.Second || took > 10500*time.Millisecond {
 			t.Errorf("30 calls took %v, want about 10s", took)
 		}
-		// A header that is wrong or hostile does not stop everything.
+		// A wrong or hostile header does not stop all calls.
 		l.heed(passfort.RateLimit{Remaining: 0, Reset: time.Hour, HasReset: true})
 		began = time.Now()
 		for range 5 {
@@ -155,26 +155,26 @@ func TestWhatRemainsIsSpreadOverTheTimeUntilTheReset(t *testing.T) {
 	})
 }
 
-// TestACutIsOfTheGroupsRate: whatever share an instance had when the API asked
-// to wait, it then has its share of what is allowed.
-func TestACutIsOfTheGroupsRate(t *testing.T) {
+// TestTokensCutTheGroupsRate: whatever share an instance had when the API asked to
+// wait, it then has its share of the rate that is allowed.
+func TestTokensCutTheGroupsRate(t *testing.T) {
 	for name, c := range map[string]struct {
 		rate          float64
 		before, after float64
 		least, most   int // in the minute after
 	}{
-		"less of it":              {50, 1, 0.1, 150, 300},
-		"more of it":              {50, 0.1, 1, 1500, 3000},
-		"none before":             {50, 0, 1, 1000, 3000},
-		"none before, unlimited":  {0, 0, 1, 60, 1 << 20},
-		"a low rate, none before": {0.5, 0, 1, 5, 30},
+		"smaller share":              {50, 1, 0.1, 150, 300},
+		"larger share":               {50, 0.1, 1, 1500, 3000},
+		"no share before":            {50, 0, 1, 1000, 3000},
+		"no share before, unlimited": {0, 0, 1, 60, 1 << 20},
+		"no share before, low rate":  {0.5, 0, 1, 5, 30},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				l := testLimiter(c.rate, 1)
-				l.share(c.before)
+				l := testTokens(c.rate, 1)
+				l.setShare(c.before)
 				l.throttled(time.Second)
-				l.share(c.after)
+				l.setShare(c.after)
 				time.Sleep(time.Second)
 				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 				defer cancel()
@@ -190,12 +190,12 @@ func TestACutIsOfTheGroupsRate(t *testing.T) {
 	}
 }
 
-func TestAShareThatChangesIsAShareOfWhatRemains(t *testing.T) {
+func TestTokensShareTheAllowanceAfterAMove(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := testLimiter(100, 1)
-		l.share(1)
+		l := testTokens(100, 1)
+		l.setShare(1)
 		l.heed(passfort.RateLimit{Remaining: 400, Reset: 10 * time.Second, HasReset: true}) // 40 a second for the group
-		l.share(0.25)
+		l.setShare(0.25)
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
 		n := 0
@@ -208,9 +208,9 @@ func TestAShareThatChangesIsAShareOfWhatRemains(t *testing.T) {
 	})
 }
 
-func BenchmarkLimiterUnlimited(b *testing.B) {
-	l := testLimiter(0, 10)
-	l.share(1)
+func BenchmarkTokensUnlimited(b *testing.B) {
+	l := testTokens(0, 10)
+	l.setShare(1)
 	b.ReportAllocs()
 	for b.Loop() {
 		if err := l.wait(b.Context()); err != nil {

@@ -1,19 +1,18 @@
 package processor
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"testing"
 	"time"
 
 	"verdict/internal/decision"
 	"verdict/internal/passfort"
+	"verdict/processor/health"
 )
 
-// TestDecisionsThatExpireInAnOutageDoNotHoldTheProbesUp: those that need no call
+// TestExpiredDecisionsDoNotDelayProbes: those that need no call
 // are ended on the way to the next that needs one, and are no probes.
-func TestDecisionsThatExpireInAnOutageDoNotHoldTheProbesUp(t *testing.T) {
+func TestExpiredDecisionsDoNotDelayProbes(t *testing.T) {
 	onStage(t, func(s *stage) {
 		began := time.Now()
 		over := began.Add(2 * time.Minute)
@@ -39,31 +38,9 @@ func TestDecisionsThatExpireInAnOutageDoNotHoldTheProbesUp(t *testing.T) {
 	}, func(o *Options) { o.BackoffMax = time.Second })
 }
 
-// TestNoRecordIsTakenAfterItsPartitionWasDrained: a fetch loop may be on its way
-// into Submit when its generation ends.
-func TestNoRecordIsTakenAfterItsPartitionWasDrained(t *testing.T) {
-	onStage(t, func(s *stage) {
-		s.submit(decisionOn(0, ""))
-		s.await(1)
-		fetching, stop := context.WithCancel(s.t.Context())
-		stop()
-		s.p.Drain(s.t.Context(), []Claim{s})
-		rec := decision.Record{Topic: "decisions", Offset: 1, Key: []byte("1"), Value: []byte(decisionOn(1, ""))}
-		if err := s.p.Submit(fetching, decision.Live, s, rec, decision.Progress{}); !errors.Is(err, context.Canceled) {
-			t.Errorf("Submit said %v", err)
-		}
-		time.Sleep(time.Minute)
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if len(s.calls) != 1 || len(s.p.claims) != 0 {
-			t.Errorf("calls %v, %d claims", s.calls, len(s.p.claims))
-		}
-	})
-}
-
-// TestAnOutageHoldsTheCallsThatWaitForTheirSecondToken: they looked at their task
+// TestOutageHoldsCallsWaitingForTheirSecondToken: they looked at their task
 // while the API was well, and would complete it when it is not.
-func TestAnOutageHoldsTheCallsThatWaitForTheirSecondToken(t *testing.T) {
+func TestOutageHoldsCallsWaitingForTheirSecondToken(t *testing.T) {
 	onStage(t, func(s *stage) {
 		failing := true
 		s.fails = func(op, _ string) error {
@@ -85,7 +62,7 @@ func TestAnOutageHoldsTheCallsThatWaitForTheirSecondToken(t *testing.T) {
 		s.mu.Lock()
 		before := len(s.calls)
 		s.mu.Unlock()
-		time.Sleep(breakerDelay - time.Second)
+		time.Sleep(health.ProbeEvery - time.Second)
 		s.mu.Lock()
 		if during := s.calls[before:]; len(during) != 0 {
 			t.Errorf("before the first probe of the outage these calls were made: %q", during)

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-func TestUnsettledKnowsItsFirstWhateverLeaves(t *testing.T) {
+func TestUnsettledKeepsFirstAndLastInAnyOrderOfLeaving(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	var h unsettled
 	var inside []*job
