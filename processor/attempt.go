@@ -26,17 +26,17 @@ type attempt struct {
 func (a *attempt) run(ctx context.Context) {
 	defer func() { a.p.rescue(a.job, recover()) }()
 	v := a.try()
-	change := outages{a.p}.release(a.permit, v.signal(), v.err)
+	change := a.p.outages.release(a.permit, v.signal(), v.err)
 	if change == health.Confirmed {
 		refund(a.job, a.permit)
 	}
 	switch v.action {
 	case actMove:
-		dispatcher{a.p}.move(ctx, a.job, v.listing)
+		a.p.dispatcher.move(ctx, a.job, v.listing)
 	case actSucceed:
-		settler{a.p}.result(ctx, a.job, v.success)
+		a.p.settler.result(ctx, a.job, v.success)
 	case actRefuse:
-		settler{a.p}.deadLetter(ctx, a.job, v.refusal)
+		a.p.settler.deadLetter(ctx, a.job, v.refusal)
 	case actRetry:
 		a.retry(ctx, v, change)
 	case actWait:

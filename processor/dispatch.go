@@ -175,7 +175,7 @@ func (d dispatcher) choose(ctx context.Context) assignment {
 		}
 		j := d.begin(lane, permit)
 		if j == nil {
-			w := reviewer{p}.begin(lane, permit)
+			w := p.reviewer.begin(lane, permit)
 			p.mu.Unlock()
 			return w
 		}
@@ -187,7 +187,7 @@ func (d dispatcher) choose(ctx context.Context) assignment {
 		}
 		p.breaker.Unused(permit)
 		p.mu.Unlock()
-		settler{p}.withoutCall(ctx, j, settle)
+		p.settler.withoutCall(ctx, j, settle)
 	}
 }
 

@@ -30,7 +30,7 @@ func (p *Processor) Drain(ctx context.Context, claims []Claim) {
 	if ctx.Err() == nil {
 		return
 	}
-	reviewer{p}.flush()
+	p.reviewer.flush()
 	grace := time.NewTimer(drainGrace)
 	defer grace.Stop()
 	for _, h := range holds {

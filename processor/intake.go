@@ -48,7 +48,7 @@ func (p *Processor) Submit(ctx context.Context, lane decision.Lane, claim Claim,
 func (p *Processor) refuseInvalid(ctx context.Context, j *job, err error) {
 	defer func() { p.rescue(j, recover()) }()
 	j.settleWith = func(ctx context.Context) {
-		settler{p}.deadLetter(ctx, j, refusal{reason: decision.InvalidEvent, err: err})
+		p.settler.deadLetter(ctx, j, refusal{reason: decision.InvalidEvent, err: err})
 	}
 	j.settleWith(ctx)
 }

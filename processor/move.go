@@ -20,7 +20,7 @@ func (d dispatcher) move(ctx context.Context, j *job, l *resolve.Listing) {
 	p.mu.Lock()
 	var ends []*job     // that have no task; each is settled below, by its settleWith
 	if refused != nil { // until then it keeps its place
-		j.settleWith = func(ctx context.Context) { settler{p}.deadLetter(ctx, j, *refused) }
+		j.settleWith = func(ctx context.Context) { p.settler.deadLetter(ctx, j, *refused) }
 		ends = append(ends, j)
 	}
 	ends = append(ends, d.resolveBehind(j, l)...)
@@ -40,7 +40,7 @@ func (d dispatcher) move(ctx context.Context, j *job, l *resolve.Listing) {
 	p.mu.Unlock()
 	p.nudge()
 	for _, j := range ends {
-		settler{p}.withoutCall(ctx, j, j.settleWith)
+		p.settler.withoutCall(ctx, j, j.settleWith)
 	}
 }
 
@@ -79,7 +79,7 @@ func (d dispatcher) resolveBehind(j *job, l *resolve.Listing) (ends []*job) {
 		if w.settleWith = d.settledWithoutCall(w, now); w.settleWith == nil {
 			_, err := l.Find(w.dec.Key)
 			r := refusalOf(err)
-			w.settleWith = func(ctx context.Context) { settler{p}.deadLetter(ctx, w, r) }
+			w.settleWith = func(ctx context.Context) { p.settler.deadLetter(ctx, w, r) }
 		}
 		ends = append(ends, w)
 	}

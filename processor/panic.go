@@ -32,7 +32,7 @@ func (p *Processor) rescue(j *job, r any) {
 		j.Attempts, j.MaybeApplied = j.Attempts+1, true
 		if j.Attempts >= p.opts.MaxAttempts {
 			j.settleWith = func(ctx context.Context) {
-				settler{p}.deadLetter(ctx, j, refusal{reason: decision.RetriesExhausted, err: err})
+				p.settler.deadLetter(ctx, j, refusal{reason: decision.RetriesExhausted, err: err})
 			}
 		}
 		p.noteAttempt(j)

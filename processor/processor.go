@@ -134,7 +134,12 @@ type Processor struct {
 	running    sync.WaitGroup
 	life       context.Context // of Run; set before any goroutine starts
 
-	throttle throttle
+	// What acts on the state below, each with a part of the work.
+	dispatcher dispatcher
+	settler    settler
+	reviewer   reviewer
+	outages    outages
+	throttle   throttle
 
 	mu          sync.Mutex // guards the fields below; short pure sections only
 	queue       *queue.Queue
@@ -183,6 +188,7 @@ func New(opts Options) (*Processor, error) {
 	p.lists = newLister(p)
 	p.keys = newKeyCheck(p)
 	p.throttle.p = p
+	p.dispatcher, p.settler, p.reviewer, p.outages = dispatcher{p}, settler{p}, reviewer{p}, outages{p}
 	if !opts.GroupRate {
 		p.tokens.setShare(1)
 	}
@@ -203,11 +209,11 @@ func (p *Processor) Run(ctx context.Context) {
 		})
 	}
 	if p.opts.ProfileOutcome {
-		p.running.Go(func() { reviewer{p}.watch(ctx) })
+		p.running.Go(func() { p.reviewer.watch(ctx) })
 	}
 	p.running.Go(func() {
 		defer close(p.work)
-		dispatcher{p}.run(ctx)
+		p.dispatcher.run(ctx)
 	})
 	p.running.Wait()
 }

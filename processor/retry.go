@@ -18,7 +18,7 @@ func (a *attempt) retry(ctx context.Context, v verdict, change health.Change) {
 	p := a.p
 	a.MaybeApplied = v.maybeApplied
 	p.countRetry(v.cause)
-	if v.signal() != health.Fails || change == health.Opened || change == health.None && (outages{p}).none() {
+	if v.signal() != health.Fails || change == health.Opened || change == health.None && p.outages.none() {
 		a.Attempts++
 		if a.outage != a.permit.Outage {
 			a.outage, a.spent = a.permit.Outage, 0
@@ -30,7 +30,7 @@ func (a *attempt) retry(ctx context.Context, v verdict, change health.Change) {
 		if v.cause == decision.RetryUnconfirmed {
 			reason = decision.Unconfirmed
 		}
-		settler{p}.deadLetter(ctx, a.job, refusal{reason: reason, status: v.status, err: v.err})
+		p.settler.deadLetter(ctx, a.job, refusal{reason: reason, status: v.status, err: v.err})
 		return
 	}
 	p.log.Debug("decision will be tried again", "decision_id", a.dec.ID, "origin", a.origin(), "attempts", a.Attempts, "err", v.err)
@@ -60,7 +60,7 @@ func (a *attempt) checkKey(ctx context.Context, v verdict) {
 		p.log.Debug("asked whoami whether the key is good", "err", err)
 		a.requeue(time.Now().Add(p.retry.Backoff(unknownKeyRetry)))
 	case good:
-		settler{p}.deadLetter(ctx, a.job, refusal{reason: decision.Forbidden, status: v.status, err: v.err, called: true})
+		p.settler.deadLetter(ctx, a.job, refusal{reason: decision.Forbidden, status: v.status, err: v.err, called: true})
 	default:
 		p.countRetry(v.cause)
 		a.requeue(time.Now())

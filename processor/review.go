@@ -71,7 +71,7 @@ func (r reviewer) watch(ctx context.Context) {
 func (r reviewer) makeReady() (next time.Time) {
 	p := r.p
 	p.mu.Lock()
-	all, backfill := dispatcher{p}.full()
+	all, backfill := p.dispatcher.full()
 	late, next := p.reviews.Due(time.Now(), profile.Surroundings{
 		Tasks:   p.queue.TasksOf,
 		Full:    all || backfill,
@@ -87,7 +87,7 @@ func (r reviewer) makeReady() (next time.Time) {
 // begin takes the next review of a lane out for a worker. Under mu.
 func (r reviewer) begin(lane decision.Lane, permit health.Permit) assignment {
 	p := r.p
-	p.share.Charge(lane, dispatcher{p}.ready(decision.Backfill))
+	p.share.Charge(lane, p.dispatcher.ready(decision.Backfill))
 	p.load.occupy(lane)
 	c := &reviewCall{reviewer: r, review: p.reviews.Begin(lane), permit: permit}
 	c.ctx, c.cancel = context.WithCancel(p.life)
@@ -108,8 +108,8 @@ func (r reviewer) countSettling(results []heldResult) {
 func (r reviewer) publish(results []heldResult, outcome *decision.Profile) {
 	for _, h := range results {
 		h.wire.Profile = outcome
-		h.settleWith = func(ctx context.Context) { settler{r.p}.publishResult(ctx, h.job, h.wire) } // no second call, after a panic
-		settler{r.p}.withoutCall(r.p.life, h.job, h.settleWith)
+		h.settleWith = func(ctx context.Context) { r.p.settler.publishResult(ctx, h.job, h.wire) } // no second call, after a panic
+		r.p.settler.withoutCall(r.p.life, h.job, h.settleWith)
 	}
 }
 
@@ -162,7 +162,7 @@ func (c *reviewCall) run(context.Context) {
 	if signal == health.Fails {
 		signal = health.Neutral
 	}
-	outages{p}.release(c.permit, signal, v.err)
+	p.outages.release(c.permit, signal, v.err)
 	c.logFault(v)
 	if wait, again := c.retryIn(v); again && c.tryAgain(v, wait) {
 		return

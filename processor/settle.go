@@ -42,7 +42,7 @@ func (s settler) result(ctx context.Context, j *job, r success) {
 		DecidedAt: d.DecidedAt, ReceivedAt: decision.Time{Time: j.received}, CompletedAt: decision.Time{Time: time.Now()},
 		Source: d.Source, Reason: d.Reason, BatchID: d.BatchID, Origin: j.rec.Origin(),
 	}
-	if s.p.opts.ProfileOutcome && (reviewer{s.p}).keep(j, &wire, r.called) {
+	if s.p.opts.ProfileOutcome && s.p.reviewer.keep(j, &wire, r.called) {
 		return
 	}
 	s.publishResult(ctx, j, &wire)

@@ -31,7 +31,7 @@ func (d dispatcher) settledWithoutCall(j *job, now time.Time) func(context.Conte
 	case j.dec.Expired(now):
 		expired := note("it expired at " + decision.Time{Time: j.dec.ExpiresAt}.String())
 		return func(ctx context.Context) {
-			settler{d.p}.deadLetter(ctx, j, refusal{reason: decision.Expired, err: expired})
+			d.p.settler.deadLetter(ctx, j, refusal{reason: decision.Expired, err: expired})
 		}
 	case j.dec.OwnID && j.untried() && d.p.recent.has(j):
 		taskID := j.Task.TaskID
@@ -39,7 +39,7 @@ func (d dispatcher) settledWithoutCall(j *job, now time.Time) func(context.Conte
 			taskID = d.p.recent.taskOf(j)
 		}
 		return func(ctx context.Context) {
-			settler{d.p}.result(ctx, j, success{outcome: decision.Duplicate, taskID: taskID})
+			d.p.settler.result(ctx, j, success{outcome: decision.Duplicate, taskID: taskID})
 		}
 	}
 	return nil

@@ -17,7 +17,7 @@ func listOf(at time.Time, tasks int, text string, body int) *Listing {
 	raw := json.RawMessage(strings.Repeat("x", body))
 	all := make([]passfort.Task, tasks)
 	for i := range all {
-		all[i] = passfort.Task{ID: fmt.Sprint(i), Type: text, Raw: raw[:len(raw):len(raw)]}
+		all[i] = passfort.Task{ID: fmt.Sprint(i), Type: text, Raw: raw}
 	}
 	return NewListing(at, 200, all)
 }
