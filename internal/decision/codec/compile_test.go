@@ -10,9 +10,10 @@ import (
 	"github.com/twmb/franz-go/pkg/sr"
 )
 
-// What names a task is passed on as it is, and what else is in the field by name,
-// for package decision to judge as it does for JSON.
-func TestATaskNamedByAliasOrTypeIsPassedOn(t *testing.T) {
+// TestTaskFieldsArePassedOn checks that alias and type of the field task are passed
+// on unchanged and other fields by name, so that package decision judges them as it
+// does for JSON.
+func TestTaskFieldsArePassedOn(t *testing.T) {
 	const asAvro = `{"type":"record","name":"D","fields":[{"name":"task","type":["null",{"type":"record","name":"T","fields":[
 		{"name":"alias","type":["null","string"]},{"name":"type","type":["null","string"]},{"name":"variant","type":["null","bytes"]}]}]}]}`
 	const asProto = `syntax = "proto3"; message D { message T { string alias = 1; string type = 2; bytes variant = 3; } T task = 1; }`
