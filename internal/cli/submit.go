@@ -214,7 +214,7 @@ func submit(ctx context.Context, s Process, cfg configs.Config, files []string, 
 		id = sent.BatchID
 	}
 	fmt.Fprintf(s.Out, "batch_id=%s rows=%d invalid=%d superseded=%d duplicates=%d submitted=%d earlier=%d seconds=%.2f rate=%.1f\n",
-		id, batch.Rows, batch.Invalid, batch.Superseded, batch.Duplicates, done.Sent, done.Before, seconds, float64(done.Sent)/max(seconds, 0.001))
+		id, batch.Rows, batch.Invalid, batch.Superseded, batch.Duplicates, done.Sent, done.Earlier, seconds, float64(done.Sent)/max(seconds, 0.001))
 	if already && o.wait {
 		fmt.Fprintln(s.Err, "warning:", sent)
 		err = nil
@@ -284,7 +284,7 @@ func sendBatch(ctx context.Context, s Process, cfg configs.Config, batch *rows.B
 	done, err := bulksubmit.Submit(ctx, batch, bulksubmit.Options{
 		Connection: connection, Topic: topic, Group: cfg.Kafka.GroupID, Journal: journal, Host: host, Rate: o.rate,
 		Acknowledged: &acknowledged, Log: log,
-		Begins: func(before int64) {
+		OnStart: func(before int64) {
 			bar.from(before)
 			showing.Go(func() { showProgress(bar, &acknowledged, ended) })
 		},
