@@ -98,7 +98,7 @@ On standard output: with --dry-run what would go back, by topic, reason and erro
 	f.StringVar(&o.match, "match", "", "dead letters whose error or value contains this text, in any case")
 	f.Int64Var(&o.limit, "limit", 0, "send back no more than this many (0: all)")
 	f.Float64Var(&o.rate, "rate", 0, "send back this many per second (0: as fast as Kafka takes them)")
-	f.IntVar(&o.maxRedrives, "max-redrives", 3, "leave and list what was redriven this often")
+	f.IntVar(&o.maxRedrives, "max-redrives", bulkredrive.DefaultMaxRedrives, "leave and list what was redriven this often")
 	f.StringVar(&o.edit, "edit", "", "file with a JSON merge patch for each value (-: standard input)")
 	f.BoolVar(&o.anyTopic, "any-topic", false, "let a dead letter go back to a topic that is none of the configuration's")
 	f.BoolVar(&o.dryRun, "dry-run", false, "say what would go back, and send nothing")

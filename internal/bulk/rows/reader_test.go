@@ -161,15 +161,15 @@ func TestReaderExplainsUnreadableFiles(t *testing.T) {
 		file, want string
 		o          rows.Options
 	}{
-		"no header":                {file: "\n1,2,3\n", want: "line 2: no column is a field of a decision; does the file begin with a header?"},
+		"no header":                     {file: "\n1,2,3\n", want: "line 2: no column is a field of a decision; does the file begin with a header?"},
 		"header with an unclosed quote": {file: "id,\"state\n1,2\n", want: "line 1: a quote is not closed"},
-		"header too long":          {file: strings.Repeat("x", rows.MaxLine+1), want: "read the header: line too long"},
-		"a column twice":           {file: "id,ID\n", want: `line 1: columns "id" and "ID" both hold id; rename or drop one`},
-		"a JSON array":             {file: " [\n{}]", want: "the file is a JSON array; write one JSON object per line"},
-		"a spreadsheet":            {file: "PK\x03\x04rest", want: "the file is a zip archive or a spreadsheet; save it as CSV, plain or compressed with gzip or zstd"},
-		"UTF-16":                   {file: "\xff\xfei\x00d\x00", want: "the file is UTF-16 text; save it as UTF-8"},
-		"broken gzip":              {file: "\x1f\x8bxx", want: "open as gzip: unexpected EOF"},
-		"unknown format":           {file: "id\n", o: rows.Options{Format: "xml"}, want: `format: must be csv or jsonl, is "xml"`},
+		"header too long":               {file: strings.Repeat("x", rows.MaxLine+1), want: "read the header: line too long"},
+		"a column twice":                {file: "id,ID\n", want: `line 1: columns "id" and "ID" both hold id; rename or drop one`},
+		"a JSON array":                  {file: " [\n{}]", want: "the file is a JSON array; write one JSON object per line"},
+		"a spreadsheet":                 {file: "PK\x03\x04rest", want: "the file is a zip archive or a spreadsheet; save it as CSV, plain or compressed with gzip or zstd"},
+		"UTF-16":                        {file: "\xff\xfei\x00d\x00", want: "the file is UTF-16 text; save it as UTF-8"},
+		"broken gzip":                   {file: "\x1f\x8bxx", want: "open as gzip: unexpected EOF"},
+		"unknown format":                {file: "id\n", o: rows.Options{Format: "xml"}, want: `format: must be csv or jsonl, is "xml"`},
 		"every option wrong at once": {
 			file: "id\n", o: rows.Options{Map: map[string]string{"a": "b"}, Set: map[string]string{"c": "d"}},
 			want: "map: column \"a\": \"b\" is not a field of a decision; the fields are id, profile_id, task_id, task, state, is_complete, decided_at, expires_at, source, reason, batch_id\nset: \"c\" is not a field of a decision; the fields are id, profile_id, task_id, task, state, is_complete, decided_at, expires_at, source, reason, batch_id",
