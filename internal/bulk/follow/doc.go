@@ -5,7 +5,7 @@
 // is left to the command line, and sending to package submit.
 //
 // It reads in rounds. A round takes the ends of the results and dead letters first,
-// then those of the decisions, and reads the decisions first: so whatever settles
+// then those of the decisions, and reads the decisions first: so what settles
 // a decision finds it in the tally, which takes a byte an offset and a bit a line.
 //
 // A record belongs to the batch by its header, or without one by the batch_id in its

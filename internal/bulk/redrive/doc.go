@@ -6,7 +6,7 @@
 // commits of consumer groups without members (offsetSet), after Kafka acknowledged the
 // copies. Each copy names the dead letter that it repeats (decision.HeaderRedrivenFrom).
 //
-// A redrive that ends early, even by kill -9, leaves copies behind that are not in the
+// A redrive that ends early, even by kill -9, leaves copies that are not in the
 // set yet. So each redrive begins by reading what the target topics received since the
 // last one recorded their ends, and adds the copies that it finds. Where no ends are
 // recorded, because Kafka drops a group's offsets after offsets.retention.minutes, it

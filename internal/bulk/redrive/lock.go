@@ -44,7 +44,7 @@ const (
 )
 
 // AcquireLock waits until this is the only redrive of the topic. It returns ErrBusy if
-// another one goes on. It calls waiting at most once, with the host of the other redrive
+// another one keeps running. It calls waiting at most once, with the host of the other redrive
 // and the longest wait.
 func AcquireLock(ctx context.Context, c *broker.Connection, group, topic string, waiting func(host string, most time.Duration)) (*Lock, error) {
 	bounds, err := topicread.Bounds(ctx, c, topic)

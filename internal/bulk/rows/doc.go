@@ -5,7 +5,7 @@
 // valid decision is left to package decision; sending rows to Kafka is left to
 // package submit.
 //
-// A file is read twice: Check looks at every row before anything is sent, then
+// A file is read twice: Check judges every row before anything is sent, then
 // Batch.Each reads the rows again for the caller to send. So standard input and
 // pipes are copied to a temporary file first, and both passes fail where a file
 // changes in between.

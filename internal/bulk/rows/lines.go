@@ -15,7 +15,7 @@ const MaxLine = 1 << 20
 var errTooLong = errors.New("line too long")
 
 // lines is a window over a file. It begins at the next unread line and reaches as
-// far as the reader looked ahead. A row is parsed in place and then dropped, whole
+// far as was read ahead. A row is parsed in place and then dropped, whole
 // or, where it is malformed, by its first line only. The window holds at most
 // MaxLine bytes.
 type lines struct {

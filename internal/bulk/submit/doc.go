@@ -1,5 +1,5 @@
 // Package submit sends the rows of a checked batch to its topic. Each row is sent
-// exactly once, whatever ends the process, and the same command continues where the
+// exactly once, even if the process is killed, and the same command continues where the
 // last one stopped. Reading and checking the files is left to package rows, watching
 // the batch afterwards to package follow.
 //
