@@ -36,7 +36,7 @@ func newSandbox(t *testing.T, o sandbox.Options) *sandbox.Sandbox {
 	return s
 }
 
-// call is one call with the right key.
+// call makes one call with the right key.
 func call(s *sandbox.Sandbox, method, path, body string) *httptest.ResponseRecorder {
 	return callWith(s, "sandbox", method, path, body)
 }
@@ -49,6 +49,7 @@ func callWith(s *sandbox.Sandbox, key, method, path, body string) *httptest.Resp
 	return w
 }
 
+// expect checks the status and that the body is JSON with these parts.
 func expect(t *testing.T, w *httptest.ResponseRecorder, status int, parts ...string) {
 	t.Helper()
 	if w.Code != status {
@@ -66,17 +67,17 @@ func expect(t *testing.T, w *httptest.ResponseRecorder, status int, parts ...str
 
 func task(n int) string { return fmt.Sprintf("00000000-0000-0000-0000-%012x", n) }
 
-func TestATaskExistsFromItsFirstTouchOnAndRemembersItsState(t *testing.T) {
+func TestSandboxRemembersTheStateOfEveryTask(t *testing.T) {
 	s := newSandbox(t, sandbox.Options{})
 	expect(t, call(s, "GET", "/4.0/profiles/"+profileID+"/tasks", ""), 200, "[]")
 	if got := s.State(profileID, taskID); got != "" {
-		t.Errorf("state before the first touch: %s", got)
+		t.Errorf("state before the first call: %s", got)
 	}
 	w := call(s, "GET", taskPath, "")
 	expect(t, w, 200, `"id":"`+taskID+`"`, `"state":"INCOMPLETE"`, `"is_complete":false`)
 	var keys map[string]any
 	if err := json.Unmarshal(w.Body.Bytes(), &keys); err != nil || len(keys) != 10 || len(keys["variant"].(map[string]any)) != 3 {
-		t.Errorf("not the published shape: %v", keys)
+		t.Errorf("not the documented shape: %v", keys)
 	}
 	expect(t, call(s, "POST", taskPath, fail), 200, `"state":"COMPLETED_FAIL"`, `"is_complete":true`)
 	upper := strings.Replace(taskPath, taskID, strings.ToUpper(taskID), 1)
@@ -98,7 +99,7 @@ func TestATaskExistsFromItsFirstTouchOnAndRemembersItsState(t *testing.T) {
 	}
 }
 
-func TestASandboxRefusesWhatTheAPIWould(t *testing.T) {
+func TestSandboxRefusesWhatTheAPIWould(t *testing.T) {
 	s := newSandbox(t, sandbox.Options{})
 	for _, key := range []string{"", "wrong", "sandbox "} {
 		expect(t, callWith(s, key, "POST", taskPath, pass), 401, `{"errors":[{"code":204,"message":`)
@@ -116,11 +117,11 @@ func TestASandboxRefusesWhatTheAPIWould(t *testing.T) {
 	expect(t, call(s, "POST", "/4.0/profiles/"+profileID+"/tasks", pass), 404) // would create a task
 	expect(t, call(s, "DELETE", taskPath, ""), 404)
 	if stats := s.Stats(); stats.Completions != 0 || stats.DistinctTasks != 0 {
-		t.Errorf("something was carried out: %+v", stats)
+		t.Errorf("a refused call was applied: %+v", stats)
 	}
 }
 
-func TestStatsAreWhatTheContractSays(t *testing.T) {
+func TestStatsMatchTheContract(t *testing.T) {
 	s := newSandbox(t, sandbox.Options{})
 	call(s, "POST", taskPath, pass)
 	call(s, "POST", taskPath, fail)
@@ -128,13 +129,13 @@ func TestStatsAreWhatTheContractSays(t *testing.T) {
 	call(s, "GET", "/4.0/profiles/"+profileID+"/tasks/"+task(1), "")
 	callWith(s, "wrong", "GET", "/4.0/whoami", "")
 	call(s, "GET", "/elsewhere", "")
-	for range 2 { // asking makes no difference, and needs no key
+	for range 2 { // reading the counts does not change them and needs no key
 		w := callWith(s, "", "GET", "/_sandbox/stats", "")
 		expect(t, w, 200, `{"requests":5,"completions":2,"by_status":{"200":3,"401":1,"422":1},"max_in_flight":1,"distinct_tasks":2,"repeat_completions":1}`)
 	}
 }
 
-func TestCallsAreSlowedDownAndCountedWhileInFlight(t *testing.T) {
+func TestCallsTakeLatencyAndJitter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSandbox(t, sandbox.Options{Latency: time.Second, Jitter: time.Second})
 		start := time.Now()
@@ -165,12 +166,12 @@ func TestCallsAreSlowedDownAndCountedWhileInFlight(t *testing.T) {
 		r.Header.Set("apikey", "sandbox")
 		s.ServeHTTP(httptest.NewRecorder(), r)
 		if time.Since(start) != time.Millisecond || s.Completions(profileID, taskID) != 0 {
-			t.Errorf("a client that gave up was served for %s", time.Since(start))
+			t.Errorf("a client that gave up waited for %s", time.Since(start))
 		}
 	})
 }
 
-func TestTheRateLimitIsGCRAWithTheDocumentedHeaders(t *testing.T) {
+func TestRateLimitIsGCRAWithTheDocumentedHeaders(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSandbox(t, sandbox.Options{RateLimit: 10, Burst: 3})
 		for _, remaining := range []string{"2", "1", "0"} {
@@ -206,7 +207,7 @@ func TestTheRateLimitIsGCRAWithTheDocumentedHeaders(t *testing.T) {
 	})
 }
 
-func TestErrorsAndRejectsFollowTheSeedInTheirShare(t *testing.T) {
+func TestErrorsAndRejectsFollowTheSeed(t *testing.T) {
 	const n = 20_000
 	run := func(seed uint64) (statuses []int) {
 		s := newSandbox(t, sandbox.Options{ErrorRate: 0.1, RejectRate: 0.2, Seed: seed})
@@ -217,7 +218,7 @@ func TestErrorsAndRejectsFollowTheSeedInTheirShare(t *testing.T) {
 	}
 	first, again, other := run(1), run(1), run(2)
 	if !reflect.DeepEqual(first, again) || reflect.DeepEqual(first, other) {
-		t.Error("the seed does not decide")
+		t.Error("the answers do not follow the seed")
 	}
 	count := map[int]int{}
 	for _, status := range first {
@@ -230,7 +231,7 @@ func TestErrorsAndRejectsFollowTheSeedInTheirShare(t *testing.T) {
 	}
 }
 
-func TestARejectedTaskIsRejectedEachTimeAndNeverKnown(t *testing.T) {
+func TestRejectedTasksAreNeverRemembered(t *testing.T) {
 	s := newSandbox(t, sandbox.Options{RejectRate: 0.5, Seed: 7})
 	rejected := 0
 	for i := range 200 {
@@ -242,7 +243,7 @@ func TestARejectedTaskIsRejectedEachTimeAndNeverKnown(t *testing.T) {
 		if want == 404 {
 			rejected++
 			if s.State(profileID, task(i)) != "" {
-				t.Errorf("task %d is known", i)
+				t.Errorf("task %d is remembered", i)
 			}
 		}
 	}
@@ -251,7 +252,7 @@ func TestARejectedTaskIsRejectedEachTimeAndNeverKnown(t *testing.T) {
 	}
 }
 
-func TestEachCallIsObservedAsItArrives(t *testing.T) {
+func TestObserveGetsEveryCall(t *testing.T) {
 	var seen []sandbox.Call
 	s := newSandbox(t, sandbox.Options{Observe: func(c sandbox.Call) { c.Time = time.Time{}; seen = append(seen, c) }})
 	upper := strings.ToUpper(profileID)
@@ -275,7 +276,7 @@ func TestEachCallIsObservedAsItArrives(t *testing.T) {
 	}
 }
 
-func TestAFaultSpoilsTheAnswerAndActsOnlyWhenAsked(t *testing.T) {
+func TestFaultReplacesTheAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var fault sandbox.Fault
 		s := newSandbox(t, sandbox.Options{Fault: func(sandbox.Call) sandbox.Fault { return fault }})
@@ -290,7 +291,7 @@ func TestAFaultSpoilsTheAnswerAndActsOnlyWhenAsked(t *testing.T) {
 		fault = sandbox.Fault{Do: sandbox.Answer, Act: true, Body: `{}`}
 		expect(t, call(s, "POST", taskPath, pass), 502)
 		if s.State(profileID, taskID) != decision.CompletedPass || s.Stats().Completions != 1 {
-			t.Error("did not act")
+			t.Error("the completion was not applied")
 		}
 
 		for _, cut := range []sandbox.Fault{{Do: sandbox.Cut}, {Do: sandbox.Cut, Status: 200, Body: "{"}} {
@@ -324,10 +325,10 @@ func TestAFaultSpoilsTheAnswerAndActsOnlyWhenAsked(t *testing.T) {
 	})
 }
 
-func TestAPersonsDecisionIsNoCompletion(t *testing.T) {
+func TestSetStateIsNotACompletion(t *testing.T) {
 	s := newSandbox(t, sandbox.Options{})
 	if !s.SetState(profileID, taskID, decision.CompletedFail) || s.SetState("x", taskID, decision.CompletedFail) || s.SetState(profileID, taskID, "DONE") {
-		t.Error("SetState took or refused the wrong ones")
+		t.Error("SetState accepts or rejects the wrong arguments")
 	}
 	expect(t, call(s, "GET", taskPath, ""), 200, "COMPLETED_FAIL")
 	call(s, "POST", taskPath, pass)
@@ -336,7 +337,7 @@ func TestAPersonsDecisionIsNoCompletion(t *testing.T) {
 	}
 }
 
-func TestManyCallsAtOnceAreCountedRight(t *testing.T) {
+func TestStatsCountConcurrentCalls(t *testing.T) {
 	s := newSandbox(t, sandbox.Options{})
 	var wg sync.WaitGroup
 	for g := range 8 {
@@ -358,18 +359,19 @@ func TestManyCallsAtOnceAreCountedRight(t *testing.T) {
 	}
 }
 
-func TestOptionsNameEveryFieldThatIsWrong(t *testing.T) {
+func TestNewNamesEveryBadOption(t *testing.T) {
 	_, err := sandbox.New(sandbox.Options{
 		Latency: -1, Jitter: -1, RateLimit: math.NaN(), Burst: -1, ErrorRate: 1.1, RejectRate: math.NaN(),
 	})
 	for _, field := range []string{"Latency", "Jitter", "RateLimit", "Burst", "ErrorRate", "RejectRate"} {
 		if err == nil || !strings.Contains(err.Error(), field+": ") {
-			t.Errorf("%s is not named: %v", field, err)
+			t.Errorf("the error does not name %s: %v", field, err)
 		}
 	}
 }
 
-func FuzzAnyCallIsAnsweredInJSON(f *testing.F) {
+// FuzzServeHTTP checks that every call to the API is answered in JSON.
+func FuzzServeHTTP(f *testing.F) {
 	f.Add("POST", "/profiles/"+profileID+"/tasks/"+taskID, pass)
 	f.Add("GET", "/profiles/"+profileID, "")
 	f.Add("GET", "/../whoami", "{")
