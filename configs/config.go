@@ -21,7 +21,7 @@ import (
 // by these tags:
 //
 //	key      name of the section, or of the key within its section
-//	default  default value, as text; marks the field as a key
+//	default  value if none is given, as text; marks the field as a key
 //	help     what the key means, with its unit, for people
 //	min, max, above, below
 //	         bounds of the value, inclusive (min, max) or exclusive, as text
