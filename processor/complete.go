@@ -14,7 +14,7 @@ func (a *attempt) complete(ctx context.Context) verdict {
 	})
 	if err != nil {
 		v := classify(err)
-		v.maybeApplied = v.maybeApplied || a.MaybeApplied // by an earlier call, where nobody looks
+		v.maybeApplied = v.maybeApplied || a.MaybeApplied // by an earlier call, where no preflight finds out
 		if v.refusal.reason == decision.TaskNotFound {
 			v = a.notFound(ctx, v)
 		}

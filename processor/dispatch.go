@@ -115,7 +115,7 @@ func (d dispatcher) nextLane() (decision.Lane, bool) {
 	return p.share.Next(d.ready(decision.Live), backfill && d.ready(decision.Backfill))
 }
 
-// ready reports whether something in a lane can be begun. Under mu.
+// ready reports whether something in a lane can start. Under mu.
 func (d dispatcher) ready(lane decision.Lane) bool {
 	return d.p.queue.Ready(lane) || d.p.reviews.Ready(lane)
 }
@@ -198,13 +198,13 @@ func (d dispatcher) begin(lane decision.Lane, permit health.Permit) *job {
 	p := d.p
 	var i *queue.Item
 	if permit.Probe {
-		i = p.queue.BeginFirst(lane, func(i *queue.Item) bool { return jobOf(i).untried() })
+		i = p.queue.TakeFirst(lane, func(i *queue.Item) bool { return jobOf(i).untried() })
 	}
 	if i == nil {
 		if p.reviews.Ready(lane) {
 			return nil
 		}
-		i = p.queue.Begin(lane)
+		i = p.queue.Take(lane)
 	}
 	j := jobOf(i)
 	j.spans.chosen()

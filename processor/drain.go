@@ -12,7 +12,7 @@ import (
 // settling it then does nothing.
 const drainGrace = time.Second
 
-// Drain gives up the decisions of these claims that are not begun, and waits until
+// Drain gives up the decisions of these claims that have not started, and waits until
 // the others are settled. The ctx of every Submit with one of the claims must have
 // ended before. When ctx ends first, calls in flight are aborted, and what they
 // may have done is noted with the claim.
@@ -42,7 +42,7 @@ func (p *Processor) Drain(ctx context.Context, claims []Claim) {
 	}
 }
 
-// revoke takes the claims' decisions out that are not begun.
+// revoke removes the claims' decisions that have not started.
 func (p *Processor) revoke(claims []Claim) (holds []*hold) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

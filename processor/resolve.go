@@ -61,7 +61,7 @@ func (a *attempt) explainNotFound(ctx context.Context, v verdict) verdict {
 	return v
 }
 
-// findAgain looks the task up once more, since it may have been replaced.
+// findAgain lists the tasks once more, since it may have been replaced.
 func (a *attempt) findAgain(ctx context.Context, v verdict) verdict {
 	if a.relisted {
 		return v

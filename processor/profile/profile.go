@@ -32,7 +32,7 @@ const (
 	maxWait = 5 * time.Second
 	// maxLife bounds the time from then until the last attempt at the review.
 	maxLife = time.Minute
-	// idle is when to look at the state again if nothing is due.
+	// idle is when to check the state again if nothing is due.
 	idle = time.Hour
 )
 

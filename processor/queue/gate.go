@@ -8,13 +8,13 @@ import "verdict/internal/decision"
 // the gate: later decisions of the profile wait behind it until its task is
 // known. Then it joins its task's line and the others follow.
 //
-// The item that is begun at a gate is the one that is being looked up. Each lane
-// has gates of its own, so that live never waits behind backfill. Profiles whose
-// decisions all name their tasks by ID have none.
+// The active item of a gate is the one that is being looked up. Each lane has gates
+// of its own, so that live never waits behind backfill. Profiles whose decisions all
+// name their tasks by ID have none.
 type gate struct {
 	slot
 	key     gateKey
-	begun   *Item
+	active  *Item
 	waiting []*Item
 }
 
@@ -26,17 +26,17 @@ type gateKey struct {
 // next returns the item that goes next; nil: none is left.
 func (g *gate) next() *Item {
 	switch {
-	case g.begun != nil:
-		return g.begun
+	case g.active != nil:
+		return g.active
 	case len(g.waiting) > 0:
 		return g.waiting[0]
 	}
 	return nil
 }
 
-func (g *gate) begin(i *Item) {
-	if g.begun == nil {
-		g.begun = i
+func (g *gate) take(i *Item) {
+	if g.active == nil {
+		g.active = i
 		g.waiting = popFirst(g.waiting)
 	}
 }
@@ -59,7 +59,7 @@ func (q *Queue) waitBehindGate(i *Item) bool {
 	}
 	i.gate = g
 	g.waiting = append(g.waiting, i)
-	if g.begun == nil {
+	if g.active == nil {
 		q.settleGate(g)
 	}
 	return true
@@ -68,7 +68,7 @@ func (q *Queue) waitBehindGate(i *Item) bool {
 // settleGate lets the items go on that stand first and whose tasks are known,
 // makes the next one ready for its look-up, and opens the gate if none is left.
 func (q *Queue) settleGate(g *gate) {
-	if g.begun == nil {
+	if g.active == nil {
 		for len(g.waiting) > 0 && g.waiting[0].Resolved() {
 			i := g.waiting[0]
 			g.waiting = popFirst(g.waiting)
@@ -85,8 +85,8 @@ func (q *Queue) settleGate(g *gate) {
 }
 
 // Resolve names the tasks of the items that wait behind the same gate as i, by
-// find. It takes those out for which find knows none, and returns them. Behind
-// no gate it does nothing.
+// find. It removes and returns those for which find knows none. Behind no gate it
+// does nothing.
 func (q *Queue) Resolve(i *Item, find func(*Item) (taskID string, ok bool)) (without []*Item) {
 	if i.gate == nil {
 		return nil
@@ -108,7 +108,7 @@ func (q *Queue) Resolve(i *Item, find func(*Item) (taskID string, ok bool)) (wit
 	return without
 }
 
-// Move takes a begun item, behind a gate or on a task that is gone, to the task
+// Move takes an active item, behind a gate or on a task that is gone, to the task
 // that it is about, where it waits for its turn by its arrival.
 func (q *Queue) Move(i *Item, taskID string) {
 	t, g := i.task, i.gate
@@ -116,11 +116,11 @@ func (q *Queue) Move(i *Item, taskID string) {
 	i.Task.TaskID = taskID
 	switch {
 	case g != nil:
-		g.begun = nil
+		g.active = nil
 		q.join(i)
 		q.settleGate(g)
 	default:
-		t.begun = nil
+		t.active = nil
 		q.join(i)
 		q.settleTask(t)
 	}

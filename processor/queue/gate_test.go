@@ -68,13 +68,13 @@ func (m *gateModel) arrive(t *rapid.T) {
 func (m *gateModel) begin(t *rapid.T, odd bool) {
 	for _, lane := range decision.Lanes {
 		if m.q.Ready(lane) {
-			m.begun(t, beginAny(m.q, lane, odd))
+			m.active(t, beginAny(m.q, lane, odd))
 			return
 		}
 	}
 }
 
-func (m *gateModel) begun(t *rapid.T, i *Item) {
+func (m *gateModel) active(t *rapid.T, i *Item) {
 	if !i.Resolved() {
 		at := line{decision.Task{ProfileID: i.Task.ProfileID}, i.Lane}
 		if m.looking[at] != nil {
@@ -167,21 +167,21 @@ func TestMovedItemGoesBeforeLaterOnesOfItsTask(t *testing.T) {
 		return i
 	}
 	moved := add("")
-	q.Begin(decision.Live)
+	q.Take(decision.Live)
 	q.Move(moved, "1") // found
-	if q.Begin(decision.Live) != moved {
+	if q.Take(decision.Live) != moved {
 		t.Fatal("it does not go")
 	}
 	after, other := add("1"), add("2")
 	q.Move(moved, "2") // gone, and found again
-	if first := q.Begin(decision.Live); first != moved {
+	if first := q.Take(decision.Live); first != moved {
 		t.Errorf("%v went first on its new task", first.Task)
 	}
-	if next := q.Begin(decision.Live); next != after {
+	if next := q.Take(decision.Live); next != after {
 		t.Error("its old task was not released")
 	}
 	q.Done(moved)
-	if next := q.Begin(decision.Live); next != other {
+	if next := q.Take(decision.Live); next != other {
 		t.Error("its new task was not released")
 	}
 }

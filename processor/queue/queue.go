@@ -4,7 +4,7 @@
 // and passes the time in.
 //
 // It leaves to others whether a call may be made at all (processor/pacer,
-// processor/health), and everything that happens between Begin and Done.
+// processor/health), and everything that happens between Take and Done.
 package queue
 
 import (
@@ -44,24 +44,24 @@ func (q *Queue) Add(i *Item) {
 }
 
 // Adopt gives an item that is not in the queue a line of its own, in which it is
-// begun. key must be no decision's task.
+// active. key must not be the task of any decision.
 func (q *Queue) Adopt(i *Item, key decision.Task) {
 	q.arrivals++
 	i.seq, i.delayed = q.arrivals, -1
-	i.task = &task{slot: slot{index: -1}, key: key, begun: i}
+	i.task = &task{slot: slot{index: -1}, key: key, active: i}
 	q.tasks[key] = i.task
 	q.profiles.add(key.ProfileID, 1)
 }
 
-// Ready reports whether an item of the lane can be begun.
+// Ready reports whether an item of the lane can be taken.
 func (q *Queue) Ready(lane decision.Lane) bool { return len(q.ready[lane]) > 0 }
 
-// Begin takes the oldest ready item of a lane, which must have one. Until Done,
+// Take takes the oldest ready item of a lane, which must have one. Until Done,
 // Delay or Move it keeps its task.
-func (q *Queue) Begin(lane decision.Lane) *Item { return q.begin(lane, 0) }
+func (q *Queue) Take(lane decision.Lane) *Item { return q.take(lane, 0) }
 
-// BeginFirst takes the oldest ready item of a lane that matches; nil: none does.
-func (q *Queue) BeginFirst(lane decision.Lane, match func(*Item) bool) *Item {
+// TakeFirst takes the oldest ready item of a lane that matches; nil: none does.
+func (q *Queue) TakeFirst(lane decision.Lane, match func(*Item) bool) *Item {
 	best := -1
 	for at, r := range q.ready[lane] {
 		if match(r.slot.head) && (best < 0 || r.seq < q.ready[lane][best].seq) {
@@ -71,33 +71,33 @@ func (q *Queue) BeginFirst(lane decision.Lane, match func(*Item) bool) *Item {
 	if best < 0 {
 		return nil
 	}
-	return q.begin(lane, best)
+	return q.take(lane, best)
 }
 
-func (q *Queue) begin(lane decision.Lane, at int) *Item {
+func (q *Queue) take(lane decision.Lane, at int) *Item {
 	i := heap.Remove(&q.ready[lane], at).(*slot).head
 	if i.gate != nil {
-		i.gate.begin(i)
+		i.gate.take(i)
 	} else {
-		i.task.begin(i)
+		i.task.take(i)
 	}
 	return i
 }
 
-// Done ends a begun item. The next one of its task becomes ready.
+// Done ends an active item. The next one of its task becomes ready.
 func (q *Queue) Done(i *Item) {
 	t, g := i.task, i.gate
 	i.task, i.gate = nil, nil
 	if g != nil {
-		g.begun = nil
+		g.active = nil
 		q.settleGate(g)
 		return
 	}
-	t.begun = nil
+	t.active = nil
 	q.settleTask(t)
 }
 
-// Delay makes a begun item ready when it is due. Until then it holds its own
+// Delay makes an active item ready when it is due. Until then it holds its own
 // task and nothing else.
 func (q *Queue) Delay(i *Item, due time.Time) {
 	i.due = due
@@ -139,13 +139,13 @@ func (q *Queue) Remove(match func(*Item) bool) []*Item {
 		for lane := range t.waiting {
 			t.waiting[lane] = without(t.waiting[lane], leaves)
 		}
-		if q.releaseBegun(&t.begun, &t.slot, leaves) {
+		if q.releaseActive(&t.active, &t.slot, leaves) {
 			q.settleTask(t)
 		}
 	}
 	for _, g := range q.gates {
 		g.waiting = without(g.waiting, leaves)
-		if q.releaseBegun(&g.begun, &g.slot, leaves) {
+		if q.releaseActive(&g.active, &g.slot, leaves) {
 			q.settleGate(g)
 		}
 	}
@@ -167,10 +167,10 @@ func without(w []*Item, leaves func(*Item) bool) []*Item {
 	return kept
 }
 
-// releaseBegun takes the begun item out of its line if it waits for its turn and
-// leaves. It reports whether the line has no begun item now.
-func (q *Queue) releaseBegun(begun **Item, s *slot, leaves func(*Item) bool) bool {
-	i := *begun
+// releaseActive takes the active item out of its line if it waits for its turn and
+// leaves. It reports whether the line has no active item now.
+func (q *Queue) releaseActive(active **Item, s *slot, leaves func(*Item) bool) bool {
+	i := *active
 	switch {
 	case i == nil:
 		return true
@@ -182,26 +182,26 @@ func (q *Queue) releaseBegun(begun **Item, s *slot, leaves func(*Item) bool) boo
 	if i.delayed >= 0 {
 		heap.Remove(&q.delayed, i.delayed)
 	}
-	*begun = nil
+	*active = nil
 	return true
 }
 
-// EachTried calls f with every item that was begun and waits for its next turn.
+// EachTried calls f with every active item that waits for its next turn.
 func (q *Queue) EachTried(f func(*Item)) {
 	for _, i := range q.delayed {
 		f(i)
 	}
 	for _, ready := range q.ready {
 		for _, r := range ready {
-			if i := r.slot.head; i.begun() {
+			if i := r.slot.head; i.isActive() {
 				f(i)
 			}
 		}
 	}
 }
 
-func (i *Item) begun() bool {
-	return i.gate != nil && i.gate.begun == i || i.task != nil && i.task.begun == i
+func (i *Item) isActive() bool {
+	return i.gate != nil && i.gate.active == i || i.task != nil && i.task.active == i
 }
 
 // TasksOf returns how many tasks and gates of a profile have decisions in the

@@ -22,7 +22,7 @@ func newItem(lane decision.Lane, task int) *Item {
 func begin(q *Queue) *Item {
 	for _, lane := range decision.Lanes {
 		if q.Ready(lane) {
-			return q.Begin(lane)
+			return q.Take(lane)
 		}
 	}
 	return nil
@@ -31,11 +31,11 @@ func begin(q *Queue) *Item {
 // beginAny takes the oldest item of a lane, or the oldest with an odd number.
 func beginAny(q *Queue, lane decision.Lane, odd bool) *Item {
 	if odd {
-		if i := q.BeginFirst(lane, isOdd); i != nil {
+		if i := q.TakeFirst(lane, isOdd); i != nil {
 			return i
 		}
 	}
-	return q.Begin(lane)
+	return q.Take(lane)
 }
 
 func isOdd(i *Item) bool { return i.seq%2 == 1 }
@@ -228,7 +228,7 @@ func BenchmarkQueue(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		lane, _ := share.Next(q.Ready(decision.Live), q.Ready(decision.Backfill))
-		i := q.Begin(lane)
+		i := q.Take(lane)
 		share.Charge(lane, q.Ready(decision.Backfill))
 		q.Done(i)
 		q.Add(i)

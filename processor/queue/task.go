@@ -6,20 +6,20 @@ import (
 	"verdict/internal/decision"
 )
 
-// task is the line of decisions on one task. At most one of them is begun, and
+// task is the line of decisions on one task. At most one of them is active, and
 // it keeps the task until Done. Behind it live goes before backfill, and within
 // a lane decisions go in the order in which they arrived.
 type task struct {
 	slot
 	key     decision.Task
-	begun   *Item
+	active  *Item
 	waiting [len(decision.Lanes)][]*Item
 }
 
 // next returns the item that goes next; nil: none is left.
 func (t *task) next() *Item {
-	if t.begun != nil {
-		return t.begun
+	if t.active != nil {
+		return t.active
 	}
 	for _, w := range t.waiting {
 		if len(w) > 0 {
@@ -29,11 +29,11 @@ func (t *task) next() *Item {
 	return nil
 }
 
-// begin takes the first waiting item out and makes it the begun one. One that
-// was begun before stays it.
-func (t *task) begin(i *Item) {
-	if t.begun == nil {
-		t.begun = i
+// take makes the first waiting item the active one. An item that is active
+// already stays it.
+func (t *task) take(i *Item) {
+	if t.active == nil {
+		t.active = i
 		t.waiting[i.Lane] = popFirst(t.waiting[i.Lane])
 	}
 }
@@ -53,7 +53,7 @@ func (q *Queue) join(i *Item) {
 		at--
 	}
 	t.waiting[i.Lane] = slices.Insert(w, at, i)
-	if t.begun == nil {
+	if t.active == nil {
 		q.settleTask(t)
 	}
 }
