@@ -38,9 +38,9 @@ func (r *Redriver) Run(ctx context.Context) (Summary, error) {
 		run.limiter = rate.NewLimiter(rate.Limit(r.options.Rate), max(1, int(r.options.Rate/10)))
 	}
 	run.publisher = broker.NewPublisher(broker.PublisherOptions{
-		Client: r.options.Connection.Client(), MaxPendingBytes: 8 << 20, Landed: r.alreadyStored,
-		OnState: func(failing bool, err error) {
-			if failing {
+		Client: r.options.Connection.Client(), MaxPendingBytes: 8 << 20, AlreadyStored: r.alreadyStored,
+		OnHealthChange: func(err error) {
+			if err != nil {
 				r.options.Retrying(err)
 			}
 		},

@@ -20,9 +20,9 @@ func (s *submission) send(ctx context.Context) error {
 	defer s.stop(nil)
 	s.lastRow = s.entry.Done
 	s.publisher = broker.NewPublisher(broker.PublisherOptions{
-		Client: s.options.Connection.Client(), Linger: 5 * time.Millisecond, MaxPendingBytes: 16 << 20, Landed: s.alreadyStored,
-		OnState: func(failing bool, err error) {
-			if failing {
+		Client: s.options.Connection.Client(), Linger: 5 * time.Millisecond, MaxPendingBytes: 16 << 20, AlreadyStored: s.alreadyStored,
+		OnHealthChange: func(err error) {
+			if err != nil {
 				s.options.Log.Warn("publishing decisions fails; retrying", "err", err)
 			} else {
 				s.options.Log.Warn("publishing decisions works again")

@@ -1,4 +1,4 @@
-package consumer
+package offsets
 
 import (
 	"encoding/base64"
@@ -20,40 +20,46 @@ import (
 //	payload = kind, [length of set, if attempts follow], set, attempts
 //	kind    = bit 0: the set is run lengths, not a bitmap; bit 1: attempts follow
 //	bitmap  = bit i of byte i/8 (lowest first): offset committed+i is settled
-//	runs    = uvarints: so many unsettled, so many settled, and so on
-//	attempt = uvarint offset-committed, uvarint attempts*2 (+1: the last may
-//	          have been carried out)
+//	runs    = uvarints: number of unsettled offsets, of settled ones, and so on
+//	attempt = uvarint offset-committed, uvarint attempts*2 (+1: MaybeApplied)
 const (
 	metadataPrefix = "v1:"
 
 	kindRuns     = 1 << 0
 	kindAttempts = 1 << 1
 
-	// defaultMetadataSize is the broker's offset.metadata.max.bytes unless set
-	// otherwise (https://kafka.apache.org/documentation/#brokerconfigs).
-	defaultMetadataSize = 4096
-
 	// maxRestoredSpan bounds what a commit's metadata may claim, in offsets: a
 	// few bytes of run lengths could otherwise ask for any amount of memory.
 	maxRestoredSpan = 1 << 20
 
-	// maxAttempts bounds how many attempts are believed and carried.
+	// maxCarriedAttempts bounds how many attempts are believed and carried.
 	maxCarriedAttempts = 1 << 16
 )
 
-// spanThatFits is the span of offsets whose bitmap always fits a metadata
-// string of size bytes, whatever pattern is settled: run lengths only ever make
-// it shorter.
-func spanThatFits(size int) int64 {
-	payload := (size - len(metadataPrefix)) / 4 * 3
-	return max(8*int64(payload-1), 64)
+// DefaultMetadataSize is the default of the broker's offset.metadata.max.bytes
+// (https://kafka.apache.org/documentation/#brokerconfigs).
+const DefaultMetadataSize = 4096
+
+// ErrMetadata is the error for metadata that Verdict did not write.
+var ErrMetadata = errors.New("metadata that Verdict did not write")
+
+// SpanThatFits returns the span of offsets whose bitmap always fits a metadata
+// string of size bytes, whichever of them are settled. Run lengths only ever
+// make the string shorter.
+func SpanThatFits(size int) int64 {
+	return max(8*int64(payloadSize(size)-1), 64)
 }
 
-// encodeMetadata writes what is settled beyond t.base, and the progress of what
-// is not, in at most size bytes. What does not fit is left out from the end,
-// progress first: leaving out is safe, it only repeats work after a restart.
-func encodeMetadata(t *tracker, open map[int64]decision.Progress, size int) string {
-	payload := (size - len(metadataPrefix)) / 4 * 3
+// payloadSize returns the number of bytes that fit a metadata string of size
+// bytes.
+func payloadSize(size int) int { return (size - len(metadataPrefix)) / 4 * 3 }
+
+// Encode returns the metadata for a commit of t.Base(), in at most size bytes:
+// the offsets settled beyond it, and the progress of the open ones. What does
+// not fit is left out from the end, progress first. Leaving out is safe: it
+// only repeats work after a restart.
+func Encode(t *Tracker, open map[int64]decision.Progress, size int) string {
+	payload := payloadSize(size)
 	kind, set := encodeSet(t, payload-1)
 	attempts := encodeProgress(t.base, open, payload-1-len(set)-binary.MaxVarintLen16)
 	if len(set) == 0 && len(attempts) == 0 {
@@ -71,8 +77,8 @@ func encodeMetadata(t *tracker, open map[int64]decision.Progress, size int) stri
 	return metadataPrefix + base64.StdEncoding.EncodeToString(b)
 }
 
-// encodeSet is the shorter of bitmap and run lengths, at most size bytes.
-func encodeSet(t *tracker, size int) (kind byte, set []byte) {
+// encodeSet returns the shorter of bitmap and run lengths, at most size bytes.
+func encodeSet(t *Tracker, size int) (kind byte, set []byte) {
 	bitmap := make([]byte, (t.top-t.base+7)/8)
 	var runs []byte
 	for from, settled := t.base, false; from < t.top; settled = !settled {
@@ -87,31 +93,12 @@ func encodeSet(t *tracker, size int) (kind byte, set []byte) {
 		}
 		from = to
 	}
-	// Runs that were cut short are as long as may be, and lose to a bitmap that
-	// fits; both are a prefix of what is settled.
+	// Runs that were cut off fill the space they may have, and so lose to a
+	// bitmap that fits. Both describe a prefix of what is settled.
 	if len(runs) < len(bitmap) {
 		return kindRuns, runs
 	}
 	return 0, bitmap[:min(len(bitmap), max(size, 0))]
-}
-
-// runEnd is the offset at which the run of settled or unsettled offsets that
-// begins at from is over.
-func (t *tracker) runEnd(from int64, settled bool) int64 {
-	for from < t.top {
-		word, mask := t.bit(from)
-		shift := bits.TrailingZeros64(mask)
-		w := *word >> shift
-		if settled {
-			w = ^w
-		}
-		run := min(bits.TrailingZeros64(w), 64-shift)
-		from += int64(run)
-		if run < 64-shift {
-			break
-		}
-	}
-	return min(from, t.top)
 }
 
 func encodeProgress(base int64, open map[int64]decision.Progress, size int) []byte {
@@ -131,29 +118,27 @@ func encodeProgress(base int64, open map[int64]decision.Progress, size int) []by
 	return b
 }
 
-var errMetadata = errors.New("not metadata that Verdict wrote")
-
-// decodeMetadata reads what encodeMetadata wrote: the offsets settled beyond
-// base, in order, and the progress of others. Another program's string, or a
-// broken one, is an error, and then nothing in it is to be believed.
-func decodeMetadata(metadata string, base int64) (settled []int64, open map[int64]decision.Progress, err error) {
+// Decode reads what Encode wrote for a commit of base: the offsets settled
+// beyond base, in order, and the progress of others. If the string is broken or
+// another program's, it returns ErrMetadata and nothing else.
+func Decode(metadata string, base int64) (settled []int64, open map[int64]decision.Progress, err error) {
 	if metadata == "" {
 		return nil, nil, nil
 	}
 	text, ok := strings.CutPrefix(metadata, metadataPrefix)
 	if !ok {
-		return nil, nil, errMetadata
+		return nil, nil, ErrMetadata
 	}
 	b, err := base64.StdEncoding.DecodeString(text)
 	if err != nil || len(b) == 0 || b[0]&^(kindRuns|kindAttempts) != 0 || base < 0 || base > math.MaxInt64-maxRestoredSpan {
-		return nil, nil, errMetadata
+		return nil, nil, ErrMetadata
 	}
 	kind, set := b[0], b[1:]
 	var attempts []byte
 	if kind&kindAttempts != 0 {
 		n, width := binary.Uvarint(set)
 		if width <= 0 || n > uint64(len(set)-width) {
-			return nil, nil, errMetadata
+			return nil, nil, ErrMetadata
 		}
 		set, attempts = set[width:width+int(n)], set[width+int(n):]
 	}
@@ -174,7 +159,7 @@ func decodeMetadata(metadata string, base int64) (settled []int64, open map[int6
 
 func decodeBitmap(set []byte, base int64) ([]int64, error) {
 	if len(set)*8 > maxRestoredSpan {
-		return nil, errMetadata
+		return nil, ErrMetadata
 	}
 	var settled []int64
 	for i, by := range set {
@@ -191,7 +176,7 @@ func decodeRuns(set []byte, base int64) ([]int64, error) {
 	for ; len(set) > 0; isSettled = !isSettled {
 		run, width := binary.Uvarint(set)
 		if width <= 0 || run > maxRestoredSpan || at+run > maxRestoredSpan {
-			return nil, errMetadata
+			return nil, ErrMetadata
 		}
 		set = set[width:]
 		if isSettled {
@@ -209,12 +194,12 @@ func decodeProgress(b []byte, base int64) (map[int64]decision.Progress, error) {
 	for len(b) > 0 {
 		delta, width := binary.Uvarint(b)
 		if width <= 0 || delta > maxRestoredSpan {
-			return nil, errMetadata
+			return nil, ErrMetadata
 		}
 		b = b[width:]
 		n, width := binary.Uvarint(b)
 		if width <= 0 || n>>1 > maxCarriedAttempts {
-			return nil, errMetadata
+			return nil, ErrMetadata
 		}
 		b = b[width:]
 		open[base+int64(delta)] = decision.Progress{Attempts: int(n >> 1), MaybeApplied: n&1 != 0}
@@ -222,19 +207,20 @@ func decodeProgress(b []byte, base int64) (map[int64]decision.Progress, error) {
 	return open, nil
 }
 
-// restore is a tracker that begins at base with what the metadata of the commit
-// at committed says is settled beyond it; base is committed, or later where
-// retention deleted records. It can hold span offsets, or as many as the
-// metadata speaks of.
-func restore(committed int64, metadata string, base int64, span int) (*tracker, map[int64]decision.Progress, error) {
-	settled, open, err := decodeMetadata(metadata, committed)
+// Restore returns a Tracker that begins at base with the offsets that the
+// metadata of the commit at committed calls settled, and the progress of the
+// open ones. base is committed, or a later offset where retention deleted
+// records. The Tracker has room for span offsets, or for as many as the
+// metadata covers. With ErrMetadata it returns an empty Tracker.
+func Restore(committed int64, metadata string, base int64, span int) (*Tracker, map[int64]decision.Progress, error) {
+	settled, open, err := Decode(metadata, committed)
 	if err != nil {
-		return newTracker(base, span), nil, err
+		return NewTracker(base, span), nil, err
 	}
 	if len(settled) > 0 {
 		span = max(span, int(settled[len(settled)-1]-base)+1)
 	}
-	t := newTracker(base, span)
+	t := NewTracker(base, span)
 	for _, offset := range settled {
 		t.set(offset)
 	}

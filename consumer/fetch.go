@@ -9,8 +9,11 @@ import (
 	"verdict/internal/decision"
 )
 
-// fetch is the loop of one partition: it reads, tracks and hands over, until ctx
-// ends. It is held back by the claim's span and by the handler's room.
+// fetch is the loop of one partition: it reads, tracks and hands over records
+// until ctx ends. The claim's span and the handler's room hold it back.
+//
+// It is the only place where the consumer reads records: the rest of the package
+// knows a record by its claim and offset alone.
 func (c *Consumer) fetch(ctx context.Context, claim *Claim) {
 	reader := kafka.NewReader(kafka.ReaderConfig{
 		Brokers:          c.opts.Brokers,
@@ -30,8 +33,8 @@ func (c *Consumer) fetch(ctx context.Context, claim *Claim) {
 		ErrorLogger:      kafkaLog(c.log.With("topic", claim.Topic, "partition", claim.Partition)),
 	})
 	defer reader.Close()
-	if err := reader.SetOffset(claim.begin()); err != nil {
-		c.log.Error("set the first offset", "topic", claim.Topic, "partition", claim.Partition, "err", err)
+	if err := reader.SetOffset(claim.firstOffset()); err != nil {
+		c.log.Error("can't set the first offset to fetch", "topic", claim.Topic, "partition", claim.Partition, "err", err)
 		return
 	}
 	for {
@@ -40,10 +43,10 @@ func (c *Consumer) fetch(ctx context.Context, claim *Claim) {
 			return
 		}
 		if err != nil {
-			// The reader itself dials again, with back-off, from where it was. It
-			// is no reason to pause: what was fetched can be settled, and a
-			// cluster that is away is noticed by its heartbeats.
-			c.log.Debug("fetch", "topic", claim.Topic, "partition", claim.Partition, "err", err)
+			// The Reader dials again by itself, with back-off, from where it was.
+			// This is no reason to pause: what was fetched can be settled, and
+			// heartbeats notice a cluster that is away.
+			c.log.Debug("fetch failed", "topic", claim.Topic, "partition", claim.Partition, "err", err)
 			continue
 		}
 		claim.sawEnd(msg.HighWaterMark)
@@ -58,24 +61,23 @@ func (c *Consumer) fetch(ctx context.Context, claim *Claim) {
 			claim.Settle(msg.Offset)
 			continue
 		}
-		if err := c.handler.Accept(ctx, claim, record(&msg), before); err != nil {
+		if err := c.handler.Accept(ctx, claim, newRecord(&msg), before); err != nil {
 			return
 		}
 	}
 }
 
-// isMarker says whether a message is the marker of a transaction's end, which
-// kafka-go's reader gives like any other and does not tell apart: a key of
-// version 0 and the type abort or commit, and a value of version 0 and the
-// coordinator's epoch (Kafka's EndTransactionMarker). No decision has such a
-// value, in any format.
+// isMarker reports whether a message is the marker of a transaction's end, which
+// kafka-go's Reader delivers like any other message: a key of version 0 and the
+// type abort or commit, and a value of version 0 and the coordinator's epoch
+// (Kafka's EndTransactionMarker). No decision has such a value, in any format.
 func isMarker(m *kafka.Message) bool {
 	return len(m.Headers) == 0 && len(m.Key) == 4 && m.Key[0] == 0 && m.Key[1] == 0 && m.Key[2] == 0 && m.Key[3] <= 1 &&
 		len(m.Value) == 6 && m.Value[0] == 0 && m.Value[1] == 0
 }
 
-// record is a message without kafka-go's types.
-func record(m *kafka.Message) decision.Record {
+// newRecord returns a message without kafka-go's types.
+func newRecord(m *kafka.Message) decision.Record {
 	rec := decision.Record{
 		Topic: m.Topic, Partition: m.Partition, Offset: m.Offset,
 		Key: m.Key, Value: m.Value, Time: m.Time,
