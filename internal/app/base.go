@@ -34,7 +34,7 @@ func newGround(cfg configs.Config, w Options, stops *stops) (*ground, error) {
 		kafka: &kafkaHealth{log: w.Log, failing: make(map[string]error)},
 	}
 	metrics.RegisterReady(w.Registry, g.health.ready)
-	g.admin = metrics.NewAdmin(metrics.Options{
+	g.admin = metrics.NewAdmin(metrics.AdminOptions{
 		Addr: cfg.Admin.Addr, Gatherer: w.Registry, Ready: g.health.ready, Pprof: cfg.Admin.Pprof, Logger: w.Log,
 	})
 	if err := g.admin.Listen(); err != nil {

@@ -18,7 +18,7 @@ const clockTolerance = 5 * time.Second
 func checkAPI(ctx context.Context, cfg configs.Config, key *app.Key, o checkOptions) (f findings) {
 	client, err := passfort.New(passfort.Options{
 		BaseURL: cfg.API.BaseURL, Key: key.Key, Timeout: min(cfg.API.Timeout, o.timeout), AllowHTTP: cfg.API.AllowHTTP,
-		UserAgent: "verdict/" + app.Build().Version, DialContext: o.dialAPI,
+		MaxConnections: 1, UserAgent: "verdict/" + app.Build().Version, DialContext: o.dialAPI,
 	})
 	if err != nil {
 		f.fail("api/key", err.Error(), "correct the section api")
