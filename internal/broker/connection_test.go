@@ -26,91 +26,85 @@ func TestNewConnectionRefusesBadOptions(t *testing.T) {
 	}
 }
 
-// The bubble checks that Close leaves nothing behind.
-func TestConnectionCloseLeavesNoGoroutine(t *testing.T) {
-	metadata := func(ctx context.Context, w *world) error {
-		_, err := w.conn.Client().Metadata(ctx, &kafka.MetadataRequest{})
-		return err
+// In these tests the bubble checks that Close leaves no goroutine behind.
+
+func TestConnectionCloseEndsIdleConnections(t *testing.T) {
+	inWorld(t, oneTopic(1), func(w *world) {
+		if _, err := w.conn.Client().Metadata(w.t.Context(), &kafka.MetadataRequest{}); err != nil {
+			w.t.Fatal(err)
+		}
+	})
+}
+
+func TestConnectionCloseEndsARequestWithoutAnswer(t *testing.T) {
+	inWorld(t, oneTopic(1), func(w *world) {
+		w.swallowProduce()
+		ctx, cancel := context.WithTimeout(w.t.Context(), time.Hour)
+		defer cancel()
+		failed := make(chan error)
+		go func() {
+			_, err := w.conn.Client().Produce(ctx, &kafka.ProduceRequest{
+				Topic: "results", RequiredAcks: kafka.RequireAll,
+				Records: kafka.NewRecordReader(kafka.Record{Value: kafka.NewBytes([]byte("x"))}),
+			})
+			failed <- err
+		}()
+		synctest.Wait()
+		w.conn.Close()
+		if err := <-failed; err == nil {
+			w.t.Error("the request without an answer succeeded")
+		}
+		// A closed connection dials no more.
+		_, err := w.conn.Dialer().DialContext(w.t.Context(), "tcp", w.conn.Brokers()[0])
+		wantErrorIs(w.t, err, broker.ErrConnectionClosed)
+	})
+}
+
+// silentPort opens a port that answers nothing, and a connection to it.
+func silentPort(t *testing.T, dialTimeout time.Duration) (net.Listener, *broker.Connection) {
+	t.Helper()
+	network := new(embedded.Network)
+	l, err := network.Listen("tcp", "localhost:0")
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Run("with idle connections", func(t *testing.T) {
-		inWorld(t, oneTopic(1), func(w *world) {
-			if err := metadata(w.t.Context(), w); err != nil {
-				w.t.Fatal(err)
-			}
-		})
+	t.Cleanup(func() { l.Close() })
+	conn, err := broker.NewConnection(broker.Options{
+		Brokers: []string{l.Addr().String()}, DialFunc: network.DialContext, DialTimeout: dialTimeout,
 	})
-	t.Run("with a request without an answer", func(t *testing.T) {
-		inWorld(t, oneTopic(1), func(w *world) {
-			w.swallowProduce()
-			ctx, cancel := context.WithTimeout(w.t.Context(), time.Hour)
-			defer cancel()
-			failed := make(chan error)
-			go func() {
-				_, err := w.conn.Client().Produce(ctx, &kafka.ProduceRequest{
-					Topic: "results", RequiredAcks: kafka.RequireAll,
-					Records: kafka.NewRecordReader(kafka.Record{Value: kafka.NewBytes([]byte("x"))}),
-				})
-				failed <- err
-			}()
-			synctest.Wait()
-			w.conn.Close()
-			if err := <-failed; err == nil {
-				w.t.Error("the request without an answer succeeded")
-			}
-			// A closed connection dials no more.
-			_, err := w.conn.Dialer().DialContext(w.t.Context(), "tcp", w.conn.Brokers()[0])
-			wantErrorIs(w.t, err, broker.ErrConnectionClosed)
-		})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l, conn
+}
+
+func TestConnectionCloseEndsADialInProgress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, conn := silentPort(t, time.Hour) // nothing accepts
+		failed := make(chan error)
+		go func() {
+			_, err := conn.Client().Metadata(t.Context(), &kafka.MetadataRequest{})
+			failed <- err
+		}()
+		synctest.Wait()
+		conn.Close()
+		if err := <-failed; err == nil {
+			t.Error("Metadata succeeded without a cluster")
+		}
 	})
-	t.Run("with a dial in progress", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			network := new(embedded.Network)
-			l, err := network.Listen("tcp", "localhost:0") // never accepts
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer l.Close()
-			conn, err := broker.NewConnection(broker.Options{
-				Brokers: []string{l.Addr().String()}, DialFunc: network.DialContext, DialTimeout: time.Hour,
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
-			failed := make(chan error)
-			go func() {
-				_, err := conn.Client().Metadata(t.Context(), &kafka.MetadataRequest{})
-				failed <- err
-			}()
-			synctest.Wait()
-			conn.Close()
-			if err := <-failed; err == nil {
-				t.Error("Metadata succeeded without a cluster")
-			}
-		})
-	})
-	t.Run("with a broker that accepts and says nothing", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			network := new(embedded.Network)
-			l, err := network.Listen("tcp", "localhost:0")
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer l.Close()
-			conn, err := broker.NewConnection(broker.Options{
-				Brokers: []string{l.Addr().String()}, DialFunc: network.DialContext,
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
-			go conn.Client().Metadata(t.Context(), &kafka.MetadataRequest{})
-			accepted, err := l.Accept()
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer accepted.Close()
-			synctest.Wait()
-			conn.Close()
-		})
+}
+
+func TestConnectionCloseEndsWaitingForASilentBroker(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, conn := silentPort(t, 0)
+		go conn.Client().Metadata(t.Context(), &kafka.MetadataRequest{})
+		accepted, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer accepted.Close()
+		synctest.Wait()
+		conn.Close()
 	})
 }
 

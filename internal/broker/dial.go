@@ -13,10 +13,13 @@ import (
 // Kafka's protocol.
 var ErrNotKafka = errors.New("broker: the answer is not in Kafka's protocol: does the port speak TLS, or HTTP?")
 
+// dialFunc opens a connection, like net.Dialer's DialContext.
+type dialFunc = func(ctx context.Context, network, address string) (net.Conn, error)
+
 // connTracker dials connections, with TLS, and tracks the open ones, so that
 // close can end them.
 type connTracker struct {
-	dialFunc func(ctx context.Context, network, address string) (net.Conn, error)
+	dialFunc dialFunc
 	tls      func() (*tls.Config, error) // nil: plain text
 	ctx      context.Context             // ends at close
 

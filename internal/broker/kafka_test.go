@@ -90,6 +90,38 @@ func nextGeneration(ctx context.Context, group *kafka.ConsumerGroup) (*kafka.Gen
 	}
 }
 
+// sharedGenerations returns the generations in which each member owns one
+// partition.
+func sharedGenerations(ctx context.Context, t *testing.T, topic string, groups ...*kafka.ConsumerGroup) map[*kafka.ConsumerGroup]*kafka.Generation {
+	t.Helper()
+	var mu sync.Mutex
+	generations := map[*kafka.ConsumerGroup]*kafka.Generation{}
+	var wg sync.WaitGroup
+	for _, group := range groups {
+		wg.Go(func() {
+			for {
+				g, err := nextGeneration(ctx, group)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if len(g.Assignments[topic]) == 1 {
+					mu.Lock()
+					defer mu.Unlock()
+					generations[group] = g
+					return
+				}
+				g.Start(func(ctx context.Context) { <-ctx.Done() })
+			}
+		})
+	}
+	wg.Wait()
+	if t.Failed() {
+		t.FailNow()
+	}
+	return generations
+}
+
 // publishToKafka publishes n records and waits until all are done.
 func publishToKafka(t *testing.T, conn *broker.Connection, n int, rec func(i int) decision.Record) *callbacks {
 	t.Helper()
@@ -224,31 +256,7 @@ func TestKafkaGroupSharesPartitionsAndKeepsMetadata(t *testing.T) {
 	alone.Start(func(ctx context.Context) { <-ctx.Done() })
 
 	two := joinGroup(t, conn, topic)
-	var mu sync.Mutex
-	generations := map[*kafka.ConsumerGroup]*kafka.Generation{}
-	var wg sync.WaitGroup
-	for _, group := range []*kafka.ConsumerGroup{one, two} {
-		wg.Go(func() {
-			for {
-				g, err := nextGeneration(ctx, group)
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				if len(g.Assignments[topic]) == 1 {
-					mu.Lock()
-					defer mu.Unlock()
-					generations[group] = g
-					return
-				}
-				g.Start(func(ctx context.Context) { <-ctx.Done() })
-			}
-		})
-	}
-	wg.Wait()
-	if t.Failed() {
-		return
-	}
+	generations := sharedGenerations(ctx, t, topic, one, two)
 
 	commit := func(g *kafka.Generation, partition int, metadata string) error {
 		res, err := conn.Client().OffsetCommit(ctx, &kafka.OffsetCommitRequest{

@@ -22,9 +22,9 @@ func (c *Connection) causeOf(ctx context.Context, address string, at step, err e
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
 	defer cancel()
 	switch {
-	case at == stepDial && c.options.TLS != nil && !isDialError(err) && c.speaksPlain(ctx, address):
+	case at == stepDial && c.options.TLS != nil && !isDialError(err) && speaksPlain(ctx, c.conns.dialFunc, address, c.options.ClientID):
 		return CausePlainPort
-	case at == stepVersions && c.options.TLS == nil && c.speaksTLS(ctx, address):
+	case at == stepVersions && c.options.TLS == nil && speaksTLS(ctx, c.conns.dialFunc, address):
 		return CauseTLSPort
 	case isTimeout(err):
 		return CauseTimeout
@@ -37,8 +37,8 @@ func (c *Connection) causeOf(ctx context.Context, address string, at step, err e
 }
 
 // speaksTLS reports whether a port whose plain connection failed speaks TLS.
-func (c *Connection) speaksTLS(ctx context.Context, address string) bool {
-	conn, err := c.conns.dialFunc(ctx, "tcp", address)
+func speaksTLS(ctx context.Context, dial dialFunc, address string) bool {
+	conn, err := dial(ctx, "tcp", address)
 	if err != nil {
 		return false
 	}
@@ -52,8 +52,8 @@ func (c *Connection) speaksTLS(ctx context.Context, address string) bool {
 
 // speaksPlain reports whether a port whose TLS failed speaks Kafka's protocol
 // without TLS.
-func (c *Connection) speaksPlain(ctx context.Context, address string) bool {
-	conn, err := c.conns.dialFunc(ctx, "tcp", address)
+func speaksPlain(ctx context.Context, dial dialFunc, address, clientID string) bool {
+	conn, err := dial(ctx, "tcp", address)
 	if err != nil {
 		return false
 	}
@@ -61,5 +61,5 @@ func (c *Connection) speaksPlain(ctx context.Context, address string) bool {
 	if deadline, ok := ctx.Deadline(); ok && conn.SetDeadline(deadline) != nil {
 		return false
 	}
-	return negotiate(protocol.NewConn(&trackedConn{Conn: conn}, c.options.ClientID)) == nil
+	return negotiate(protocol.NewConn(&trackedConn{Conn: conn}, clientID)) == nil
 }

@@ -13,6 +13,38 @@ import (
 	"github.com/segmentio/kafka-go"
 )
 
+// link is one client's way into a network.
+type link struct {
+	network *embedded.Network
+
+	mu     sync.Mutex
+	broken bool
+	conns  []net.Conn
+}
+
+func (l *link) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.broken {
+		return nil, embedded.ErrCut
+	}
+	conn, err := l.network.DialContext(ctx, network, address)
+	if err == nil {
+		l.conns = append(l.conns, conn)
+	}
+	return conn, err
+}
+
+// cut breaks the client's connections and refuses new ones.
+func (l *link) cut() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.broken = true
+	for _, conn := range l.conns {
+		conn.Close()
+	}
+}
+
 // A member whose connection breaks while it joins never learns its ID, so nothing
 // can send its heartbeats or make it leave.
 func TestMemberThatBreaksOffJoiningIsRemoved(t *testing.T) {
@@ -43,31 +75,13 @@ func TestMemberThatBreaksOffJoiningIsRemoved(t *testing.T) {
 		})
 		time.Sleep(time.Second)
 
-		var mu sync.Mutex
-		var conns []net.Conn
-		cut := false
-		leaving := member(&kafka.Dialer{Timeout: time.Second, DialFunc: func(ctx context.Context, network_, address string) (net.Conn, error) {
-			mu.Lock()
-			defer mu.Unlock()
-			if cut {
-				return nil, embedded.ErrCut
-			}
-			conn, err := network.DialContext(ctx, network_, address)
-			if err == nil {
-				conns = append(conns, conn)
-			}
-			return conn, err
-		}})
+		link := &link{network: network}
+		leaving := member(&kafka.Dialer{Timeout: time.Second, DialFunc: link.dial})
 		time.Sleep(100 * time.Millisecond)
 		if n := members(); n != 2 {
 			t.Fatalf("%d members, want 2, with the one that joins", n)
 		}
-		mu.Lock()
-		cut = true
-		for _, conn := range conns {
-			conn.Close()
-		}
-		mu.Unlock()
+		link.cut()
 
 		time.Sleep(5 * time.Second)
 		if n := members(); n != 2 {
