@@ -3,9 +3,7 @@ package cli
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"os/exec"
 	"strings"
 	"testing"
@@ -101,18 +99,3 @@ func putLetters(t *testing.T, cluster *embedded.Cluster, topics configs.Topics, 
 		t.Fatal(err)
 	}
 }
-
-func TestConfirmTakesOnlyAYes(t *testing.T) {
-	for answer, want := range map[string]bool{"y\n": true, "YES\n": true, "\n": false, "": false, "n\n": false, "yesterday\n": false, "y": true} {
-		if got := confirm(strings.NewReader(answer), io.Discard, "?"); got != want {
-			t.Errorf("%q: %v", answer, got)
-		}
-	}
-	if confirm(brokenReader{}, io.Discard, "?") {
-		t.Error("a broken terminal said yes")
-	}
-}
-
-type brokenReader struct{}
-
-func (brokenReader) Read([]byte) (int, error) { return 0, errors.New("broken") }

@@ -25,6 +25,7 @@ import (
 	"verdict/internal/app"
 	"verdict/internal/broker"
 	"verdict/internal/broker/embedded"
+	"verdict/internal/check"
 	"verdict/internal/passfort/sandbox"
 )
 
@@ -204,8 +205,8 @@ func TestSecuredKafka(t *testing.T) {
 		}
 		return cfg
 	}
-	look := func(cfg configs.Config) findings {
-		found, faults := check(t.Context(), cfg, nil, checkOptions{timeout: 10 * time.Second})
+	look := func(cfg configs.Config) check.Findings {
+		found, faults := check.Run(t.Context(), cfg, nil, check.Options{Timeout: 10 * time.Second})
 		if len(faults) > 0 {
 			t.Error(faults)
 		}
@@ -221,7 +222,7 @@ func TestSecuredKafka(t *testing.T) {
 	for name, cfg := range works {
 		t.Run(name, func(t *testing.T) {
 			for _, f := range look(cfg) {
-				if f.Status == statusFail {
+				if f.Status == check.Fail {
 					t.Errorf("check: %+v", f)
 				}
 			}
@@ -248,8 +249,8 @@ func TestSecuredKafka(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			found := look(c.cfg)
-			i := slices.IndexFunc(found, func(f finding) bool { return strings.HasPrefix(f.Name, "broker/") })
-			if i < 0 || found[i].Status != statusFail || !strings.HasPrefix(found[i].Detail, string(c.want)) || found[i].Hint == "" {
+			i := slices.IndexFunc(found, func(f check.Finding) bool { return strings.HasPrefix(f.Name, "broker/") })
+			if i < 0 || found[i].Status != check.Fail || !strings.HasPrefix(found[i].Detail, string(c.want)) || found[i].Hint == "" {
 				t.Errorf("found %+v, want %q", found, c.want)
 			}
 		})
@@ -258,7 +259,7 @@ func TestSecuredKafka(t *testing.T) {
 	t.Run("no rights", func(t *testing.T) {
 		cfg := at("SASL_SSL", withTLS, withSASL(configs.SASLScramSHA512))
 		cfg.Kafka.SASL.Username = "nobody"
-		status := make(map[string]finding)
+		status := make(map[string]check.Finding)
 		for _, f := range look(cfg) {
 			status[f.Name] = f
 		}
@@ -266,7 +267,7 @@ func TestSecuredKafka(t *testing.T) {
 			"topic/" + topics.Decisions: "may not be described", "rights/read/" + topics.Decisions: "not allowed",
 			"rights/write/" + topics.Results: "not allowed", "rights/group": "not allowed", "group": "verdict may not be described",
 		} {
-			if f := status[name]; f.Status != statusFail || f.Detail != want || !strings.Contains(f.Hint, "give the Kafka user") {
+			if f := status[name]; f.Status != check.Fail || f.Detail != want || !strings.Contains(f.Hint, "give the Kafka user") {
 				t.Errorf("%s: %+v", name, f)
 			}
 		}
