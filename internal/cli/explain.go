@@ -22,7 +22,7 @@ import (
 const explainSince = "7d"
 
 func explainCommand(s Process) *cobra.Command {
-	var since pastTime
+	var since timeFlag
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "explain DECISION-ID | PROFILE/TASK",
@@ -60,7 +60,7 @@ It reads Kafka alone, what is younger than --since, and fails if it finds nothin
 	return cmd
 }
 
-func explain(ctx context.Context, s Process, cfg configs.Config, subject string, since pastTime, asJSON bool) error {
+func explain(ctx context.Context, s Process, cfg configs.Config, subject string, since timeFlag, asJSON bool) error {
 	connection, err := app.Connect(cfg.Kafka, nil)
 	if err != nil {
 		return err
@@ -72,7 +72,7 @@ func explain(ctx context.Context, s Process, cfg configs.Config, subject string,
 	}
 	found, err := backfill.Explain(ctx, backfill.ExplainOptions{
 		Connection: connection, Decisions: topics, Results: cfg.Kafka.Topics.Results, DeadLetters: cfg.Kafka.Topics.DeadLetters,
-		Group: cfg.Kafka.GroupID, Since: since.time, Retrying: retryTeller(newLogger(s, cfg.Log)),
+		Group: cfg.Kafka.GroupID, Since: since.time, Retrying: logRetries(newLogger(s, cfg.Log)),
 	}, subject)
 	if errors.Is(err, backfill.ErrNothingKnown) {
 		return fmt.Errorf("nothing is known of %q: none of the %s since %s speaks of it; look further back with --since, and name a task as PROFILE/TASK",

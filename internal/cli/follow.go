@@ -24,7 +24,7 @@ import (
 type followOptions struct {
 	report  string
 	lane    string
-	since   pastTime
+	since   timeFlag
 	once    bool
 	timeout time.Duration
 }
@@ -80,16 +80,6 @@ dead-lettered or is missing.`,
 	return cmd
 }
 
-// oneArg wants one positional argument.
-func oneArg(what string) cobra.PositionalArgs {
-	return func(cmd *cobra.Command, args []string) error {
-		if len(args) != 1 || args[0] == "" {
-			return &usageError{cmd.CommandPath(), fmt.Errorf("wants %s, got %d arguments", what, len(args))}
-		}
-		return nil
-	}
-}
-
 // laneTopics are the topics of a lane, or of all.
 func laneTopics(t configs.Topics, lane string) ([]string, error) {
 	switch lane {
@@ -122,7 +112,7 @@ func follow(ctx context.Context, s Process, cfg configs.Config, batchID string, 
 		Connection: connection, BatchID: batchID, Decisions: topics, Since: o.since.time, Once: o.once, Timeout: o.timeout,
 		Results: cfg.Kafka.Topics.Results, DeadLetters: cfg.Kafka.Topics.DeadLetters,
 		Progress: func(sum backfill.FollowSum) { status.Set(followStatus(sum)) },
-		Retrying: retryTeller(newLogger(s, cfg.Log)),
+		Retrying: logRetries(newLogger(s, cfg.Log)),
 	}
 	if report != nil {
 		options.Report = report.buffer

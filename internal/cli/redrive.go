@@ -26,7 +26,7 @@ import (
 type redriveOptions struct {
 	reasons      []string
 	batchID      string
-	since, until pastTime
+	since, until timeFlag
 	profile      string
 	match        string
 	limit        int64
@@ -180,7 +180,7 @@ func redrive(ctx context.Context, s Process, cfg configs.Config, o redriveOption
 	}
 	defer connection.Close()
 	var mu sync.Mutex
-	tell := retryTeller(newLogger(s, cfg.Log))
+	tell := logRetries(newLogger(s, cfg.Log))
 	// stopped is what an error means where the user asked for the end.
 	stopped := func(err error) error {
 		if ctx.Err() != nil {
