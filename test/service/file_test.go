@@ -1,4 +1,4 @@
-package cli
+package service_test
 
 import (
 	"crypto/sha256"
@@ -21,7 +21,7 @@ import (
 // some broken in ways that occur and some sent twice, through the whole service,
 // and compares with what was worked out independently of any code.
 func TestAFileAsUpstreamTeamsSendItEndsAsItsTruthSays(t *testing.T) {
-	const path = "../bulk/testdata/decisions-10k.csv"
+	const path = "../../internal/bulk/testdata/decisions-10k.csv"
 	var want struct {
 		Decisions, Completed, Duplicate, Tasks int
 		DeadLetters                            map[string]int `json:"dead_letters"`

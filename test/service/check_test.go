@@ -1,4 +1,6 @@
-package cli
+//go:build ignore
+
+package service_test
 
 import (
 	"fmt"

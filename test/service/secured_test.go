@@ -1,4 +1,6 @@
-package cli
+//go:build ignore
+
+package service_test
 
 import (
 	"bytes"
@@ -158,14 +160,14 @@ func (k *securedKafka) allow(t *testing.T, user string, kind kafka.ResourceType,
 // show of TLS, SASL, rights and check.
 func TestSecuredKafka(t *testing.T) {
 	k := startSecuredKafka(t)
-	api, err := sandbox.New(sandbox.Options{Key: demoKey})
+	api, err := sandbox.New(sandbox.Options{Key: apiKey})
 	if err != nil {
 		t.Fatal(err)
 	}
 	server := httptest.NewServer(api)
 	defer server.Close()
 	base := configs.Default()
-	base.API.BaseURL, base.API.Key, base.Admin.Addr = server.URL+"/4.0", configs.NewSecret(demoKey), ""
+	base.API.BaseURL, base.API.Key, base.Admin.Addr = server.URL+"/4.0", configs.NewSecret(apiKey), ""
 	wanted := topicsOptions{partitions: 2, replicas: 1}
 	if err := createTopics(t.Context(), t.Output(), k.admin.Client(), wanted.wanted(base.Kafka.Topics), wanted); err != nil {
 		t.Fatal(err)
