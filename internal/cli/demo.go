@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -24,6 +23,7 @@ import (
 	"verdict/internal/decision"
 	"verdict/internal/passfort/sandbox"
 	"verdict/internal/policy"
+	"verdict/internal/term"
 	"verdict/metrics"
 )
 
@@ -196,9 +196,9 @@ func demo(ctx context.Context, s Process, o demoOptions) (err error) {
 		}
 		return submitDemo(submitting, cfg, input, &submitted, log)
 	})
-	bar := newProgress(s.Err, "settled", input.total)
+	bar := term.NewCounter(s.Err, "settled", input.total)
 	sum, err := awaitSettled(running, registry, &submitted, allSubmitted, bar)
-	bar.finish()
+	bar.Finish()
 	stopSubmitting()
 	err = errors.Join(err, submitter.Wait())
 	elapsed := time.Since(began).Seconds()
@@ -306,7 +306,7 @@ type demoSum struct {
 }
 
 // awaitSettled waits until every submitted decision is settled.
-func awaitSettled(ctx context.Context, registry prometheus.Gatherer, submitted *atomic.Int64, allSubmitted <-chan struct{}, bar *progress) (demoSum, error) {
+func awaitSettled(ctx context.Context, registry prometheus.Gatherer, submitted *atomic.Int64, allSubmitted <-chan struct{}, bar *term.Counter) (demoSum, error) {
 	ticker := time.NewTicker(50 * time.Millisecond)
 	defer ticker.Stop()
 	for {
@@ -314,7 +314,7 @@ func awaitSettled(ctx context.Context, registry prometheus.Gatherer, submitted *
 		if err != nil {
 			return sum, err
 		}
-		bar.set(sum.settled)
+		bar.Set(sum.settled)
 		select {
 		case <-allSubmitted:
 			if sum.settled >= submitted.Load() {
@@ -361,13 +361,4 @@ func readDemoSum(registry prometheus.Gatherer) (demoSum, error) {
 		}
 	}
 	return sum, nil
-}
-
-// commas is n for people: 1,234,567.
-func commas(n int64) string {
-	s := strconv.FormatInt(n, 10)
-	for i := len(s) - 3; i > 0; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
 }

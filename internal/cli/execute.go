@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"verdict/configs"
+	"verdict/internal/term"
 )
 
 // Process is what a command line uses of the process that it runs in.
@@ -44,7 +45,7 @@ func Execute(ctx context.Context, args []string, s Process) int {
 		fmt.Fprintf(s.Err, "verdict: %v\nTry: %s --help\n", err, usage.command)
 		return ExitUsage
 	case errors.As(err, &faults):
-		fmt.Fprintf(s.Err, "verdict: the configuration has %s:\n%v\n", plural(len(faults), "fault"), faults)
+		fmt.Fprintf(s.Err, "verdict: the configuration has %s:\n%v\n", term.Plural(len(faults), "fault"), faults)
 		return ExitUsage
 	default:
 		fmt.Fprintf(s.Err, "verdict: %s\n", strings.ReplaceAll(err.Error(), "\n", "; "))
@@ -60,10 +61,3 @@ type usageError struct {
 
 func (e *usageError) Error() string { return e.err.Error() }
 func (e *usageError) Unwrap() error { return e.err }
-
-func plural(n int, word string) string {
-	if n == 1 {
-		return "1 " + word
-	}
-	return commas(int64(n)) + " " + word + "s"
-}

@@ -15,6 +15,7 @@ import (
 	"verdict/internal/app"
 	backfill "verdict/internal/bulk"
 	"verdict/internal/decision"
+	"verdict/internal/term"
 )
 
 // explainSince is how far back explain looks unless it is said.
@@ -75,7 +76,7 @@ func explain(ctx context.Context, s Process, cfg configs.Config, subject string,
 	}, subject)
 	if errors.Is(err, backfill.ErrNothingKnown) {
 		return fmt.Errorf("nothing is known of %q: none of the %s since %s speaks of it; look further back with --since, and name a task as PROFILE/TASK",
-			decision.OneLine(subject, decision.MaxIDLength), plural(int(found.Looked), "record"), decision.Time{Time: since.time})
+			decision.OneLine(subject, decision.MaxIDLength), term.Plural(found.Looked, "record"), decision.Time{Time: since.time})
 	}
 	if err != nil {
 		return err
@@ -86,7 +87,7 @@ func explain(ctx context.Context, s Process, cfg configs.Config, subject string,
 		err = writeEvents(s.Out, found.Events)
 	}
 	if found.More {
-		err = errors.Join(err, fmt.Errorf("there is more than the %s shown; narrow it down with --since", plural(len(found.Events), "event")))
+		err = errors.Join(err, fmt.Errorf("there is more than the %s shown; narrow it down with --since", term.Plural(len(found.Events), "event")))
 	}
 	return err
 }
@@ -143,7 +144,7 @@ func eventWords(e backfill.Event) string {
 		if e.Kind == backfill.EventDeadLettered {
 			add("%s", e.Reason)
 		}
-		add("%s", plural(e.Attempts, "attempt"))
+		add("%s", term.Plural(e.Attempts, "attempt"))
 		if e.HTTPStatus != 0 {
 			add("HTTP %d", e.HTTPStatus)
 		}

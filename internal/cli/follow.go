@@ -13,12 +13,12 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"verdict/configs"
 	"verdict/internal/app"
 	backfill "verdict/internal/bulk"
 	"verdict/internal/decision"
+	"verdict/internal/term"
 )
 
 type followOptions struct {
@@ -117,18 +117,18 @@ func follow(ctx context.Context, s Process, cfg configs.Config, batchID string, 
 		return err
 	}
 	defer report.discard()
-	status := newStatusLine(s.Err)
+	status := term.NewProgress(s.Err)
 	options := backfill.FollowOptions{
 		Connection: connection, BatchID: batchID, Decisions: topics, Since: o.since.time, Once: o.once, Timeout: o.timeout,
 		Results: cfg.Kafka.Topics.Results, DeadLetters: cfg.Kafka.Topics.DeadLetters,
-		Progress: func(sum backfill.FollowSum) { status.set(followStatus(sum)) },
+		Progress: func(sum backfill.FollowSum) { status.Set(followStatus(sum)) },
 		Retrying: retryTeller(newLogger(s, cfg.Log)),
 	}
 	if report != nil {
 		options.Report = report.buffer
 	}
 	sum, err := backfill.Follow(ctx, options)
-	status.finish()
+	status.Finish()
 	switch {
 	case err != nil && ctx.Err() == nil, err != nil && sum.Submitted == 0:
 		return err
@@ -146,21 +146,21 @@ func follow(ctx context.Context, s Process, cfg configs.Config, batchID string, 
 // followStatus is how a batch stands, in one line.
 func followStatus(sum backfill.FollowSum) string {
 	if sum.Submitted == 0 {
-		return fmt.Sprintf("%s records read", commas(sum.Read))
+		return fmt.Sprintf("%s records read", term.Commas(sum.Read))
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s of %s settled, %s completed", commas(sum.Settled), commas(max(sum.Size, sum.Submitted)), commas(sum.Outcomes[decision.Completed]))
+	fmt.Fprintf(&b, "%s of %s settled, %s completed", term.Commas(sum.Settled), term.Commas(max(sum.Size, sum.Submitted)), term.Commas(sum.Outcomes[decision.Completed]))
 	for _, outcome := range []decision.Outcome{decision.AlreadyComplete, decision.Skipped, decision.Duplicate} {
 		if n := sum.Outcomes[outcome]; n > 0 {
-			fmt.Fprintf(&b, ", %s %s", commas(n), outcome)
+			fmt.Fprintf(&b, ", %s %s", term.Commas(n), outcome)
 		}
 	}
 	if sum.DeadLettered > 0 {
 		var reasons []string
 		for _, r := range sortedReasons(sum) {
-			reasons = append(reasons, fmt.Sprintf("%s %s", r, commas(sum.Reasons[r])))
+			reasons = append(reasons, fmt.Sprintf("%s %s", r, term.Commas(sum.Reasons[r])))
 		}
-		fmt.Fprintf(&b, ", %s dead-lettered (%s)", commas(sum.DeadLettered), strings.Join(reasons, ", "))
+		fmt.Fprintf(&b, ", %s dead-lettered (%s)", term.Commas(sum.DeadLettered), strings.Join(reasons, ", "))
 	}
 	if sum.Rate > 0 {
 		fmt.Fprintf(&b, ", %.1f/s, %v left", sum.Rate, sum.Left.Round(time.Second))
@@ -170,7 +170,7 @@ func followStatus(sum backfill.FollowSum) string {
 
 // sortedReasons are the reasons of a batch's dead letters, the most frequent first.
 func sortedReasons(sum backfill.FollowSum) []decision.Reason {
-	return byCount(sum.Reasons)
+	return term.ByCount(sum.Reasons)
 }
 
 // writeFollowed writes how a batch ended, and is an error unless all is well.
@@ -187,10 +187,10 @@ func writeFollowed(out io.Writer, sum backfill.FollowSum, reported bool) error {
 		if len(sum.Open) == 0 {
 			and = ""
 		}
-		fmt.Fprintf(out, "missing %s%s%s\n", commas(more), and, hint)
+		fmt.Fprintf(out, "missing %s%s%s\n", term.Commas(more), and, hint)
 	}
 	if sum.NotFound > 0 {
-		fmt.Fprintf(out, "missing %s of the batch's %s that were not found: not submitted yet, or deleted by the topic's retention\n", commas(sum.NotFound), commas(sum.Size))
+		fmt.Fprintf(out, "missing %s of the batch's %s that were not found: not submitted yet, or deleted by the topic's retention\n", term.Commas(sum.NotFound), term.Commas(sum.Size))
 	}
 	for _, r := range sortedReasons(sum) {
 		fmt.Fprintf(out, "dead_lettered %s %d\n", r, sum.Reasons[r])
@@ -198,13 +198,13 @@ func writeFollowed(out io.Writer, sum backfill.FollowSum, reported bool) error {
 	_, err := fmt.Fprintln(out, reconciliation(sum))
 	var wrong []string
 	if sum.DeadLettered > 0 {
-		wrong = append(wrong, commas(sum.DeadLettered)+" dead-lettered")
+		wrong = append(wrong, term.Commas(sum.DeadLettered)+" dead-lettered")
 	}
 	if sum.Missing > 0 {
-		wrong = append(wrong, commas(sum.Missing)+" missing")
+		wrong = append(wrong, term.Commas(sum.Missing)+" missing")
 	}
 	if len(wrong) > 0 {
-		return fmt.Errorf("%s of %s", strings.Join(wrong, " and "), plural(int(max(sum.Size, sum.Submitted)), "decision"))
+		return fmt.Errorf("%s of %s", strings.Join(wrong, " and "), term.Plural(int(max(sum.Size, sum.Submitted)), "decision"))
 	}
 	return err
 }
@@ -215,7 +215,7 @@ func reconciliation(sum backfill.FollowSum) string {
 	fmt.Fprintf(&b, "submitted=%d completed=%d already_complete=%d skipped=%d duplicates=%d dead_lettered=%d missing=%d",
 		max(sum.Size, sum.Submitted), sum.Outcomes[decision.Completed], sum.Outcomes[decision.AlreadyComplete],
 		sum.Outcomes[decision.Skipped], sum.Outcomes[decision.Duplicate], sum.DeadLettered, sum.Missing)
-	for _, outcome := range byCount(sum.Outcomes) {
+	for _, outcome := range term.ByCount(sum.Outcomes) {
 		if !slices.Contains(decision.Outcomes[:], outcome) {
 			fmt.Fprintf(&b, " %s=%d", outcome, sum.Outcomes[outcome])
 		}
@@ -263,37 +263,5 @@ func (r *reportFile) discard() {
 	if r != nil && r.file != nil {
 		r.file.Close()
 		_ = os.Remove(r.file.Name()) // it is only in the way
-	}
-}
-
-// statusLine shows how long work stands: one line that changes on a terminal,
-// elsewhere a line now and then.
-type statusLine struct {
-	out      io.Writer
-	terminal bool
-	said     time.Time
-	last     string
-}
-
-func newStatusLine(out io.Writer) *statusLine {
-	f, ok := out.(*os.File)
-	return &statusLine{out: out, terminal: ok && term.IsTerminal(int(f.Fd())), said: time.Now()}
-}
-
-func (l *statusLine) set(text string) {
-	switch {
-	case text == l.last:
-	case l.terminal:
-		fmt.Fprintf(l.out, "\r\033[K%s", text)
-		l.last = text
-	case time.Since(l.said) >= progressEvery:
-		fmt.Fprintln(l.out, text)
-		l.last, l.said = text, time.Now()
-	}
-}
-
-func (l *statusLine) finish() {
-	if l.terminal {
-		fmt.Fprint(l.out, "\r\033[K")
 	}
 }

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bufio"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -16,12 +15,12 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"verdict/configs"
 	"verdict/internal/app"
 	backfill "verdict/internal/bulk"
 	"verdict/internal/decision"
+	"verdict/internal/term"
 )
 
 type redriveOptions struct {
@@ -77,7 +76,7 @@ On standard output: with --dry-run what would go back, by topic, reason and erro
 					return &usageError{cmd.CommandPath(), fmt.Errorf("--edit: %w", err)}
 				}
 			}
-			terminal := o.edit != "-" && isTerminal(s.In)
+			terminal := o.edit != "-" && term.IsTerminal(s.In)
 			if filter.Any() && !o.yes && !o.dryRun && !terminal {
 				return &usageError{cmd.CommandPath(), errors.New("would send every dead letter back; give a filter (--reason, --batch-id, --since, --until, --profile, --match), look first with --dry-run, or say --yes")}
 			}
@@ -169,11 +168,6 @@ func readEdit(name string, in io.Reader) ([]byte, error) {
 	return patch, nil
 }
 
-func isTerminal(in io.Reader) bool {
-	f, ok := in.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd()))
-}
-
 // redriveTargets are the topics whose records end as dead letters.
 func redriveTargets(t configs.Topics) []string {
 	return slices.DeleteFunc([]string{t.Decisions, t.Backfill, t.CheckResults}, func(name string) bool { return name == "" })
@@ -206,7 +200,7 @@ func redrive(ctx context.Context, s Process, cfg configs.Config, o redriveOption
 		defer lock.Close()
 		held = lock.Held
 	}
-	status := newStatusLine(s.Err)
+	status := term.NewProgress(s.Err)
 	r, err := backfill.NewRedrive(ctx, backfill.RedriveOptions{
 		Connection: connection, DeadLetters: cfg.Kafka.Topics.DeadLetters, Targets: redriveTargets(cfg.Kafka.Topics), AnyTopic: o.anyTopic,
 		Group: cfg.Kafka.GroupID, Filter: filter, Limit: o.limit, Rate: o.rate, MaxRedrives: o.maxRedrives, Edit: edit, Held: held,
@@ -216,7 +210,7 @@ func redrive(ctx context.Context, s Process, cfg configs.Config, o redriveOption
 			}
 		},
 		Progress: func(looked, redriven int64) {
-			status.set(fmt.Sprintf("%s dead letters looked at, %s redriven", commas(looked), commas(redriven)))
+			status.Set(fmt.Sprintf("%s dead letters looked at, %s redriven", term.Commas(looked), term.Commas(redriven)))
 		},
 		Retrying: func(err error) {
 			mu.Lock()
@@ -228,7 +222,7 @@ func redrive(ctx context.Context, s Process, cfg configs.Config, o redriveOption
 		return stopped(err)
 	}
 	survey, err := r.Survey(ctx)
-	status.finish()
+	status.Finish()
 	if err != nil {
 		return stopped(err)
 	}
@@ -236,22 +230,22 @@ func redrive(ctx context.Context, s Process, cfg configs.Config, o redriveOption
 	if o.dryRun || ask {
 		writeSurvey(s.Out, survey)
 	}
-	if ask && survey.Chosen > 0 && !confirm(s.In, s.Err, fmt.Sprintf("Send %s back?", plural(int(survey.Chosen), "dead letter"))) {
+	if ask && survey.Chosen > 0 && !term.Confirm(s.In, s.Err, fmt.Sprintf("Send %s back?", term.Plural(survey.Chosen, "dead letter"))) {
 		return errors.New("nothing was sent back")
 	}
 	if survey.Chosen+survey.Already+refusals == 0 && !filter.Any() {
-		fmt.Fprintf(s.Err, "none of the %s is chosen by these filters\n", plural(int(survey.Looked), "dead letter"))
+		fmt.Fprintf(s.Err, "none of the %s is chosen by these filters\n", term.Plural(survey.Looked, "dead letter"))
 	}
 	var done backfill.Redriven
 	if !o.dryRun && survey.Chosen > 0 {
 		done, err = r.Run(ctx)
-		status.finish()
+		status.Finish()
 	}
 	if ctx.Err() != nil {
 		err = errors.New("stopped; the same command goes on from there")
 	}
 	if err == nil && done.Failed > 0 {
-		err = fmt.Errorf("Kafka refuses %s for good; the log says why", plural(int(done.Failed), "record"))
+		err = fmt.Errorf("Kafka refuses %s for good; the log says why", term.Plural(done.Failed, "record"))
 	}
 	_, failed := fmt.Fprintf(s.Out, "chosen=%d redriven=%d failed=%d refused=%d already=%d\n", survey.Chosen, done.Redriven, done.Failed, refusals, survey.Already)
 	return errors.Join(err, failed)
@@ -275,10 +269,10 @@ func writeRefused(out io.Writer, survey backfill.Survey, refused []backfill.Refu
 	}
 	if more := all - int64(len(refused)); more > 0 {
 		var kinds []string
-		for _, why := range byCount(survey.Refused) {
-			kinds = append(kinds, fmt.Sprintf("%s %s", why, commas(survey.Refused[why])))
+		for _, why := range term.ByCount(survey.Refused) {
+			kinds = append(kinds, fmt.Sprintf("%s %s", why, term.Commas(survey.Refused[why])))
 		}
-		fmt.Fprintf(out, "refused %s more; in all %s\n", commas(more), strings.Join(kinds, ", "))
+		fmt.Fprintf(out, "refused %s more; in all %s\n", term.Commas(more), strings.Join(kinds, ", "))
 	}
 	return all
 }
@@ -288,25 +282,14 @@ func writeSurvey(out io.Writer, survey backfill.Survey) {
 	for _, topic := range slices.Sorted(maps.Keys(survey.ByTopic)) {
 		fmt.Fprintf(out, "topic %s %d\n", topic, survey.ByTopic[topic])
 	}
-	for _, reason := range byCount(survey.ByReason) {
+	for _, reason := range term.ByCount(survey.ByReason) {
 		fmt.Fprintf(out, "reason %s %d\n", reason, survey.ByReason[reason])
 	}
-	errs := byCount(survey.ByError)
+	errs := term.ByCount(survey.ByError)
 	for _, text := range errs[:min(len(errs), maxRefusals)] {
 		fmt.Fprintf(out, "error %d %s\n", survey.ByError[text], decision.OneLine(cmp.Or(survey.Examples[text], text), 200))
 	}
 	if more := len(errs) - maxRefusals; more > 0 {
-		fmt.Fprintf(out, "and %s of other kinds\n", plural(more, "error"))
+		fmt.Fprintf(out, "and %s of other kinds\n", term.Plural(more, "error"))
 	}
-}
-
-// confirm asks; only y or yes is a yes.
-func confirm(in io.Reader, out io.Writer, question string) bool {
-	fmt.Fprintf(out, "%s [y/N] ", question)
-	answer, err := bufio.NewReader(in).ReadString('\n')
-	if err != nil {
-		fmt.Fprintln(out)
-	}
-	answer = strings.ToLower(strings.TrimSpace(answer))
-	return answer == "y" || answer == "yes"
 }

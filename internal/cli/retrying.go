@@ -1,12 +1,12 @@
 package cli
 
 import (
-	"cmp"
 	"log/slog"
-	"maps"
-	"slices"
 	"time"
 )
+
+// retryLogInterval is the time between two log lines about the same fault.
+const retryLogInterval = 5 * time.Second
 
 // retryTeller logs what fails and is tried again: at once, when it changes, and
 // else now and then. It is called one call at a time.
@@ -14,16 +14,9 @@ func retryTeller(log *slog.Logger) func(error) {
 	var last string
 	var at time.Time
 	return func(err error) {
-		if text := err.Error(); text != last || time.Since(at) >= progressEvery {
+		if text := err.Error(); text != last || time.Since(at) >= retryLogInterval {
 			last, at = text, time.Now()
 			log.Warn("Kafka does not answer as it should; trying again", "err", err)
 		}
 	}
-}
-
-// byCount are the keys of a count, the most frequent first.
-func byCount[K cmp.Ordered](counts map[K]int64) []K {
-	return slices.SortedFunc(maps.Keys(counts), func(a, b K) int {
-		return cmp.Or(cmp.Compare(counts[b], counts[a]), cmp.Compare(a, b))
-	})
 }

@@ -23,6 +23,7 @@ import (
 	"verdict/internal/app"
 	backfill "verdict/internal/bulk"
 	"verdict/internal/decision"
+	"verdict/internal/term"
 )
 
 type submitOptions struct {
@@ -177,11 +178,11 @@ func submit(ctx context.Context, s Process, cfg configs.Config, files []string, 
 		return stoppedFirst(ctx, err)
 	}
 	defer in.Close()
-	bar := newProgress(s.Err, "rows checked", -1)
+	bar := term.NewCounter(s.Err, "rows checked", -1)
 	batch, err := backfill.Check(ctx, in, backfill.CheckOptions{
-		Rows: o.rows, BatchID: o.batchID, LastWins: o.lastWins, SkipInvalid: o.skipInvalid, MaxFindings: maxFindings, Checked: bar.set,
+		Rows: o.rows, BatchID: o.batchID, LastWins: o.lastWins, SkipInvalid: o.skipInvalid, MaxFindings: maxFindings, Checked: bar.Set,
 	})
-	bar.finish()
+	bar.Finish()
 	if err != nil {
 		return stoppedFirst(ctx, err)
 	}
@@ -189,7 +190,7 @@ func submit(ctx context.Context, s Process, cfg configs.Config, files []string, 
 	for _, w := range submitWarnings(batch) {
 		fmt.Fprintln(s.Err, "warning:", w)
 	}
-	writeFindings(s.Out, batch, len(files) > 1, o.rejects)
+	writeRowFindings(s.Out, batch, len(files) > 1, o.rejects)
 	if o.rejects != "" {
 		if err := batch.WriteRejects(ctx, o.rejects); err != nil {
 			return stoppedFirst(ctx, err)
@@ -202,7 +203,7 @@ func submit(ctx context.Context, s Process, cfg configs.Config, files []string, 
 		if batch.Invalid == batch.Rows {
 			hint = "or say what columns and values stand for with --map and --set"
 		}
-		err = fmt.Errorf("%s of %s invalid, so nothing is sent; correct what is invalid, %s", commas(batch.Invalid), are(batch.Rows, "row"), hint)
+		err = fmt.Errorf("%s of %s invalid, so nothing is sent; correct what is invalid, %s", term.Commas(batch.Invalid), term.PluralIs(batch.Rows, "row"), hint)
 	case !o.dryRun && batch.Size() > 0:
 		done, err = sendBatch(ctx, s, cfg, batch, o, cmp.Or(o.journal, journalPath(files, batch.ID)), log)
 	}
@@ -277,35 +278,35 @@ func sendBatch(ctx context.Context, s Process, cfg configs.Config, batch *backfi
 		topic = cfg.Kafka.Topics.Decisions
 	}
 	var acknowledged atomic.Int64
-	bar := newProgress(s.Err, "acknowledged", batch.Size())
+	bar := term.NewCounter(s.Err, "acknowledged", batch.Size())
 	ended := make(chan struct{})
 	var showing sync.WaitGroup
 	done, err := backfill.Submit(ctx, batch, backfill.SubmitOptions{
 		Connection: connection, Topic: topic, Group: cfg.Kafka.GroupID, Journal: journal, Host: host, Rate: o.rate,
 		Acknowledged: &acknowledged, Log: log,
 		Begins: func(before int64) {
-			bar.from(before)
+			bar.Start(before)
 			showing.Go(func() { showProgress(bar, &acknowledged, ended) })
 		},
 	})
 	close(ended)
 	showing.Wait()
-	bar.finish()
+	bar.Finish()
 	if err != nil && ctx.Err() != nil {
 		err = fmt.Errorf("stopped with %s of %s acknowledged; the same command goes on from there",
-			commas(acknowledged.Load()), commas(batch.Size())+" decisions")
+			term.Commas(acknowledged.Load()), term.Commas(batch.Size())+" decisions")
 	}
 	return done, err
 }
 
 // showProgress shows a number as it grows.
-func showProgress(bar *progress, n *atomic.Int64, ended <-chan struct{}) {
+func showProgress(bar *term.Counter, n *atomic.Int64, ended <-chan struct{}) {
 	ticker := time.NewTicker(200 * time.Millisecond)
 	defer ticker.Stop()
 	for {
 		select {
 		case <-ticker.C:
-			bar.set(n.Load())
+			bar.Set(n.Load())
 		case <-ended:
 			return
 		}
@@ -318,13 +319,13 @@ func submitWarnings(b *backfill.Batch) []string {
 		all = append(all, "there are no rows")
 	}
 	if b.Expired > 0 {
-		all = append(all, fmt.Sprintf("%s past expires_at already, and will be dead-lettered as expired", are(b.Expired, "decision")))
+		all = append(all, fmt.Sprintf("%s past expires_at already, and will be dead-lettered as expired", term.PluralIs(b.Expired, "decision")))
 	}
 	return all
 }
 
-// writeFindings writes what was found about rows as a table, the first of each kind.
-func writeFindings(out io.Writer, b *backfill.Batch, withFile bool, rejects string) {
+// writeRowFindings writes what was found about rows as a table, the first of each kind.
+func writeRowFindings(out io.Writer, b *backfill.Batch, withFile bool, rejects string) {
 	if len(b.Findings) == 0 {
 		return
 	}
@@ -351,15 +352,7 @@ func writeFindings(out io.Writer, b *backfill.Batch, withFile bool, rejects stri
 			if more.kind == backfill.Invalid && rejects == "" {
 				hint = " (--rejects FILE has them all)"
 			}
-			fmt.Fprintf(out, "and %s more %s%s\n", commas(n), more.kind, hint)
+			fmt.Fprintf(out, "and %s more %s%s\n", term.Commas(n), more.kind, hint)
 		}
 	}
-}
-
-// are is a count of things that are.
-func are(n int64, word string) string {
-	if n == 1 {
-		return "1 " + word + " is"
-	}
-	return commas(n) + " " + word + "s are"
 }

@@ -19,6 +19,7 @@ import (
 	"verdict/internal/app"
 	"verdict/internal/broker"
 	"verdict/internal/policy"
+	"verdict/internal/term"
 )
 
 // topicsOptions are the flags of topics.
@@ -156,11 +157,11 @@ func createTopics(ctx context.Context, out io.Writer, client *kafka.Client, plan
 func describeTopic(t broker.Topic) string {
 	partitions := "the cluster's default of partitions"
 	if t.Partitions > 0 {
-		partitions = plural(t.Partitions, "partition")
+		partitions = term.Plural(t.Partitions, "partition")
 	}
 	parts := []string{partitions, fmt.Sprintf("replication factor %d", t.ReplicationFactor)}
 	for _, key := range slices.Sorted(maps.Keys(t.Configs)) {
-		parts = append(parts, settingText(key, t.Configs[key]))
+		parts = append(parts, term.Setting(key, t.Configs[key]))
 	}
 	return strings.Join(parts, ", ")
 }
@@ -183,25 +184,11 @@ func differences(t broker.Topic, is broker.TopicState, o topicsOptions) string {
 	}
 	for _, key := range slices.Sorted(maps.Keys(t.Configs)) {
 		if value, ok := is.Configs[key]; ok && value != t.Configs[key] {
-			differs(key, settingValue(key, value), settingValue(key, t.Configs[key]))
+			differs(key, term.SettingValue(key, value), term.SettingValue(key, t.Configs[key]))
 		}
 	}
 	if len(parts) == 0 {
 		return ""
 	}
 	return "; it differs and stays as it is: " + strings.Join(parts, ", ")
-}
-
-func settingText(key, value string) string { return key + " " + settingValue(key, value) }
-
-// settingValue is a setting's value, and what it means where that is a time.
-func settingValue(key, value string) string {
-	ms, err := strconv.ParseInt(value, 10, 64)
-	switch {
-	case key != "retention.ms" || err != nil:
-		return value
-	case ms < 0:
-		return value + " (for ever)"
-	}
-	return fmt.Sprintf("%s (%s)", value, inDays(time.Duration(ms)*time.Millisecond))
 }

@@ -1,5 +1,3 @@
-//go:build ignore
-
 package service_test
 
 import (
@@ -15,25 +13,26 @@ import (
 	"verdict/configs"
 	"verdict/internal/app"
 	"verdict/internal/broker/embedded"
+	"verdict/internal/check"
 	"verdict/internal/passfort/sandbox"
 )
 
 // look makes every check in the world.
-func (w *world) look(change ...func(*configs.Config)) map[string]finding {
+func (w *world) look(change ...func(*configs.Config)) map[string]check.Finding {
 	w.t.Helper()
 	cfg := w.cfg
 	for _, c := range change {
 		c(&cfg)
 	}
-	found, faults := check(w.t.Context(), cfg, nil, checkOptions{
-		timeout: 10 * time.Second, dialKafka: w.network.DialContext, dialAPI: w.network.DialContext, dialSchemas: w.network.DialContext,
+	found, faults := check.Run(w.t.Context(), cfg, nil, check.Options{
+		Timeout: 10 * time.Second, DialKafka: w.network.DialContext, DialAPI: w.network.DialContext, DialSchemas: w.network.DialContext,
 	})
 	if len(faults) > 0 {
 		w.t.Error(faults)
 	}
-	byName := make(map[string]finding)
+	byName := make(map[string]check.Finding)
 	for _, f := range found {
-		if f.Status == statusFail && f.Hint == "" {
+		if f.Status == check.Fail && f.Hint == "" {
 			w.t.Errorf("%+v: says nothing about what to do", f)
 		}
 		byName[f.Name] = f
@@ -41,7 +40,7 @@ func (w *world) look(change ...func(*configs.Config)) map[string]finding {
 	return byName
 }
 
-func wantFinding(t *testing.T, all map[string]finding, status checkStatus, name, detail string) {
+func wantFinding(t *testing.T, all map[string]check.Finding, status check.Status, name, detail string) {
 	t.Helper()
 	if f := all[name]; f.Status != status || !strings.Contains(f.Detail, detail) {
 		t.Errorf("%s: %+v, want %s and %q", name, f, status, detail)
@@ -53,14 +52,14 @@ func TestCheckSeesMembersThatDoNotGoTogether(t *testing.T) {
 		one := w.start()
 		w.await(time.Minute, "the first has joined", func() bool { return one.metric("verdict_partitions_assigned") == 2*partitions })
 		all := w.look()
-		wantFinding(t, all, statusOK, "group", "verdict is Stable, with 1 member")
-		wantFinding(t, all, statusOK, "group/members", "all have this version and rate limit")
+		wantFinding(t, all, check.OK, "group", "verdict is Stable, with 1 member")
+		wantFinding(t, all, check.OK, "group/members", "all have this version and rate limit")
 
 		two := w.start(func(c *configs.Config) { c.API.RateLimit = 7 })
 		w.await(time.Minute, "both have joined", func() bool { return two.metric("verdict_partitions_assigned") == partitions })
-		wantFinding(t, w.look(), statusWarn, "group/members", "1 of 2 has api.rate_limit 7")
-		wantFinding(t, w.look(func(c *configs.Config) { c.API.RateLimitScope = configs.ScopeInstance }), statusWarn, "group/members", `2 of 2 has api.rate_limit_scope "group"`)
-		wantFinding(t, w.look(func(c *configs.Config) { c.Kafka.Topics.Backfill = "" }), statusWarn, "group/members", "2 of 2 reads task-decisions, task-decisions-backfill")
+		wantFinding(t, w.look(), check.Warn, "group/members", "1 of 2 has api.rate_limit 7")
+		wantFinding(t, w.look(func(c *configs.Config) { c.API.RateLimitScope = configs.ScopeInstance }), check.Warn, "group/members", `2 of 2 has api.rate_limit_scope "group"`)
+		wantFinding(t, w.look(func(c *configs.Config) { c.Kafka.Topics.Backfill = "" }), check.Warn, "group/members", "2 of 2 reads task-decisions, task-decisions-backfill")
 		one.stop()
 		two.stop()
 	})
@@ -78,7 +77,7 @@ func TestCheckSeesAGroupOfAnotherProgram(t *testing.T) {
 		if _, err := group.Next(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		wantFinding(t, w.look(), statusFail, "group", `verdict belongs to another program (protocol "consumer" "range")`)
+		wantFinding(t, w.look(), check.Fail, "group", `verdict belongs to another program (protocol "consumer" "range")`)
 	})
 }
 
@@ -101,14 +100,14 @@ func TestCheckComparesTheBacklogWithItsRetention(t *testing.T) {
 		live := w.cfg.Kafka.Topics.Decisions
 		w.send(passes(live, 40)...)
 		slow := func(rate float64) func(*configs.Config) { return func(c *configs.Config) { c.API.RateLimit = rate } }
-		wantFinding(t, w.look(), statusOK, "backlog/"+live, "40 decisions to be carried out")
-		wantFinding(t, w.look(slow(4)), statusOK, "backlog/"+live, "which take 10s at 4 calls a second")
-		wantFinding(t, w.look(slow(0.0001)), statusWarn, "backlog/"+live, "40 decisions to be carried out, which take 111h6m40s at 0.0001 calls a second, and are kept for 7d")
-		wantFinding(t, w.look(slow(1e-300)), statusWarn, "backlog/"+live, "which take 36500d")
+		wantFinding(t, w.look(), check.OK, "backlog/"+live, "40 decisions to be carried out")
+		wantFinding(t, w.look(slow(4)), check.OK, "backlog/"+live, "which take 10s at 4 calls a second")
+		wantFinding(t, w.look(slow(0.0001)), check.Warn, "backlog/"+live, "40 decisions to be carried out, which take 111h6m40s at 0.0001 calls a second, and are kept for 7d")
+		wantFinding(t, w.look(slow(1e-300)), check.Warn, "backlog/"+live, "which take 36500d")
 		m := w.start()
 		w.awaitAll(time.Minute)
 		m.stop()
-		wantFinding(t, w.look(), statusOK, "backlog/"+live, "0 decisions to be carried out")
+		wantFinding(t, w.look(), check.OK, "backlog/"+live, "0 decisions to be carried out")
 	})
 }
 
@@ -117,8 +116,8 @@ func TestCheckComparesClocks(t *testing.T) {
 		live := w.cfg.Kafka.Topics.Decisions
 		w.send(passes(live, 4)...)
 		all := w.look()
-		wantFinding(t, all, statusOK, "clock/kafka", "no record is from the future")
-		wantFinding(t, all, statusOK, "clock/api", "within 5s")
+		wantFinding(t, all, check.OK, "clock/kafka", "no record is from the future")
+		wantFinding(t, all, check.OK, "clock/api", "within 5s")
 		answer, err := w.client.Client().Produce(t.Context(), &kafka.ProduceRequest{
 			Topic: live, RequiredAcks: kafka.RequireAll,
 			Records: kafka.NewRecordReader(kafka.Record{Value: kafka.NewBytes([]byte("{}")), Time: time.Now().Add(3 * time.Minute)}),
@@ -126,24 +125,7 @@ func TestCheckComparesClocks(t *testing.T) {
 		if err != nil || answer.Error != nil {
 			t.Fatal(err, answer.Error)
 		}
-		wantFinding(t, w.look(), statusWarn, "clock/kafka", "a record in task-decisions/0 at offset")
-
-		now := time.Now()
-		for _, c := range []struct {
-			date   time.Time
-			status checkStatus
-			detail string
-		}{
-			{time.Time{}, statusOK, "the API did not say its time"},
-			{now.Add(-4 * time.Second), statusOK, "within 5s"},
-			{now.Add(4 * time.Second), statusOK, "within 5s"},
-			{now.Add(-time.Minute), statusWarn, "this machine is 59s or more ahead of the API"},
-			{now.Add(time.Minute), statusWarn, "this machine is 59s or more behind the API"},
-		} {
-			var f findings
-			checkAPIClock(&f, c.date, now, now.Add(time.Second))
-			wantFinding(t, map[string]finding{f[0].Name: f[0]}, c.status, "clock/api", c.detail)
-		}
+		wantFinding(t, w.look(), check.Warn, "clock/kafka", "a record in task-decisions/0 at offset")
 	})
 }
 
@@ -157,9 +139,9 @@ func TestCheckWaitsForNobodyForever(t *testing.T) {
 		defer silent.Close()
 		began := time.Now()
 		all := w.look(func(c *configs.Config) { c.Kafka.Brokers = append(c.Kafka.Brokers, silent.Addr().String()) })
-		wantFinding(t, all, statusFail, "broker/"+silent.Addr().String(), "no answer in time")
-		wantFinding(t, all, statusFail, "api/key", "timeout")
-		wantFinding(t, all, statusOK, "rights/group", "allowed")
+		wantFinding(t, all, check.Fail, "broker/"+silent.Addr().String(), "no answer in time")
+		wantFinding(t, all, check.Fail, "api/key", "timeout")
+		wantFinding(t, all, check.OK, "rights/group", "allowed")
 		if took := time.Since(began); took > 30*time.Second {
 			t.Errorf("took %v", took)
 		}
@@ -205,7 +187,7 @@ func TestCheckSeesEachRightThatIsMissing(t *testing.T) {
 				w.cfg.Kafka.SASL = configs.SASL{Mechanism: configs.SASLScramSHA256, Username: "verdict", Password: configs.NewSecret("p")}
 				failed := make(map[string]bool)
 				for name, f := range w.look() {
-					if f.Status == statusFail && name != "api/key" {
+					if f.Status == check.Fail && name != "api/key" {
 						failed[name] = true
 					}
 				}
@@ -234,18 +216,18 @@ func TestCheckAsksTheSchemaRegistry(t *testing.T) {
 			t.Errorf("without a registry: %+v", f)
 		}
 		w.withRegistry(func(r *schemaRegistry) {
-			wantFinding(t, w.look(), statusOK, "registry", "answered in ")
+			wantFinding(t, w.look(), check.OK, "registry", "answered in ")
 			r.SeedSchema("one", 1, 1, sr.Schema{Schema: avroDecision})
-			wantFinding(t, w.look(), statusOK, "registry", "answered in ")
+			wantFinding(t, w.look(), check.OK, "registry", "answered in ")
 			r.away.Store(true)
-			wantFinding(t, w.look(), statusFail, "registry", "it answered 503 Service Unavailable")
+			wantFinding(t, w.look(), check.Fail, "registry", "it answered 503 Service Unavailable")
 			r.away.Store(false)
 			at := w.cfg.Decode.RegistryURL.Reveal()
 			elsewhere := func(url string) func(*configs.Config) {
 				return func(cfg *configs.Config) { cfg.Decode.RegistryURL = configs.NewSecret(url) }
 			}
-			wantFinding(t, w.look(elsewhere(at+"/nowhere")), statusFail, "registry", "it answered 404 Not Found")
-			wantFinding(t, w.look(elsewhere("http://me:hunter2@localhost:1")), statusFail, "registry", "localhost:1")
+			wantFinding(t, w.look(elsewhere(at+"/nowhere")), check.Fail, "registry", "it answered 404 Not Found")
+			wantFinding(t, w.look(elsewhere("http://me:hunter2@localhost:1")), check.Fail, "registry", "localhost:1")
 			for _, f := range w.look(elsewhere("http://me:hunter2@localhost:1")) {
 				if strings.Contains(f.Detail+f.Hint, "hunter2") {
 					t.Errorf("the password is told: %+v", f)

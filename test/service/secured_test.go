@@ -1,5 +1,3 @@
-//go:build ignore
-
 package service_test
 
 import (
@@ -27,6 +25,8 @@ import (
 	"verdict/internal/app"
 	"verdict/internal/broker"
 	"verdict/internal/broker/embedded"
+	"verdict/internal/check"
+	"verdict/internal/decision"
 	"verdict/internal/passfort/sandbox"
 )
 
@@ -168,8 +168,11 @@ func TestSecuredKafka(t *testing.T) {
 	defer server.Close()
 	base := configs.Default()
 	base.API.BaseURL, base.API.Key, base.Admin.Addr = server.URL+"/4.0", configs.NewSecret(apiKey), ""
-	wanted := topicsOptions{partitions: 2, replicas: 1}
-	if err := createTopics(t.Context(), t.Output(), k.admin.Client(), wanted.wanted(base.Kafka.Topics), wanted); err != nil {
+	var planned []broker.Topic
+	for _, topic := range app.PlanTopics(base.Kafka.Topics) {
+		planned = append(planned, topic.Topic(2, 1))
+	}
+	if _, err := broker.Create(t.Context(), k.admin.Client(), planned); err != nil {
 		t.Fatal(err)
 	}
 	k.setPassword(t, "verdict", "scram-secret")
@@ -206,8 +209,8 @@ func TestSecuredKafka(t *testing.T) {
 		}
 		return cfg
 	}
-	look := func(cfg configs.Config) findings {
-		found, faults := check(t.Context(), cfg, nil, checkOptions{timeout: 10 * time.Second})
+	look := func(cfg configs.Config) check.Findings {
+		found, faults := check.Run(t.Context(), cfg, nil, check.Options{Timeout: 10 * time.Second})
 		if len(faults) > 0 {
 			t.Error(faults)
 		}
@@ -223,7 +226,7 @@ func TestSecuredKafka(t *testing.T) {
 	for name, cfg := range works {
 		t.Run(name, func(t *testing.T) {
 			for _, f := range look(cfg) {
-				if f.Status == statusFail {
+				if f.Status == check.Fail {
 					t.Errorf("check: %+v", f)
 				}
 			}
@@ -250,8 +253,8 @@ func TestSecuredKafka(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			found := look(c.cfg)
-			i := slices.IndexFunc(found, func(f finding) bool { return strings.HasPrefix(f.Name, "broker/") })
-			if i < 0 || found[i].Status != statusFail || !strings.HasPrefix(found[i].Detail, string(c.want)) || found[i].Hint == "" {
+			i := slices.IndexFunc(found, func(f check.Finding) bool { return strings.HasPrefix(f.Name, "broker/") })
+			if i < 0 || found[i].Status != check.Fail || !strings.HasPrefix(found[i].Detail, string(c.want)) || found[i].Hint == "" {
 				t.Errorf("found %+v, want %q", found, c.want)
 			}
 		})
@@ -260,7 +263,7 @@ func TestSecuredKafka(t *testing.T) {
 	t.Run("no rights", func(t *testing.T) {
 		cfg := at("SASL_SSL", withTLS, withSASL(configs.SASLScramSHA512))
 		cfg.Kafka.SASL.Username = "nobody"
-		status := make(map[string]finding)
+		status := make(map[string]check.Finding)
 		for _, f := range look(cfg) {
 			status[f.Name] = f
 		}
@@ -268,7 +271,7 @@ func TestSecuredKafka(t *testing.T) {
 			"topic/" + topics.Decisions: "may not be described", "rights/read/" + topics.Decisions: "not allowed",
 			"rights/write/" + topics.Results: "not allowed", "rights/group": "not allowed", "group": "verdict may not be described",
 		} {
-			if f := status[name]; f.Status != statusFail || f.Detail != want || !strings.Contains(f.Hint, "give the Kafka user") {
+			if f := status[name]; f.Status != check.Fail || f.Detail != want || !strings.Contains(f.Hint, "give the Kafka user") {
 				t.Errorf("%s: %+v", name, f)
 			}
 		}
@@ -327,14 +330,10 @@ func (k *securedKafka) runOne(t *testing.T, cfg configs.Config, api *sandbox.San
 	}()
 	ticker := time.NewTicker(50 * time.Millisecond)
 	defer ticker.Stop()
-	for settled := int64(0); settled < 1; {
+	for ctx.Err() == nil && seriesSum(t, registry, "verdict_decisions_total", "outcome", string(decision.Completed)) < 1 {
 		select {
 		case <-ctx.Done():
 		case <-ticker.C:
-		}
-		sum, err := readDemoSum(registry)
-		if settled = sum.completed; err != nil || ctx.Err() != nil {
-			break
 		}
 	}
 	stop()

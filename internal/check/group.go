@@ -1,4 +1,4 @@
-package cli
+package check
 
 import (
 	"context"
@@ -15,6 +15,7 @@ import (
 	"verdict/consumer"
 	"verdict/internal/app"
 	"verdict/internal/broker"
+	"verdict/internal/term"
 )
 
 // group looks at the group and at the members that it has.
@@ -29,7 +30,7 @@ func (k *kafkaCheck) group(ctx context.Context) {
 		k.fail(name, id+" may not be described", "give the Kafka user READ and DESCRIBE on the group "+id)
 		return
 	case err != nil:
-		k.failed(name, err)
+		k.failErr(name, err)
 		return
 	case state.State == "Dead":
 		k.ok(name, id+" does not exist yet; the first member makes it")
@@ -38,7 +39,7 @@ func (k *kafkaCheck) group(ctx context.Context) {
 		k.fail(name, fmt.Sprintf("%s belongs to another program (protocol %q %q)", id, state.Type, state.Protocol), "set kafka.group_id to a name of its own")
 		return
 	}
-	k.ok(name, fmt.Sprintf("%s is %s, with %s", id, state.State, plural(len(state.Members), "member")))
+	k.ok(name, fmt.Sprintf("%s is %s, with %s", id, state.State, term.Plural(len(state.Members), "member")))
 	k.members(state.Members)
 }
 

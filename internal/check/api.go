@@ -1,4 +1,4 @@
-package cli
+package check
 
 import (
 	"context"
@@ -15,10 +15,10 @@ import (
 const clockTolerance = 5 * time.Second
 
 // checkAPI asks the API once who the key is, and what its clock says.
-func checkAPI(ctx context.Context, cfg configs.Config, key *app.Key, o checkOptions) (f findings) {
+func checkAPI(ctx context.Context, cfg configs.Config, key *app.Key, o Options) (f Findings) {
 	client, err := passfort.New(passfort.Options{
-		BaseURL: cfg.API.BaseURL, Key: key.Key, Timeout: min(cfg.API.Timeout, o.timeout), AllowHTTP: cfg.API.AllowHTTP,
-		UserAgent: "verdict/" + app.Build().Version, DialContext: o.dialAPI,
+		BaseURL: cfg.API.BaseURL, Key: key.Key, Timeout: min(cfg.API.Timeout, o.Timeout), AllowHTTP: cfg.API.AllowHTTP,
+		UserAgent: "verdict/" + app.Build().Version, DialContext: o.DialAPI,
 	})
 	if err != nil {
 		f.fail("api/key", err.Error(), "correct the section api")
@@ -58,7 +58,7 @@ func checkAPI(ctx context.Context, cfg configs.Config, key *app.Key, o checkOpti
 
 // checkAPIClock compares the API's clock, which it says to the second, with the
 // time in which the call was made.
-func checkAPIClock(f *findings, date, asked, answered time.Time) {
+func checkAPIClock(f *Findings, date, asked, answered time.Time) {
 	const name, hint = "clock/api", "set this machine's clock right (NTP): decisions expire by it"
 	if date.IsZero() {
 		f.ok(name, "not compared: the API did not say its time")

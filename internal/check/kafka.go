@@ -1,4 +1,4 @@
-package cli
+package check
 
 import (
 	"context"
@@ -27,7 +27,7 @@ type kafkaCheck struct {
 	connection *broker.Connection
 	dial       app.DialFunc
 	timeout    time.Duration // for each check
-	findings
+	Findings
 }
 
 // bounded is ctx for one check.
@@ -35,26 +35,26 @@ func (k *kafkaCheck) bounded(ctx context.Context) (context.Context, context.Canc
 	return context.WithTimeout(ctx, k.timeout)
 }
 
-func (k *kafkaCheck) run(ctx context.Context) findings {
+func (k *kafkaCheck) run(ctx context.Context) Findings {
 	good := k.brokers(ctx, k.cfg.Kafka.Brokers, "")
 	if good == "" {
-		k.warn("kafka", "topics, rights, group, backlog and clock are not checked, since no broker can be used", "correct that first")
-		return k.findings
+		k.warn("kafka", "topics, rights, group, backlog and clock are not checked, because no broker can be used", "correct that first")
+		return k.Findings
 	}
 	// What follows must not wait for a broker that was found silent.
 	cfg := k.cfg.Kafka
 	cfg.Brokers = []string{good}
 	connection, err := app.Connect(cfg, k.dial)
 	if err != nil {
-		k.failed("kafka/cluster", err)
-		return k.findings
+		k.failErr("kafka/cluster", err)
+		return k.Findings
 	}
 	defer connection.Close()
 	k.connection = connection
 	meta, err := k.metadata(ctx)
 	if err != nil {
 		k.fail("kafka/cluster", err.Error(), "does the Kafka user have the right to describe topics?")
-		return k.findings
+		return k.Findings
 	}
 	// The others are found through those that are configured, by the addresses
 	// that the cluster advertises, which need not be right from here.
@@ -75,7 +75,7 @@ func (k *kafkaCheck) run(ctx context.Context) findings {
 	}
 	k.backlogs(ctx, states)
 	k.clock(ctx, states)
-	return k.findings
+	return k.Findings
 }
 
 func (k *kafkaCheck) metadata(ctx context.Context) (*kafka.MetadataResponse, error) {
@@ -86,22 +86,22 @@ func (k *kafkaCheck) metadata(ctx context.Context) (*kafka.MetadataResponse, err
 
 // brokers looks at each of these brokers, and gives one that can be used.
 func (k *kafkaCheck) brokers(ctx context.Context, addrs []string, from string) (good string) {
-	found := make([]findings, len(addrs))
+	found := make([]Findings, len(addrs))
 	var probing sync.WaitGroup
 	for i, addr := range addrs {
 		probing.Go(func() { k.broker(ctx, &found[i], addr, from) })
 	}
 	probing.Wait()
 	for i, f := range found {
-		if f.count(statusFail) == 0 && good == "" {
+		if f.Count(Fail) == 0 && good == "" {
 			good = addrs[i]
 		}
-		k.findings = append(k.findings, f...)
+		k.Findings = append(k.Findings, f...)
 	}
 	return good
 }
 
-func (k *kafkaCheck) broker(ctx context.Context, f *findings, addr, from string) {
+func (k *kafkaCheck) broker(ctx context.Context, f *Findings, addr, from string) {
 	ctx, cancel := k.bounded(ctx)
 	defer cancel()
 	name := "broker/" + addr
@@ -109,7 +109,7 @@ func (k *kafkaCheck) broker(ctx context.Context, f *findings, addr, from string)
 	if err != nil {
 		failed, ok := errors.AsType[*broker.ConnectError](err)
 		if !ok {
-			f.failed(name, err)
+			f.failErr(name, err)
 			return
 		}
 		f.fail(name, fmt.Sprintf("%s (%v)%s", failed.Cause, failed.Err, from), connectHints[failed.Cause])
@@ -126,7 +126,7 @@ func (k *kafkaCheck) broker(ctx context.Context, f *findings, addr, from string)
 	}
 	f.ok(name, detail+from)
 	if state != nil {
-		checkEnd(f, "certificate/"+addr, "the broker's certificate", state.PeerCertificates[0], "have the brokers' certificates renewed")
+		checkExpiry(f, "certificate/"+addr, "the broker's certificate", state.PeerCertificates[0], "have the brokers' certificates renewed")
 	}
 }
 
@@ -158,7 +158,7 @@ func (k *kafkaCheck) rights(ctx context.Context, addr string) {
 	defer cancel()
 	probe, err := k.connection.Probe(ctx, addr)
 	if err != nil {
-		k.failed("rights", err)
+		k.failErr("rights", err)
 		return
 	}
 	defer probe.Close()
@@ -179,7 +179,7 @@ func (k *kafkaCheck) right(name string, err error, hint string) {
 	case errors.Is(err, kafka.TopicAuthorizationFailed), errors.Is(err, kafka.GroupAuthorizationFailed):
 		k.fail(name, "not allowed", hint)
 	default:
-		k.failed(name, err)
+		k.failErr(name, err)
 	}
 }
 

@@ -1,4 +1,4 @@
-package cli
+package term
 
 import (
 	"errors"
@@ -7,13 +7,13 @@ import (
 	"testing"
 )
 
-func TestConfirmTakesOnlyAYes(t *testing.T) {
+func TestConfirmAcceptsOnlyYes(t *testing.T) {
 	for answer, want := range map[string]bool{"y\n": true, "YES\n": true, "\n": false, "": false, "n\n": false, "yesterday\n": false, "y": true} {
-		if got := confirm(strings.NewReader(answer), io.Discard, "?"); got != want {
+		if got := Confirm(strings.NewReader(answer), io.Discard, "?"); got != want {
 			t.Errorf("%q: %v", answer, got)
 		}
 	}
-	if confirm(brokenReader{}, io.Discard, "?") {
+	if Confirm(brokenReader{}, io.Discard, "?") {
 		t.Error("a broken terminal said yes")
 	}
 }

@@ -1,4 +1,4 @@
-package cli
+package check
 
 import (
 	"context"
@@ -13,12 +13,12 @@ import (
 )
 
 // checkRegistry asks the Schema Registry once, where there is one.
-func checkRegistry(ctx context.Context, cfg configs.Config, o checkOptions) (f findings) {
+func checkRegistry(ctx context.Context, cfg configs.Config, o Options) (f Findings) {
 	const name = "registry"
 	if cfg.Decode.RegistryURL.Reveal() == "" {
 		return nil
 	}
-	decoder, err := app.NewDecoder(cfg.Decode, codec.Options{DialContext: o.dialSchemas, Timeout: o.timeout, Logger: slog.New(slog.DiscardHandler)})
+	decoder, err := app.NewDecoder(cfg.Decode, codec.Options{DialContext: o.DialSchemas, Timeout: o.Timeout, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		f.fail(name, err.Error(), "correct decode.registry_url")
 		return f

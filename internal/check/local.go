@@ -1,4 +1,4 @@
-package cli
+package check
 
 import (
 	"crypto/x509"
@@ -13,8 +13,8 @@ import (
 // certificateNotice is how long before its end a certificate is warned of.
 const certificateNotice = 14 * 24 * time.Hour
 
-// checkFilesAndDrain makes the checks that need nobody else.
-func checkFilesAndDrain(f *findings, cfg configs.Config) {
+// checkLocal makes the checks that need nobody else.
+func checkLocal(f *Findings, cfg configs.Config) {
 	if app.PasswordInTheClear(cfg.Kafka) {
 		f.warn("kafka/password", "travels in the clear: kafka.sasl.mechanism is PLAIN and TLS is off", "set kafka.tls.enabled, or use SCRAM-SHA-512")
 	}
@@ -23,7 +23,7 @@ func checkFilesAndDrain(f *findings, cfg configs.Config) {
 		if err == nil { // else it is a fault of the configuration
 			cert, err := x509.ParseCertificate(files.Certificates[0].Certificate[0])
 			if err == nil {
-				checkEnd(f, "kafka/certificate", "our certificate", cert, "renew "+t.CertFile+"; it is read again at each connection")
+				checkExpiry(f, "kafka/certificate", "our certificate", cert, "renew "+t.CertFile+"; it is read again at each connection")
 			}
 		}
 	}
@@ -41,8 +41,8 @@ func checkFilesAndDrain(f *findings, cfg configs.Config) {
 	} // else it is a fault of the configuration
 }
 
-// checkEnd looks at a certificate's end.
-func checkEnd(f *findings, name, whose string, cert *x509.Certificate, hint string) {
+// checkExpiry looks at a certificate's end.
+func checkExpiry(f *Findings, name, whose string, cert *x509.Certificate, hint string) {
 	left := time.Until(cert.NotAfter)
 	detail := fmt.Sprintf("%s is good until %s", whose, cert.NotAfter.UTC().Format(time.DateOnly))
 	switch {
@@ -53,16 +53,4 @@ func checkEnd(f *findings, name, whose string, cert *x509.Certificate, hint stri
 	default:
 		f.ok(name, detail)
 	}
-}
-
-// inDays is a duration in its largest whole unit.
-func inDays(d time.Duration) string {
-	const day = 24 * time.Hour
-	switch {
-	case d >= day && d%day == 0:
-		return fmt.Sprintf("%dd", d/day)
-	case d >= 10*day:
-		return fmt.Sprintf("%dd", d.Round(day)/day)
-	}
-	return d.String()
 }

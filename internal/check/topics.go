@@ -1,4 +1,4 @@
-package cli
+package check
 
 import (
 	"context"
@@ -12,6 +12,7 @@ import (
 
 	"verdict/internal/app"
 	"verdict/internal/broker"
+	"verdict/internal/term"
 )
 
 // deadLettersNotice is the least retention of dead letters that is not warned
@@ -25,7 +26,7 @@ func (k *kafkaCheck) topics(ctx context.Context, addr string) map[string]broker.
 	plan := app.PlanTopics(k.cfg.Kafka.Topics)
 	states, err := broker.Describe(ctx, k.connection.Client(), app.TopicNames(k.cfg.Kafka.Topics)...)
 	if err != nil {
-		k.failed("topics", err)
+		k.failErr("topics", err)
 		return nil
 	}
 	for _, p := range plan {
@@ -66,17 +67,17 @@ func (k *kafkaCheck) topic(p app.PlannedTopic, s broker.TopicState) {
 		k.fail(name, "may not be described", "give the Kafka user DESCRIBE on the topic "+p.Name)
 		return
 	case s.Err != nil:
-		k.failed(name, s.Err)
+		k.failErr(name, s.Err)
 		return
 	case s.Leaderless > 0:
-		k.fail(name, fmt.Sprintf("%d of %s have no leader", s.Leaderless, plural(s.Partitions, "partition")), "are brokers down?")
+		k.fail(name, fmt.Sprintf("%d of %s have no leader", s.Leaderless, term.Plural(s.Partitions, "partition")), "are brokers down?")
 		return
 	}
 	minInSync, known := setting("min.insync.replicas")
-	about := []string{plural(s.Partitions, "partition"), fmt.Sprintf("replication factor %d", s.ReplicationFactor)}
+	about := []string{term.Plural(s.Partitions, "partition"), fmt.Sprintf("replication factor %d", s.ReplicationFactor)}
 	for _, key := range []string{"min.insync.replicas", "retention.ms", "max.message.bytes", "cleanup.policy"} {
 		if value, ok := s.Configs[key]; ok {
-			about = append(about, settingText(key, value))
+			about = append(about, term.Setting(key, value))
 		}
 	}
 	detail := strings.Join(about, ", ")
@@ -143,7 +144,7 @@ func (k *kafkaCheck) backlog(ctx context.Context, topic string, state broker.Top
 		k.warn(name, "can't be counted: "+err.Error(), "")
 		return
 	}
-	detail := plural(int(waiting), "decision") + " to be carried out"
+	detail := term.Plural(int(waiting), "decision") + " to be carried out"
 	var takes time.Duration
 	if rate := k.cfg.API.RateLimit; rate > 0 && waiting > 0 {
 		const longest = 100 * 365 * 24 * time.Hour
@@ -151,16 +152,16 @@ func (k *kafkaCheck) backlog(ctx context.Context, topic string, state broker.Top
 		if seconds := float64(waiting) / rate; seconds < longest.Seconds() {
 			takes = time.Duration(seconds * float64(time.Second)).Round(time.Second)
 		}
-		detail += fmt.Sprintf(", which take %s at %v calls a second", inDays(takes), rate)
+		detail += fmt.Sprintf(", which take %s at %v calls a second", term.Days(takes), rate)
 	}
 	ms, err := strconv.ParseInt(state.Configs["retention.ms"], 10, 64)
 	keeps := time.Duration(ms) * time.Millisecond
 	switch {
 	case lost > 0:
-		k.warn(name, fmt.Sprintf("%s; %s deleted by retention before they were carried out", detail, plural(int(lost), "decision")),
+		k.warn(name, fmt.Sprintf("%s; %s deleted by retention before they were carried out", detail, term.Plural(int(lost), "decision")),
 			"raise the topic's retention.ms, and submit the lost ones again")
 	case err == nil && ms >= 0 && takes > keeps/2:
-		k.warn(name, fmt.Sprintf("%s, and are kept for %s", detail, inDays(keeps)), "raise the topic's retention.ms or api.rate_limit, or they are deleted before they are carried out")
+		k.warn(name, fmt.Sprintf("%s, and are kept for %s", detail, term.Days(keeps)), "raise the topic's retention.ms or api.rate_limit, or they are deleted before they are carried out")
 	default:
 		k.ok(name, detail)
 	}
