@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/signal"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -17,7 +19,6 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
-	"github.com/segmentio/kafka-go"
 
 	"verdict/configs"
 	"verdict/internal/app"
@@ -56,7 +57,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			topics := make(map[string]int)
 			for _, name := range app.TopicNames(configs.Default().Kafka.Topics) {
-				topics[name] = partitions
+				topics[name] = 4
 			}
 			cluster, err := embedded.Start(embedded.Options{Topics: topics})
 			if err != nil {
@@ -89,6 +90,17 @@ type scriptKafka struct{}
 
 func scriptCluster(ts *testscript.TestScript) *embedded.Cluster {
 	return ts.Value(scriptKafka{}).(*embedded.Cluster)
+}
+
+// scriptCount returns the number of records in a topic.
+func scriptCount(ts *testscript.TestScript, topic string) (n int64) {
+	for p := 0; ; p++ {
+		end := scriptCluster(ts).HighWatermark(topic, p)
+		if end < 0 {
+			return n
+		}
+		n += end
+	}
 }
 
 // scriptArgs ends a script whose command has too few words.
@@ -128,9 +140,9 @@ func scriptAwait(ts *testscript.TestScript, neg bool, args []string) {
 	want, err := strconv.Atoi(args[1])
 	ts.Check(err)
 	end := time.Now().Add(time.Minute)
-	for recordsIn(scriptCluster(ts), args[0]) < int64(want) {
+	for scriptCount(ts, args[0]) < int64(want) {
 		if time.Now().After(end) {
-			ts.Fatalf("after a minute %s has %d records, not %d", args[0], recordsIn(scriptCluster(ts), args[0]), want)
+			ts.Fatalf("after a minute %s has %d records, not %d", args[0], scriptCount(ts, args[0]), want)
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
@@ -138,8 +150,17 @@ func scriptAwait(ts *testscript.TestScript, neg bool, args []string) {
 
 func scriptDump(ts *testscript.TestScript, neg bool, args []string) {
 	scriptArgs(ts, neg, args, 2, "dump TOPIC FILE")
-	records, err := readTopic(context.Background(), scriptCluster(ts), kafka.DefaultDialer, args[0])
+	connection, err := broker.NewConnection(broker.Options{Brokers: scriptCluster(ts).Addrs()})
 	ts.Check(err)
+	defer connection.Close()
+	var records []decision.Record
+	ts.Check(connection.Scan(context.Background(), broker.ScanOptions{Topic: args[0]}, func(rec decision.Record) error {
+		records = append(records, rec)
+		return nil
+	}))
+	slices.SortFunc(records, func(a, b decision.Record) int {
+		return cmp.Or(cmp.Compare(a.Partition, b.Partition), cmp.Compare(a.Offset, b.Offset))
+	})
 	var out bytes.Buffer
 	for _, r := range records {
 		headers := make([]string, 0, len(r.Headers))

@@ -1,10 +1,9 @@
-package cli
+package service_test
 
 import (
 	"context"
 	"log/slog"
 	"math/rand/v2"
-	"net"
 	"sync"
 	"testing"
 	"time"
@@ -23,7 +22,7 @@ import (
 // BenchmarkLiveLatency is the time from a live decision's record to its call, on
 // real connections over loopback: 300 of them at random moments, alone and then
 // beside a backfill of 20,000 that uses the whole rate of 500 calls a second. The
-// metrics are milliseconds, and how many times as long p99 is beside the backfill.
+// metrics are milliseconds, and how many times as long p99 is beside the rows.
 func BenchmarkLiveLatency(b *testing.B) {
 	var alone, under []time.Duration
 	for b.Loop() {
@@ -45,7 +44,7 @@ func liveTurn(b *testing.B, backlog int) (waits []time.Duration) {
 	const rate, live, first = 500, 300, 1_000_000 // first of the live decisions' tasks
 	var mu sync.Mutex
 	arrived := make(map[string]time.Time)
-	box, err := sandbox.New(sandbox.Options{Key: demoKey, Latency: 20 * time.Millisecond, Observe: func(c sandbox.Call) {
+	box, err := sandbox.New(sandbox.Options{Key: apiKey, Latency: 20 * time.Millisecond, Observe: func(c sandbox.Call) {
 		if c.Operation == passfort.OpComplete {
 			mu.Lock()
 			defer mu.Unlock()
@@ -55,22 +54,14 @@ func liveTurn(b *testing.B, backlog int) (waits []time.Duration) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		b.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(b.Context())
-	var running sync.WaitGroup
-	defer running.Wait()
-	defer cancel()
-	running.Go(func() { _ = serveHTTP(ctx, listener, box) })
-	cluster, err := embedded.Start(embedded.Options{Topics: demoTopics()})
+	listener := listenTCP(b)
+	defer serve(b, listener, box)()
+	cluster, err := embedded.Start(embedded.Options{Topics: defaultTopics(benchPartitions)})
 	if err != nil {
 		b.Fatal(err)
 	}
 	defer cluster.Close()
-	cfg := (&demoOptions{workers: 64, rate: rate}).config(cluster.Addrs()[0], "http://"+listener.Addr().String()+"/4.0")
-	cfg.Admin.Addr = ""
+	cfg := benchConfig(cluster, "http://"+listener.Addr().String()+"/4.0", rate)
 	g, err := rows.NewGenerator(rows.GeneratorOptions{Repeated: -1})
 	if err != nil {
 		b.Fatal(err)
@@ -84,12 +75,12 @@ func liveTurn(b *testing.B, backlog int) (waits []time.Duration) {
 	publishAll(b, cluster, cfg.Kafka.Topics.Backfill, rows)
 
 	registry := prometheus.NewRegistry()
-	serving, stop := context.WithCancel(ctx)
+	serving, stop := context.WithCancel(b.Context())
 	ended := make(chan error, 1)
 	go func() {
 		ended <- app.Run(serving, cfg, app.Options{Log: slog.New(slog.DiscardHandler), Registry: registry})
 	}()
-	for seriesSum(b, registry, "verdict_partitions_assigned") < 2*demoPartitions || backlog > 0 && box.Stats().Completions < rate {
+	for seriesSum(b, registry, "verdict_partitions_assigned") < 2*benchPartitions || backlog > 0 && box.Stats().Completions < rate {
 		time.Sleep(10 * time.Millisecond)
 	}
 
@@ -105,7 +96,7 @@ func liveTurn(b *testing.B, backlog int) (waits []time.Duration) {
 		time.Sleep(5*time.Millisecond + time.Duration(r.Int64N(int64(30*time.Millisecond))))
 		d := task(first+i, first+i)
 		sentAt[d.TaskID] = time.Now()
-		err := publisher.Publish(ctx, decision.Record{
+		err := publisher.Publish(b.Context(), decision.Record{
 			Topic: cfg.Kafka.Topics.Decisions, Key: []byte(d.ProfileID), Value: []byte(value(d, decision.CompletedPass)), Time: time.Now(),
 		}, func(err error) {
 			if err != nil {
@@ -116,7 +107,7 @@ func liveTurn(b *testing.B, backlog int) (waits []time.Duration) {
 			b.Fatal(err)
 		}
 	}
-	if err := publisher.Close(ctx); err != nil {
+	if err := publisher.Close(b.Context()); err != nil {
 		b.Fatal(err)
 	}
 	for seriesSum(b, registry, "verdict_decisions_total", "lane", "live") < live {

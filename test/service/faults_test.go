@@ -1,4 +1,4 @@
-package cli
+package service_test
 
 import (
 	"fmt"
@@ -243,7 +243,7 @@ func TestARefusedKeyPausesUntilItsFileHasAGoodOne(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		write(demoKey)
+		write(apiKey)
 		w.cfg.API.Key, w.cfg.API.KeyFile = configs.Secret{}, file
 		w.cfg.API.RateLimit, w.cfg.Processor.MaxAttempts = 50, 1
 		records := passes(w.cfg.Kafka.Topics.Decisions, 1500)
@@ -283,7 +283,7 @@ func TestAnOutageOfTenMinutesDeadLettersNothing(t *testing.T) {
 			inWorld(t, sandbox.Options{Latency: 5 * time.Millisecond}, func(t *testing.T, w *world) {
 				w.cfg.API.RateLimit, w.cfg.API.Timeout = 400, 10*time.Second
 				n := 2000
-				if name == "503" && !raced() { // the race detector would take minutes
+				if name == "503" && !raceEnabled() { // the race detector would take minutes
 					n = 100_000
 				}
 				records := passes(w.cfg.Kafka.Topics.Backfill, n)

@@ -1,4 +1,4 @@
-package cli
+package service_test
 
 import (
 	"bytes"
@@ -10,8 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime/debug"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -29,7 +27,7 @@ import (
 // against two backlogs, and compares the most memory that it had. The sizes are
 // set by VERDICT_TEST_BACKLOGS ("100000,1000000"): `make memory`.
 func TestMemoryDoesNotFollowTheBacklog(t *testing.T) {
-	if raced() {
+	if raceEnabled() {
 		t.Skip("the race detector's own memory would be measured")
 	}
 	sizes := [2]int{5_000, 40_000}
@@ -50,43 +48,15 @@ func TestMemoryDoesNotFollowTheBacklog(t *testing.T) {
 	}
 }
 
-// raced says whether the race detector watches.
-func raced() bool {
-	info, ok := debug.ReadBuildInfo()
-	return ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
-}
-
-// verdictBinary is the path of a verdict to be run as a process: the tests' own
-// binary by another name.
-func verdictBinary(t *testing.T) string {
-	t.Helper()
-	own, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(t.TempDir(), "verdict")
-	if err := os.Symlink(own, path); err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
-
-// environ is a process's environment: this one's without what is Verdict's, of
-// which the variables that steer tests would be faults, and more.
-func environ(more ...string) []string {
-	ours := func(e string) bool { return strings.HasPrefix(e, "VERDICT_") }
-	return append(slices.DeleteFunc(os.Environ(), ours), more...)
-}
-
 // peakMemory is the most resident memory that a run takes, in bytes, to settle a
 // backlog of n decisions.
 func peakMemory(t *testing.T, n int) int {
-	cluster, err := embedded.Start(embedded.Options{Topics: demoTopics()})
+	cluster, err := embedded.Start(embedded.Options{Topics: defaultTopics(6)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer cluster.Close()
-	box, err := sandbox.New(sandbox.Options{Key: demoKey})
+	box, err := sandbox.New(sandbox.Options{Key: apiKey})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,9 +90,9 @@ func peakMemory(t *testing.T, n int) int {
 		t.Fatal(err)
 	}
 
-	cmd := exec.CommandContext(t.Context(), verdictBinary(t), "run")
+	cmd := exec.CommandContext(t.Context(), "verdict", "run")
 	cmd.Env = environ("VERDICT_KAFKA_BROKERS="+strings.Join(cluster.Addrs(), ","),
-		"VERDICT_API_BASE_URL="+server.URL+"/4.0", "VERDICT_API_KEY="+demoKey, "VERDICT_API_RATE_LIMIT=0",
+		"VERDICT_API_BASE_URL="+server.URL+"/4.0", "VERDICT_API_KEY="+apiKey, "VERDICT_API_RATE_LIMIT=0",
 		"VERDICT_ADMIN_ADDR=127.0.0.1:0")
 	logs := filepath.Join(t.TempDir(), "log")
 	file, err := os.Create(logs)

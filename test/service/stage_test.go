@@ -1,9 +1,8 @@
-package cli
+package service_test
 
 import (
 	"context"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
@@ -50,12 +49,8 @@ type target struct {
 func newStage(t *testing.T) *stage {
 	s := &stage{t: t, began: time.Now(), cfg: configs.Default()}
 	s.faults(nil)
-	topics := make(map[string]int)
-	for _, name := range app.TopicNames(s.cfg.Kafka.Topics) {
-		topics[name] = partitions
-	}
 	var err error
-	if s.kafka, err = embedded.Start(embedded.Options{Topics: topics}); err != nil {
+	if s.kafka, err = embedded.Start(embedded.Options{Topics: defaultTopics(partitions)}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.kafka.Close)
@@ -64,7 +59,7 @@ func newStage(t *testing.T) *stage {
 	}
 	t.Cleanup(s.client.Close)
 	api, err := sandbox.New(sandbox.Options{
-		Key: demoKey, Latency: 20 * time.Millisecond, Jitter: 60 * time.Millisecond,
+		Key: apiKey, Latency: 20 * time.Millisecond, Jitter: 60 * time.Millisecond,
 		Fault: func(c sandbox.Call) sandbox.Fault { return (*s.fault.Load())(c) },
 	})
 	if err != nil {
@@ -73,7 +68,7 @@ func newStage(t *testing.T) *stage {
 	s.cfg.Kafka.Brokers = s.kafka.Addrs()
 	s.cfg.Kafka.SessionTimeout, s.cfg.Kafka.RebalanceTimeout = 8*time.Second, 8*time.Second
 	s.cfg.API.BaseURL = "http://" + s.listen(api) + "/4.0"
-	s.cfg.API.Key = configs.NewSecret(demoKey)
+	s.cfg.API.Key = configs.NewSecret(apiKey)
 	s.cfg.API.Timeout = 5 * time.Second
 	s.cfg.API.RateLimit = 20
 	s.cfg.Processor.BackoffMin, s.cfg.Processor.BackoffMax = 50*time.Millisecond, 500*time.Millisecond
@@ -99,15 +94,9 @@ func newStage(t *testing.T) *stage {
 
 // listen serves h on a free port until the test ends.
 func (s *stage) listen(h http.Handler) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	server := &http.Server{Handler: h}
-	var serving sync.WaitGroup
-	serving.Go(func() { server.Serve(l) })
-	s.t.Cleanup(func() { server.Close(); serving.Wait() })
-	return l.Addr().String()
+	listener := listenTCP(s.t)
+	s.t.Cleanup(serve(s.t, listener, h))
+	return listener.Addr().String()
 }
 
 func (s *stage) faults(f func(sandbox.Call) sandbox.Fault) {

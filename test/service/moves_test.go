@@ -1,4 +1,4 @@
-package cli
+package service_test
 
 import (
 	"fmt"
@@ -350,7 +350,7 @@ func TestTheLogAndTheMetricsTellEachPauseOnce(t *testing.T) {
 	}{
 		decision.PausedAuth: {
 			func(w *world) { w.api.SetKey("another") },
-			func(w *world) { w.api.SetKey(demoKey) },
+			func(w *world) { w.api.SetKey(apiKey) },
 		},
 		decision.PausedOutage: {
 			func(w *world) { w.setFaults(func(sandbox.Call) sandbox.Fault { return answer(503, "") }) },

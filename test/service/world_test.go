@@ -1,4 +1,4 @@
-package cli
+package service_test
 
 import (
 	"bytes"
@@ -8,7 +8,6 @@ import (
 	"io"
 	"log/slog"
 	"maps"
-	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -57,8 +56,21 @@ type sent struct {
 	at    time.Time
 }
 
-// partitions of each topic in a world.
+// partitions is the number of partitions of each topic in a world.
 const partitions = 4
+
+// apiKey is the API key of every sandbox.
+const apiKey = "sandbox"
+
+// defaultTopics returns the topics of the default configuration, each with n
+// partitions.
+func defaultTopics(n int) map[string]int {
+	topics := make(map[string]int)
+	for _, name := range app.TopicNames(configs.Default().Kafka.Topics) {
+		topics[name] = n
+	}
+	return topics
+}
 
 // inWorld runs a test in a bubble with a world of its own.
 func inWorld(t *testing.T, api sandbox.Options, test func(t *testing.T, w *world)) {
@@ -72,19 +84,15 @@ func inWorldOf(t *testing.T, brokers int, api sandbox.Options, test func(t *test
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{t: t, network: &embedded.Network{}, submitted: make(map[decision.Origin]sent), running: make(map[*member]struct{})}
 		cfg := configs.Default()
-		cfg.API.Key = configs.NewSecret(demoKey)
+		cfg.API.Key = configs.NewSecret(apiKey)
 		cfg.API.RateLimit = 0
 		cfg.Admin.Addr = ""
-		topics := make(map[string]int)
-		for _, name := range app.TopicNames(cfg.Kafka.Topics) {
-			topics[name] = partitions
-		}
 		var err error
-		if w.kafka, err = embedded.Start(embedded.Options{Brokers: brokers, Topics: topics, Listen: w.network.Listen}); err != nil {
+		if w.kafka, err = embedded.Start(embedded.Options{Brokers: brokers, Topics: defaultTopics(partitions), Listen: w.network.Listen}); err != nil {
 			t.Fatal(err)
 		}
 		defer w.kafka.Close()
-		api.Key = demoKey
+		api.Key = apiKey
 		api.Observe = func(c sandbox.Call) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
@@ -106,15 +114,7 @@ func inWorldOf(t *testing.T, brokers int, api sandbox.Options, test func(t *test
 		if err != nil {
 			t.Fatal(err)
 		}
-		server := &http.Server{Handler: w.api}
-		var serving sync.WaitGroup
-		serving.Go(func() {
-			if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-				t.Error(err)
-			}
-		})
-		defer serving.Wait()
-		defer server.Close()
+		defer serve(t, listener, w.api)()
 		cfg.Kafka.Brokers = w.kafka.Addrs()
 		cfg.API.BaseURL = "http://" + listener.Addr().String() + "/4.0"
 		w.cfg = cfg

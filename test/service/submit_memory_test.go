@@ -1,6 +1,6 @@
 //go:build linux
 
-package cli
+package service_test
 
 import (
 	"bytes"
@@ -16,7 +16,7 @@ import (
 // TestASubmitsMemoryDoesNotFollowItsFile compares the memory that processes took
 // at their peak. DESIGN.md has the figures of a million rows.
 func TestASubmitsMemoryDoesNotFollowItsFile(t *testing.T) {
-	if raced() {
+	if raceEnabled() {
 		t.Skip("the race detector's own memory would be measured")
 	}
 	few, many := submitPeak(t, 20_000), submitPeak(t, 200_000)

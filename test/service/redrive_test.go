@@ -1,4 +1,4 @@
-package cli
+package service_test
 
 import (
 	"bytes"
@@ -20,7 +20,7 @@ import (
 // TestARedriveThatIsKilledRepeatsNothing kills redrives in the middle, each time
 // later, and lets the last one end.
 func TestARedriveThatIsKilledRepeatsNothing(t *testing.T) {
-	cluster, err := embedded.Start(embedded.Options{Topics: demoTopics()})
+	cluster, err := embedded.Start(embedded.Options{Topics: defaultTopics(6)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,7 +30,7 @@ func TestARedriveThatIsKilledRepeatsNothing(t *testing.T) {
 	putLetters(t, cluster, topics, n)
 
 	begin := func() (*exec.Cmd, *bytes.Buffer) {
-		cmd := exec.Command(verdictBinary(t), "redrive", "--yes", "--rate", "300", "--kafka-brokers", strings.Join(cluster.Addrs(), ","))
+		cmd := exec.Command("verdict", "redrive", "--yes", "--rate", "300", "--kafka-brokers", strings.Join(cluster.Addrs(), ","))
 		out := new(bytes.Buffer)
 		cmd.Stdout, cmd.Stderr = out, out
 		if err := cmd.Start(); err != nil {

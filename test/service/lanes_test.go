@@ -1,4 +1,4 @@
-package cli
+package service_test
 
 import (
 	"fmt"
@@ -49,7 +49,7 @@ func (l liveLoad) capacity() float64 {
 // first.
 func (l liveLoad) waits(t *testing.T, backlog int) (groups [][]time.Duration) {
 	t.Helper()
-	if raced() {
+	if raceEnabled() {
 		l.n = min(l.n, 100) // the detector slows a world down tenfold
 	}
 	inWorld(t, sandbox.Options{Latency: l.call}, func(t *testing.T, w *world) {
@@ -191,7 +191,7 @@ func TestTheBackfillKeepsItsShareAndTakesWhatLiveLeaves(t *testing.T) {
 				w.await(time.Minute, "joined", func() bool { return m.metric("verdict_partitions_assigned") == 2*partitions })
 				calls := func(lane string) float64 { return m.metric("verdict_decisions_total", "lane", lane) }
 				seconds, settling := 60.0, 10.0
-				if raced() {
+				if raceEnabled() {
 					seconds = 20 // the detector slows a world down tenfold
 				}
 				began, sent := time.Now(), 0

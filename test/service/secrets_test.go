@@ -1,4 +1,4 @@
-package cli
+package service_test
 
 import (
 	"bytes"
@@ -25,6 +25,7 @@ import (
 	"verdict/configs"
 	"verdict/internal/app"
 	"verdict/internal/broker/embedded"
+	"verdict/internal/cli"
 	"verdict/internal/passfort/sandbox"
 )
 
@@ -59,12 +60,8 @@ func newSecretly(t *testing.T) *secretly {
 	if err != nil {
 		t.Fatal(err)
 	}
-	topics := make(map[string]int)
-	for _, name := range app.TopicNames(configs.Default().Kafka.Topics) {
-		topics[name] = 1
-	}
 	s.cluster, err = embedded.Start(embedded.Options{
-		TLS: config, Topics: topics, Users: []embedded.User{{Mechanism: "PLAIN", Name: "verdict", Password: markedPassword}},
+		TLS: config, Topics: defaultTopics(1), Users: []embedded.User{{Mechanism: "PLAIN", Name: "verdict", Password: markedPassword}},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -158,7 +155,7 @@ func (s *secretly) command(ctx context.Context, log io.Writer, environ map[strin
 		all = append(all, name+"="+value)
 	}
 	var out bytes.Buffer
-	status := Execute(ctx, args, Process{In: strings.NewReader(""), Out: &out, Err: log, Environ: all})
+	status := cli.Execute(ctx, args, cli.Process{In: strings.NewReader(""), Out: &out, Err: log, Environ: all})
 	s.keep(fmt.Sprint("standard output of ", args, environ), out.String())
 	return status
 }
@@ -326,12 +323,13 @@ func TestNoCommandShowsASecret(t *testing.T) {
 		"VERDICT_API_KEY": markedWrong, "VERDICT_KAFKA_SASL_PASSWORD": markedWrong,
 	}
 	faulty := s.file("faulty.yaml", "api:\n  key: ["+markedKey+"]\n  keyy: "+markedKey+"\nkafka:\n  sasl:\n    password:\n      "+markedPassword+": x\n")
-	for _, cmd := range rootCommand(Process{}).Commands() {
-		own, known := args[cmd.Name()]
-		if !known {
-			t.Errorf("verdict %s is not among the commands of this test", cmd.Name())
+	for _, name := range commandNames(t) {
+		if _, known := args[name]; !known {
+			t.Errorf("verdict %s is not among the commands of this test", name)
 		}
-		line := append([]string{cmd.Name()}, own...)
+	}
+	for name, own := range args {
+		line := append([]string{name}, own...)
 		for what, c := range map[string]struct {
 			environ map[string]string
 			flags   []string
@@ -353,10 +351,29 @@ func TestNoCommandShowsASecret(t *testing.T) {
 			var log bytes.Buffer
 			s.command(ctx, &log, c.environ, append(append([]string{}, line...), c.flags...)...)
 			cancel()
-			s.keep(fmt.Sprintf("standard error of %s with %s", cmd.Name(), what), log.String())
+			s.keep(fmt.Sprintf("standard error of %s with %s", name, what), log.String())
 		}
 	}
 	s.check()
+}
+
+// commandNames returns the commands of `verdict`, as shell completion lists them.
+func commandNames(t *testing.T) []string {
+	t.Helper()
+	var out bytes.Buffer
+	if status := cli.Execute(t.Context(), []string{"__complete", ""}, cli.Process{In: strings.NewReader(""), Out: &out, Err: io.Discard}); status != cli.ExitDone {
+		t.Fatalf("__complete: exit status %d", status)
+	}
+	var names []string
+	for line := range strings.Lines(out.String()) {
+		if name, _, isCommand := strings.Cut(line, "\t"); isCommand {
+			names = append(names, name)
+		}
+	}
+	if len(names) < 10 {
+		t.Fatalf("only %d commands: %q", len(names), out.String())
+	}
+	return names
 }
 
 // The look for secrets finds them.

@@ -1,4 +1,4 @@
-package cli
+package service_test
 
 import (
 	"fmt"

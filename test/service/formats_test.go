@@ -1,11 +1,9 @@
-package cli
+package service_test
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"net/http"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -23,8 +21,7 @@ import (
 // schemaRegistry is a Schema Registry in a world.
 type schemaRegistry struct {
 	*srfake.Registry
-	away  atomic.Bool // answers 503
-	asked atomic.Int32
+	away atomic.Bool // answers 503
 }
 
 // withRegistry adds a Schema Registry to a world, and the services' configuration.
@@ -35,22 +32,13 @@ func (w *world) withRegistry(test func(r *schemaRegistry)) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	server := &http.Server{Handler: http.HandlerFunc(func(rw http.ResponseWriter, req *http.Request) {
-		r.asked.Add(1)
+	defer serve(w.t, listener, http.HandlerFunc(func(rw http.ResponseWriter, req *http.Request) {
 		if r.away.Load() {
 			rw.WriteHeader(http.StatusServiceUnavailable)
 			return
 		}
 		r.Handler().ServeHTTP(rw, req)
-	})}
-	var serving sync.WaitGroup
-	serving.Go(func() {
-		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			w.t.Error(err)
-		}
-	})
-	defer serving.Wait()
-	defer server.Close()
+	}))()
 	w.cfg.Decode.RegistryURL = configs.NewSecret("http://me:hunter2@" + listener.Addr().String())
 	test(r)
 }

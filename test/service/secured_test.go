@@ -1,4 +1,4 @@
-package cli
+package service_test
 
 import (
 	"bytes"
@@ -26,6 +26,7 @@ import (
 	"verdict/internal/broker"
 	"verdict/internal/broker/embedded"
 	"verdict/internal/check"
+	"verdict/internal/decision"
 	"verdict/internal/passfort/sandbox"
 )
 
@@ -159,16 +160,19 @@ func (k *securedKafka) allow(t *testing.T, user string, kind kafka.ResourceType,
 // show of TLS, SASL, rights and check.
 func TestSecuredKafka(t *testing.T) {
 	k := startSecuredKafka(t)
-	api, err := sandbox.New(sandbox.Options{Key: demoKey})
+	api, err := sandbox.New(sandbox.Options{Key: apiKey})
 	if err != nil {
 		t.Fatal(err)
 	}
 	server := httptest.NewServer(api)
 	defer server.Close()
 	base := configs.Default()
-	base.API.BaseURL, base.API.Key, base.Admin.Addr = server.URL+"/4.0", configs.NewSecret(demoKey), ""
-	wanted := topicsOptions{partitions: 2, replicas: 1}
-	if err := createTopics(t.Context(), t.Output(), k.admin.Client(), wanted.wanted(base.Kafka.Topics), wanted); err != nil {
+	base.API.BaseURL, base.API.Key, base.Admin.Addr = server.URL+"/4.0", configs.NewSecret(apiKey), ""
+	var planned []broker.Topic
+	for _, topic := range app.PlanTopics(base.Kafka.Topics) {
+		planned = append(planned, topic.Topic(2, 1))
+	}
+	if _, err := broker.Create(t.Context(), k.admin.Client(), planned); err != nil {
 		t.Fatal(err)
 	}
 	k.setPassword(t, "verdict", "scram-secret")
@@ -326,14 +330,10 @@ func (k *securedKafka) runOne(t *testing.T, cfg configs.Config, api *sandbox.San
 	}()
 	ticker := time.NewTicker(50 * time.Millisecond)
 	defer ticker.Stop()
-	for settled := int64(0); settled < 1; {
+	for ctx.Err() == nil && seriesSum(t, registry, "verdict_decisions_total", "outcome", string(decision.Completed)) < 1 {
 		select {
 		case <-ctx.Done():
 		case <-ticker.C:
-		}
-		sum, err := readDemoSum(registry)
-		if settled = sum.completed; err != nil || ctx.Err() != nil {
-			break
 		}
 	}
 	stop()

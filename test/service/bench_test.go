@@ -1,4 +1,4 @@
-package cli
+package service_test
 
 import (
 	"bytes"
@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"verdict/configs"
 	"verdict/internal/app"
 	"verdict/internal/broker"
 	"verdict/internal/broker/embedded"
@@ -31,27 +31,19 @@ import (
 func BenchmarkPipeline(b *testing.B) {
 	const each = 50_000 // decisions a turn
 	log := slog.New(slog.DiscardHandler)
-	box, err := sandbox.New(sandbox.Options{Key: demoKey})
+	box, err := sandbox.New(sandbox.Options{Key: apiKey})
 	if err != nil {
 		b.Fatal(err)
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		b.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(b.Context())
-	var serving sync.WaitGroup
-	defer serving.Wait()
-	defer cancel()
-	serving.Go(func() { _ = serveHTTP(ctx, listener, box) })
+	listener := listenTCP(b)
+	defer serve(b, listener, box)()
 	api := "http://" + listener.Addr().String() + "/4.0"
-	cluster, err := embedded.Start(embedded.Options{Topics: demoTopics()})
+	cluster, err := embedded.Start(embedded.Options{Topics: defaultTopics(benchPartitions)})
 	if err != nil {
 		b.Fatal(err)
 	}
 	defer cluster.Close()
-	cfg := (&demoOptions{workers: 64}).config(cluster.Addrs()[0], api)
-	cfg.Admin.Addr = ""
+	cfg := benchConfig(cluster, api, 0)
 	g, err := rows.NewGenerator(rows.GeneratorOptions{Repeated: -1})
 	if err != nil {
 		b.Fatal(err)
@@ -69,7 +61,7 @@ func BenchmarkPipeline(b *testing.B) {
 		bareTook += bareLoop(b, api, rows, cfg.Processor.Workers)
 		publishAll(b, cluster, cfg.Kafka.Topics.Decisions, rows)
 		registry := prometheus.NewRegistry()
-		running, stop := context.WithCancel(ctx)
+		running, stop := context.WithCancel(b.Context())
 		ended := make(chan error, 1)
 		began := time.Now()
 		go func() { ended <- app.Run(running, cfg, app.Options{Log: log, Registry: registry}) }()
@@ -87,6 +79,20 @@ func BenchmarkPipeline(b *testing.B) {
 	b.ReportMetric(float64(n)/verdictTook.Seconds(), "decisions/s")
 	b.ReportMetric(float64(n)/bareTook.Seconds(), "bare-calls/s")
 	b.ReportMetric(bareTook.Seconds()/verdictTook.Seconds(), "ratio")
+}
+
+// benchPartitions is the number of partitions of each topic of a benchmark.
+const benchPartitions = 6
+
+// benchConfig returns the default configuration with 64 workers and a rate in calls
+// a second, 0 for unlimited.
+func benchConfig(cluster *embedded.Cluster, api string, rate float64) configs.Config {
+	cfg := configs.Default()
+	cfg.Kafka.Brokers = cluster.Addrs()
+	cfg.API.BaseURL, cfg.API.Key, cfg.API.RateLimit = api, configs.NewSecret(apiKey), rate
+	cfg.Processor.Workers = 64
+	cfg.Admin.Addr = ""
+	return cfg
 }
 
 func publishAll(b *testing.B, cluster *embedded.Cluster, topic string, rows []rows.Row) {
@@ -142,7 +148,7 @@ func bareLoop(b *testing.B, api string, rows []rows.Row, workers int) time.Durat
 					b.Error(err)
 					return
 				}
-				r.Header.Set("apikey", demoKey)
+				r.Header.Set("apikey", apiKey)
 				r.Header.Set("Content-Type", "application/json")
 				answer, err := client.Do(r)
 				if err != nil {
