@@ -79,20 +79,30 @@ func completeKeys(cmd *cobra.Command) {
 // completeValues completes a flag with the values of a closed set; none for a
 // flag whose value can only be typed.
 func completeValues(cmd *cobra.Command, flag string, values []string) {
-	values = slices.DeleteFunc(slices.Clone(values), func(v string) bool { return v == "" })
-	register(cmd, flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
+	register(cmd, flag, func(_ *cobra.Command, _ []string, typed string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		return startingWith(typed, "", values), cobra.ShellCompDirectiveNoFileComp
+	})
 }
 
-// completeList completes each value of a flag that takes a comma-separated list.
+// completeList completes the last value of a flag that takes a list separated by
+// commas.
 func completeList(cmd *cobra.Command, flag string, values []string) {
 	register(cmd, flag, func(_ *cobra.Command, _ []string, typed string) ([]cobra.Completion, cobra.ShellCompDirective) {
 		given := typed[:strings.LastIndexByte(typed, ',')+1]
-		all := make([]cobra.Completion, len(values))
-		for i, v := range values {
-			all[i] = given + v
-		}
-		return all, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
+		return startingWith(typed, given, values), cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
 	})
+}
+
+// startingWith returns prefix and value for each value for which that starts with
+// what was typed. The empty value cannot be completed.
+func startingWith(typed, prefix string, values []string) []cobra.Completion {
+	var all []cobra.Completion
+	for _, v := range values {
+		if v != "" && strings.HasPrefix(prefix+v, typed) {
+			all = append(all, prefix+v)
+		}
+	}
+	return all
 }
 
 // completeFiles completes a flag with the names of files that have one of the

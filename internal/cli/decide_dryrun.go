@@ -14,8 +14,8 @@ import (
 	"verdict/internal/policy"
 )
 
-// dryRun shows what a file of check results would decide, from no counts on. It
-// goes through the file once and holds nothing but the counts.
+// dryRun prints what a file of check results would decide, starting without
+// counts. It reads the file once and keeps only the counts in memory.
 func dryRun(ctx context.Context, s Process, policies policy.Set, file string) error {
 	in := s.In
 	if file != "-" {
@@ -35,27 +35,26 @@ func dryRun(ctx context.Context, s Process, policies policy.Set, file string) er
 	return errors.Join(err, out.Flush())
 }
 
-// dryRunTable prints as it goes, so its columns are as wide as what is in them
-// mostly is.
+// dryRunTable prints rows as it reads, so the widths of its columns are fixed.
 type dryRunTable struct {
 	out     io.Writer
 	ledger  *policy.Ledger
-	effects map[string]int
-	states  map[decision.State]int
-	lines   int
+	effects map[string]int         // rows by their column EFFECT
+	states  map[decision.State]int // decisions
+	lines   int                    // of the file so far
 }
 
 const dryRunRow = "%-6s %-36s %-36s %-36s %-7s %-15s %s\n"
 
 func (t *dryRunTable) run(ctx context.Context, in io.Reader) error {
 	fmt.Fprintf(t.out, dryRunRow, "LINE", "PROFILE", "TASK", "CHECK", "RESULT", "EFFECT", "DECISION")
-	// One byte more than a record may have, so that a longer line is refused as
-	// the record would be, without being held.
+	// The buffer has room for one byte more than a record may have, so that a
+	// longer line is refused as its record would be, without being kept.
 	lines := bufio.NewReaderSize(in, decision.MaxRecordSize+2)
 	for ctx.Err() == nil {
 		line, err := lines.ReadSlice('\n')
 		if errors.Is(err, bufio.ErrBufferFull) {
-			line = bytes.Clone(line) // enough of it to be refused as too large
+			line = bytes.Clone(line) // enough to be refused as too large
 			for errors.Is(err, bufio.ErrBufferFull) {
 				_, err = lines.ReadSlice('\n')
 			}
@@ -75,7 +74,7 @@ func (t *dryRunTable) run(ctx context.Context, in io.Reader) error {
 	return ctx.Err()
 }
 
-// line shows one line; an empty one is none.
+// line prints the rows of one line. It ignores an empty line.
 func (t *dryRunTable) line(value []byte) {
 	if len(bytes.TrimSpace(value)) == 0 {
 		return
@@ -121,7 +120,7 @@ func orDash(s string) string {
 	return s
 }
 
-// sum is the last line, for scripts.
+// sum prints the last line, which scripts read.
 func (t *dryRunTable) sum() {
 	fmt.Fprintf(t.out, "\nlines=%d passed=%d failed=%d", t.lines, t.states[decision.CompletedPass], t.states[decision.CompletedFail])
 	for _, e := range decision.CheckEffects {

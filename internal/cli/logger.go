@@ -2,6 +2,7 @@ package cli
 
 import (
 	"log/slog"
+	"sync"
 	"time"
 
 	"verdict/configs"
@@ -28,11 +29,15 @@ func newLogger(s Process, cfg configs.Log) *slog.Logger {
 const retryLogInterval = 5 * time.Second
 
 // logRetries returns a function that logs errors that are retried: a changed
-// error at once, the same one every retryLogInterval. Calls must not overlap.
+// error at once, the same one every retryLogInterval. It may be called by several
+// goroutines.
 func logRetries(log *slog.Logger) func(error) {
+	var mu sync.Mutex // guards last and at
 	var last string
 	var at time.Time
 	return func(err error) {
+		mu.Lock()
+		defer mu.Unlock()
 		if text := err.Error(); text != last || time.Since(at) >= retryLogInterval {
 			last, at = text, time.Now()
 			log.Warn("a Kafka request failed; trying again", "err", err)
