@@ -50,17 +50,18 @@ configuration key with its flag, its environment variable and its default.`,
 	}
 }
 
+// helpWidth is the width of help texts in bytes.
+const helpWidth = 80
+
 // writeKeys prints every configuration key.
 func writeKeys(out io.Writer) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, `Configuration is read from a YAML file (--config FILE, or %s in the working
-folder if there is one), then from environment variables, then from flags. A
-later source overrides an earlier one.
-
-`, configs.DefaultFile)
+	b.WriteString(term.Wrap("Configuration is read from a YAML file (--config FILE, or "+configs.DefaultFile+
+		" in the working folder if there is one), then from environment variables, then from flags. A later source overrides an earlier one.", helpWidth, ""))
+	b.WriteString("\n")
 	for k := range configs.Keys() {
 		fmt.Fprintf(&b, "%s\n  flag:        --%s\n  environment: %s\n  default:     %s\n", k.Name, k.Flag(), k.Env(), cmp.Or(k.Default, "none"))
-		b.WriteString(term.Wrap(k.Description(), 80, "  "))
+		b.WriteString(term.Wrap(k.Description(), helpWidth, "  "))
 		b.WriteString("\n")
 	}
 	_, err := io.WriteString(out, strings.TrimRight(b.String(), "\n")+"\n")

@@ -63,7 +63,7 @@ func SettingValue(key, value string) string {
 	case key != "retention.ms" || err != nil:
 		return value
 	case ms < 0:
-		return value + " (for ever)"
+		return value + " (no limit)"
 	}
 	return fmt.Sprintf("%s (%s)", value, Days(time.Duration(ms)*time.Millisecond))
 }
