@@ -13,7 +13,7 @@ func TestAPIClockComparesWithinASecond(t *testing.T) {
 		status Status
 		detail string
 	}{
-		{time.Time{}, OK, "the API did not say its time"},
+		{time.Time{}, OK, "the API did not send its time"},
 		{now.Add(-4 * time.Second), OK, "within 5s"},
 		{now.Add(4 * time.Second), OK, "within 5s"},
 		{now.Add(-time.Minute), Warn, "this machine is 59s or more ahead of the API"},
