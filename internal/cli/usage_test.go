@@ -60,7 +60,7 @@ func TestUnknownFlagNamesTheMostSimilar(t *testing.T) {
 	for line, want := range map[string]string{
 		"run --kafka-broker x":  "unknown flag --kafka-broker; did you mean --kafka-brokers?",
 		"run --kafka_brokers x": "unknown flag --kafka_brokers; did you mean --kafka-brokers?",
-		"demo --descisions 3":   "unknown flag --descisions; did you mean --decisions?",
+		"demo --decisons 3":     "unknown flag --decisons; did you mean --decisions?",
 		"redrive --dryrun":      "unknown flag --dryrun; did you mean --dry-run?",
 		"run -x":                "unknown shorthand flag: 'x' in -x",
 	} {
