@@ -57,7 +57,7 @@ const helpWidth = 80
 func writeKeys(out io.Writer) error {
 	var b strings.Builder
 	b.WriteString(term.Wrap("Configuration is read from a YAML file (--config FILE, or "+configs.DefaultFile+
-		" in the working folder if there is one), then from environment variables, then from flags. A later source overrides an earlier one.", helpWidth, ""))
+		" in the working directory if there is one), then from environment variables, then from flags. A later source overrides an earlier one.", helpWidth, ""))
 	b.WriteString("\n")
 	for k := range configs.Keys() {
 		fmt.Fprintf(&b, "%s\n  flag:        --%s\n  environment: %s\n  default:     %s\n", k.Name, k.Flag(), k.Env(), cmp.Or(k.Default, "none"))

@@ -37,10 +37,10 @@ func redriveCommand(s Process) *cobra.Command {
 		Use:   "redrive",
 		Short: "Send dead letters back to their original topics",
 		Long: `Redrive sends dead letters back to the topics that they came from, with their
-original key, value and headers, and verdict-redrives increased by one. Each
-goes back once, however often redrive runs, with whatever filters, and even if it
-is killed: what went back is committed for the consumer group
-<kafka.group_id>-redrive, and can also be found in the topics themselves.
+original key, value and headers, and verdict-redrives increased by one. Each goes
+back only once, even if redrive runs again with other filters or is killed: what
+went back is committed for the consumer group <kafka.group_id>-redrive, and can
+also be found in the topics themselves.
 
 Redrive chooses the dead letters that match all filters. Without a filter, it asks
 for confirmation on a terminal, and needs --yes elsewhere. It lists the dead
