@@ -33,7 +33,7 @@ func (k *kafkaCheck) broker(ctx context.Context, f *Findings, addr, origin strin
 	ctx, cancel := k.bounded(ctx)
 	defer cancel()
 	name := "broker/" + addr
-	probe, err := k.connection.Probe(ctx, addr)
+	probe, err := k.connection.OpenProbe(ctx, addr)
 	if err != nil {
 		failed, ok := errors.AsType[*broker.ConnectError](err)
 		if !ok {
@@ -70,7 +70,7 @@ var connectHints = map[broker.Cause]string{
 	broker.CauseHostname:    "use a name from the certificate in kafka.brokers, or set kafka.tls.server_name to one",
 	broker.CauseExpired:     "have the broker's certificate renewed; is this machine's clock right?",
 	broker.CauseCertificate: "have the broker's certificate replaced",
-	broker.CauseOurs:        "set kafka.tls.cert_file and kafka.tls.key_file to a certificate that the brokers' ssl.truststore trusts",
+	broker.CauseClientCert:  "set kafka.tls.cert_file and kafka.tls.key_file to a certificate that the brokers' ssl.truststore trusts",
 	broker.CauseFile:        "correct the key that names the file, or the file's permissions",
 	broker.CauseMechanism:   "set kafka.sasl.mechanism to one that the broker offers",
 	broker.CauseNoSASL:      "leave kafka.sasl.mechanism empty, or use the port of the SASL listener in kafka.brokers",

@@ -10,9 +10,9 @@ import (
 	"verdict/internal/bulk/rows"
 )
 
-// FuzzJSONLines holds the reader against a split at line ends: without Map and Set
-// each line that is not blank goes as it stands, in order. With them an object stays
-// one and says what was set, and what is no object goes as it stands all the same.
+// FuzzJSONLines compares the reader with a split at line ends. Without Map and Set
+// every line that is not blank is kept as it is, in order. With them an object stays an
+// object and has what was set, and any other line is kept as it is.
 func FuzzJSONLines(f *testing.F) {
 	for _, file := range []string{
 		"{}\n{}\n", "{\"profile_id\":\"p\",\"x\":[1,{}]}\r\n\r\n \n{\"ref\":1,\"batch_id\":\"old\"}", "\ufeff{}\nnot JSON\n[1]\n{\"a\":1,\"a\":2}",
@@ -24,10 +24,10 @@ func FuzzJSONLines(f *testing.F) {
 		if len(file) >= rows.MaxLine || isCompressed(file) {
 			return
 		}
-		for _, other := range []string{"\xff\xfe", "\xfe\xff", "PK\x03\x04"} { // text in UTF-16, an archive
+		for _, other := range []string{"\xff\xfe", "\xfe\xff", "PK\x03\x04"} { // UTF-16 text, an archive
 			if bytes.HasPrefix(file, []byte(other)) {
 				if _, err := rows.NewReader(bytes.NewReader(file), rows.Options{Format: rows.JSONLines}); err == nil {
-					t.Fatal("it is read as if it were text in UTF-8")
+					t.Fatal("it was read as UTF-8 text")
 				}
 				return
 			}

@@ -12,7 +12,7 @@ import (
 	"verdict/internal/bulk/rows"
 )
 
-func TestACutFileGivesItsWholeLinesAndThenAnError(t *testing.T) {
+func TestReaderReturnsWholeLinesOfACutFile(t *testing.T) {
 	file := "id,state\n" + strings.Repeat("1,COMPLETED_PASS\n", 3)
 	cut := errors.New("cut")
 	reader, err := rows.NewReader(io.MultiReader(strings.NewReader(file[:len(file)-3]), iotest.ErrReader(cut)), rows.Options{})
@@ -25,16 +25,16 @@ func TestACutFileGivesItsWholeLinesAndThenAnError(t *testing.T) {
 		t.Errorf("got %q, %v", got, err)
 	}
 	if _, again := reader.Next(); again != err {
-		t.Errorf("asked again: %v", again)
+		t.Errorf("the next call: %v", again)
 	}
 }
 
-func TestALineThatIsTooLongCostsItselfAlone(t *testing.T) {
+func TestReaderSkipsOnlyTheLineThatIsTooLong(t *testing.T) {
 	long := strings.Repeat("x", rows.MaxLine)
 	fits := long[:rows.MaxLine-len("2,\n")]
 	for name, tc := range map[string]struct {
 		file  string
-		lines []int // nil: as many as there are
+		lines []int // nil: not compared
 		fault []int
 	}{
 		"CSV": {
@@ -73,12 +73,12 @@ func TestALineThatIsTooLongCostsItselfAlone(t *testing.T) {
 				}
 				if tc.lines == nil {
 					if row.Fault == "" {
-						t.Errorf("line %d is no fault", row.Line)
+						t.Errorf("line %d has no fault", row.Line)
 					}
 					continue
 				}
 				faulty := slices.Contains(tc.fault, row.Line)
-				if faulty != (row.Fault == "the line has more than 1048576 bytes") || faulty && row.Value != nil {
+				if faulty != (row.Fault == "the line is longer than 1048576 bytes") || faulty && row.Value != nil {
 					t.Errorf("line %d: fault %q, value of %d bytes", row.Line, row.Fault, len(row.Value))
 				}
 			}

@@ -10,9 +10,9 @@ import (
 	"verdict/internal/decision"
 )
 
-// TestRelationsAreThoseOfAModel compares with rows that are held in memory and
-// looked at pair by pair. So little is held in memory that every step spills.
-func TestRelationsAreThoseOfAModel(t *testing.T) {
+// TestRelationsMatchAModel compares with a model that holds all rows in memory and
+// compares them pair by pair. The spills hold so few entries that every step writes runs.
+func TestRelationsMatchAModel(t *testing.T) {
 	dir := t.TempDir()
 	rapid.Check(t, func(t *rapid.T) {
 		type row struct {
@@ -29,10 +29,10 @@ func TestRelationsAreThoseOfAModel(t *testing.T) {
 			}
 		}), 0, 40).Draw(t, "rows")
 
-		r := &relations{lastWins: lastWins}
+		r := newRelations(dir, lastWins)
 		defer r.close()
-		for _, s := range []*spill{&r.entries, &r.group, &r.findings} {
-			s.dir, s.most = dir, rapid.IntRange(1, 8).Draw(t, "in memory")
+		for _, s := range []*spill{&r.entries, &r.group, &r.found} {
+			s.limit = rapid.IntRange(1, 8).Draw(t, "in memory")
 		}
 		place := func(i int) place { return placeOf(i/10, i%10+2) }
 		for i, row := range rows {
@@ -45,17 +45,17 @@ func TestRelationsAreThoseOfAModel(t *testing.T) {
 			t.Fatal(err)
 		}
 		got := make(map[int][]string)
-		found := newFindings(r)
+		found := r.read()
 		for i := range rows {
 			if at, ok := found.peek(); !ok || at != place(i) {
 				continue
 			}
-			e, err := found.at(place(i))
+			e, err := found.take(place(i))
 			if err != nil {
 				t.Fatal(err)
 			}
 			for _, e := range e {
-				got[i] = append(got[i], fmt.Sprint(e.relation(), e.extra))
+				got[i] = append(got[i], fmt.Sprint(relationOf(&e), e.extra))
 			}
 		}
 		if at, ok := found.peek(); ok || found.err != nil {
