@@ -77,5 +77,6 @@ var connectHints = map[broker.Cause]string{
 	broker.CauseCredentials: "correct kafka.sasl.username and kafka.sasl.password, or the file kafka.sasl.password_file, which is read again for each connection; a SCRAM user must exist for this mechanism",
 	broker.CauseLoginWanted: "set kafka.sasl.mechanism, kafka.sasl.username and kafka.sasl.password_file",
 	broker.CauseNotKafka:    "is the address in kafka.brokers that of a broker's listener?",
+	broker.CauseUnknown:     "see the broker's log for this connection",
 	broker.CauseHandshake:   "does the port speak TLS 1.2 or later, and does the broker accept the certificate in kafka.tls.cert_file?",
 }
