@@ -12,21 +12,21 @@ import (
 	"verdict/internal/passfort/sandbox"
 )
 
-// TestBulk is a bulk job from its file to its last decision as a user runs it,
-// with everything that goes wrong on the way: the submit and a redrive are killed,
-// the API rejects some decisions, some were sent with a wrong field.
+// TestBulk runs a bulk job as a user does, from the file to the last decision, with faults
+// on the way: submit and redrive are killed, the API rejects some decisions, and some were
+// sent with a wrong field. The steps depend on each other, so they are one test.
 func TestBulk(t *testing.T) {
 	t.Parallel()
 	const rows, batch = 3000, "spring-review"
-	s := newScene(t, setting{api: calm, untouched: true})
+	s := newScene(t, sceneOptions{api: fastAPI, noTopics: true})
 	s.env = append(s.env, "VERDICT_KAFKA_TOPICS_CHECK_RESULTS="+s.group+".checks", "VERDICT_PROCESSOR_WORKERS=64")
 	s.run(0, []string{"topics", "--partitions", fmt.Sprint(partitions)}, s.topics.backfill)
-	await(t, "the topics are there", func() bool {
+	await(t, "the topics exist", func() bool {
 		return s.settled() == 0 && s.count(s.topics.backfill) == 0 && s.count(s.topics.decisions) == 0
 	})
 
-	// Of ten rows one is of a task that the API does not know yet, and one is past
-	// its time by mistake.
+	// One row in ten is about a task that the API does not know yet, and one has an
+	// expires_at in the past by mistake.
 	unknown := func(i int) bool { return i%10 == 3 }
 	outdated := func(i int) bool { return i%10 == 7 }
 	numbers := make(map[decision.Task]int)
@@ -52,7 +52,7 @@ func TestBulk(t *testing.T) {
 	})
 	p := s.start("verdict")
 
-	// Submitted, with a kill -9 in the middle.
+	// Submit, with a kill -9 in the middle.
 	s.killAt(s.topics.backfill, 700, "submit", name, "--batch-id", batch, "--rate", "600")
 	last := s.run(1, []string{"submit", name, "--batch-id", batch, "--wait", "--report", report},
 		"300 decisions are past expires_at already", "dead_lettered task_not_found 300\n", "dead_lettered expired 300\n", "600 dead-lettered of 3,000 decisions")
@@ -60,7 +60,7 @@ func TestBulk(t *testing.T) {
 		t.Errorf("submit ends with %q, want %q", last, want)
 	}
 	if n := s.count(s.topics.backfill); n != rows {
-		t.Errorf("%d records of %d rows", n, rows)
+		t.Errorf("%d records for %d rows", n, rows)
 	}
 	s.run(1, []string{"submit", name, "--batch-id", batch}, "submitted=0 earlier=3000 ", "was submitted whole at", "give it another --batch-id")
 	first := reportRows(t, report)
@@ -74,8 +74,7 @@ func TestBulk(t *testing.T) {
 		return "completed", "", "0"
 	})
 
-	// The API has learnt of the tasks; their dead letters go back, with a kill -9 in
-	// the middle.
+	// The API knows the tasks now: redrive their dead letters, with a kill -9 in the middle.
 	s.setFaults(nil)
 	s.run(0, []string{"redrive", "--dry-run", "--batch-id", batch},
 		"topic "+s.topics.backfill+" 600", "reason task_not_found 300", "reason expired 300", "chosen=600 redriven=0 failed=0 refused=0 already=0")
@@ -83,9 +82,9 @@ func TestBulk(t *testing.T) {
 	s.killAt(s.topics.backfill, 100, back...)
 	s.run(0, back, "another redrive is at work on ", "chosen=", " failed=0 refused=0 already=")
 	if n := s.count(s.topics.backfill); n != rows+300 {
-		t.Errorf("%d records, of %d rows and 300 that went back", n, rows)
+		t.Errorf("%d records, want %d rows and 300 redriven copies", n, rows)
 	}
-	// The wrong field is taken out.
+	// Remove the wrong field.
 	patch := filepath.Join(t.TempDir(), "patch.json")
 	if err := os.WriteFile(patch, []byte(`{"expires_at": null, "reason": "corrected"}`), 0o600); err != nil {
 		t.Fatal(err)
@@ -106,14 +105,14 @@ func TestBulk(t *testing.T) {
 	})
 	s.run(0, []string{"redrive", "--batch-id", batch, "--dry-run"}, "chosen=0 redriven=0 failed=0 refused=0 already=600")
 
-	// What became of one of them, by its ID and by its task.
+	// Explain one decision by its ID and one by its task.
 	for _, subject := range []string{batch + "/8", task(7, 7).ProfileID + "/" + task(7, 7).TaskID} { // the header is row 0
-		s.explained(subject, "submitted", "dead_lettered", "redriven", "settled")
+		s.checkExplain(subject, "submitted", "dead_lettered", "redriven", "settled")
 	}
-	await(t, "all is committed", func() bool { return len(s.uncommitted()) == 0 })
+	await(t, "everything is committed", func() bool { return len(s.uncommitted()) == 0 })
 	p.stop()
 
-	// Nothing missing, nothing twice: in the topic, and at the API.
+	// Nothing is missing or repeated, in the topic or at the API.
 	copies := make(map[string]int)
 	for _, rec := range s.read(s.topics.backfill) {
 		if letter, ok := decision.RedrivenFrom(&rec); ok {
@@ -122,11 +121,11 @@ func TestBulk(t *testing.T) {
 	}
 	for letter, n := range copies {
 		if n != 1 {
-			t.Errorf("%s went back %d times", letter, n)
+			t.Errorf("%s was redriven %d times", letter, n)
 		}
 	}
 	if len(copies) != 600 {
-		t.Errorf("%d dead letters went back, want 600", len(copies))
+		t.Errorf("%d dead letters were redriven, want 600", len(copies))
 	}
 	for i := range rows {
 		if n := s.api.Completions(task(i, i).ProfileID, task(i, i).TaskID); n != 1 {
@@ -135,12 +134,12 @@ func TestBulk(t *testing.T) {
 	}
 }
 
-// TestBulkOfAnUpstreamThatSentAWrongField mends what was not sent by submit, and
-// so has no rows and no known size, but names its batch in the value.
-func TestBulkOfAnUpstreamThatSentAWrongField(t *testing.T) {
+// TestBulkRepairsDecisionsOfAnUpstream redrives decisions that were not sent by submit: the
+// batch has no rows and no known size, and only the values name it.
+func TestBulkRepairsDecisionsOfAnUpstream(t *testing.T) {
 	t.Parallel()
 	const n = 200
-	s := newScene(t, setting{api: calm})
+	s := newScene(t, sceneOptions{api: fastAPI})
 	var records []outgoing
 	for i := range n {
 		records = append(records, outgoing{topic: s.topics.decisions, task: task(i, i), state: decision.CompletedPass, value: fmt.Sprintf(
@@ -155,7 +154,7 @@ func TestBulkOfAnUpstreamThatSentAWrongField(t *testing.T) {
 	}
 	s.run(0, []string{"redrive", "--reason", "invalid_event", "--batch-id", "upstream", "--edit", patch}, "chosen=200 redriven=200 failed=0 refused=0 already=0")
 	s.run(0, []string{"follow", "upstream"}, "submitted=200 completed=200 already_complete=0 skipped=0 duplicates=0 dead_lettered=0 missing=0")
-	s.explained("u-17", "submitted", "dead_lettered", "redriven", "settled")
+	s.checkExplain("u-17", "submitted", "dead_lettered", "redriven", "settled")
 	p.stop()
 	for i := range n {
 		if got := s.api.Completions(task(i, i).ProfileID, task(i, i).TaskID); got != 1 {

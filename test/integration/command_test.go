@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// command is a command of the program's, to be run to its end or killed.
+// command returns a command of the program, ready to be started.
 func (s *scene) command(args ...string) (cmd *exec.Cmd, stdout, stderr *bytes.Buffer) {
 	s.t.Helper()
 	path, err := binary()
@@ -26,8 +26,8 @@ func (s *scene) command(args ...string) (cmd *exec.Cmd, stdout, stderr *bytes.Bu
 	return cmd, stdout, stderr
 }
 
-// run runs a command, wants its exit status and every text in its output, and
-// gives its last line on standard output.
+// run runs a command and returns its last line on standard output. It checks the exit
+// status, and that the output contains every text in wants.
 func (s *scene) run(status int, args []string, wants ...string) (last string) {
 	s.t.Helper()
 	cmd, stdout, stderr := s.command(args...)
@@ -41,34 +41,34 @@ func (s *scene) run(status int, args []string, wants ...string) (last string) {
 	}
 	for _, want := range wants {
 		if !strings.Contains(stdout.String()+stderr.String(), want) {
-			s.t.Errorf("verdict %s does not say %q", args[0], want)
+			s.t.Errorf("verdict %s does not print %q", args[0], want)
 		}
 	}
 	lines := strings.Split(strings.TrimSpace(stdout.String()), "\n")
 	return lines[len(lines)-1]
 }
 
-// killAt runs a command and kills it once its topic has so many records more.
-func (s *scene) killAt(topic string, more int, args ...string) {
+// killAt runs a command and kills it when topic has n more records.
+func (s *scene) killAt(topic string, n int, args ...string) {
 	s.t.Helper()
 	before := s.count(topic)
 	cmd, stdout, stderr := s.command(args...)
 	if err := cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}
-	await(s.t, fmt.Sprintf("verdict %s is in the middle", args[0]), func() bool { return s.count(topic) >= before+more })
+	await(s.t, fmt.Sprintf("verdict %s writes records", args[0]), func() bool { return s.count(topic) >= before+n })
 	if err := cmd.Process.Kill(); err != nil {
 		s.t.Fatal(err)
 	}
 	if err := cmd.Wait(); err == nil {
-		s.t.Fatalf("verdict %s had ended before it was killed: %s%s", args[0], stdout, stderr)
+		s.t.Fatalf("verdict %s ended before it was killed: %s%s", args[0], stdout, stderr)
 	}
 	s.t.Logf("verdict %s: killed after %d records", strings.Join(args, " "), s.count(topic)-before)
 }
 
-// explained wants what explain tells of a subject to be these kinds of events, in
-// the order of time.
-func (s *scene) explained(subject string, kinds ...string) {
+// checkExplain checks that explain prints events of these kinds about a subject, ordered
+// by time.
+func (s *scene) checkExplain(subject string, kinds ...string) {
 	s.t.Helper()
 	cmd, stdout, stderr := s.command("explain", subject, "--json")
 	if err := cmd.Run(); err != nil {
@@ -85,17 +85,17 @@ func (s *scene) explained(subject string, kinds ...string) {
 			s.t.Fatalf("explain %s: %v in %s", subject, err, line)
 		}
 		if event.Time.Before(last) {
-			s.t.Errorf("explain %s is not in the order of time:\n%s", subject, stdout)
+			s.t.Errorf("explain %s is not ordered by time:\n%s", subject, stdout)
 		}
 		last = event.Time
 		got = append(got, event.Event)
 	}
 	if strings.Join(got, " ") != strings.Join(kinds, " ") {
-		s.t.Errorf("explain %s tells %s, want %s:\n%s", subject, got, kinds, stdout)
+		s.t.Errorf("explain %s prints %s, want %s:\n%s", subject, got, kinds, stdout)
 	}
 }
 
-// reportRows reads a report, by the number of the task.
+// reportRows reads a report and returns its rows by task ID.
 func reportRows(t *testing.T, name string) map[string]map[string]string {
 	t.Helper()
 	f, err := os.Open(name)
@@ -121,6 +121,7 @@ func reportRows(t *testing.T, name string) map[string]map[string]string {
 	return rows
 }
 
+// checkRows checks each row of a report, in which row i is about task(i, i).
 func checkRows(t *testing.T, got map[string]map[string]string, rows int, want func(i int) (outcome, reason, redrives string)) {
 	t.Helper()
 	if len(got) != rows {
@@ -130,7 +131,7 @@ func checkRows(t *testing.T, got map[string]map[string]string, rows int, want fu
 		row := got[task(i, i).TaskID]
 		outcome, reason, redrives := want(i)
 		if row["outcome"] != outcome || row["reason"] != reason || row["redrives"] != redrives {
-			t.Errorf("the report has for row %d %v, want %s, %s, %s", i, row, outcome, reason, redrives)
+			t.Errorf("the report has %[2]v for row %[1]d, want %[3]s, %[4]s, %[5]s", i, row, outcome, reason, redrives)
 		}
 	}
 }

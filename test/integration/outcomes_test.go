@@ -10,13 +10,12 @@ import (
 
 // outcome is what was published for a decision.
 type outcome struct {
-	name string // of the result's outcome, or of the dead letter's reason
+	name string // outcome of the result, or reason of the dead letter
 	at   decision.Origin
 }
 
-// outcomes are what was published for each decision, in the order of the topics'
-// partitions, results first. It checks that every decision has one, and that
-// nothing else has.
+// outcomes returns what was published for each decision, partition by partition, results
+// first. It checks that every decision has an outcome, and nothing else has.
 func (s *scene) outcomes() map[decision.Origin][]string {
 	s.t.Helper()
 	found := make(map[decision.Origin][]string)
@@ -30,12 +29,13 @@ func (s *scene) outcomes() map[decision.Origin][]string {
 	}
 	for at := range found {
 		if _, ok := s.sent[at]; !ok {
-			s.t.Errorf("%v is settled (%s), and was never sent", at, found[at])
+			s.t.Errorf("%v is settled (%s), but was never sent", at, found[at])
 		}
 	}
 	return found
 }
 
+// published returns all results, then all dead letters.
 func (s *scene) published() (all []outcome) {
 	s.t.Helper()
 	for _, rec := range s.read(s.topics.results) {
@@ -55,9 +55,8 @@ func (s *scene) published() (all []outcome) {
 	return all
 }
 
-// again is how many results and dead letters there are beyond one for each
-// decision.
-func (s *scene) again() int {
+// repeats returns how many results and dead letters there are beyond one per decision.
+func (s *scene) repeats() int {
 	s.t.Helper()
 	n := 0
 	for _, names := range s.outcomes() {
@@ -66,12 +65,11 @@ func (s *scene) again() int {
 	return n
 }
 
-// settled is how many results and dead letters there are.
+// settled returns how many results and dead letters there are.
 func (s *scene) settled() int { return s.count(s.topics.results) + s.count(s.topics.deadLetters) }
 
-// settledOnce checks that every decision has one outcome and cost one call, or
-// none where it needs none.
-func (s *scene) settledOnce() {
+// checkSettledOnce checks that every decision has exactly one outcome.
+func (s *scene) checkSettledOnce() {
 	s.t.Helper()
 	for at, names := range s.outcomes() {
 		if len(names) > 1 {
@@ -80,9 +78,9 @@ func (s *scene) settledOnce() {
 	}
 }
 
-// awaitAll waits until everything that was sent is committed: every result and
-// dead letter is there then. It waits for as long as more is settled: what faults
-// have held up for long takes its time at the rate limit.
+// awaitAll waits until everything that was sent is committed, which means that every
+// result and dead letter is published. It waits for as long as more gets settled, because
+// a backlog takes its time at the rate limit.
 func (s *scene) awaitAll() {
 	s.t.Helper()
 	var open []string
@@ -94,7 +92,7 @@ func (s *scene) awaitAll() {
 	for settled := -1; ; {
 		now := s.settled()
 		if now == settled {
-			s.t.Fatalf("in %v none of what is open was settled or committed", patience)
+			s.t.Fatalf("nothing was settled or committed within %v", patience)
 		}
 		settled = now
 		if within(s.t, patience, func() bool {
@@ -106,7 +104,7 @@ func (s *scene) awaitAll() {
 	}
 }
 
-// completions are the completing calls so far, in order.
+// completions returns the completions that arrived so far, in order.
 func (s *scene) completions() (all []sandbox.Call) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -118,8 +116,8 @@ func (s *scene) completions() (all []sandbox.Call) {
 	return all
 }
 
-// calledOnce checks that no task of one decision was completed twice.
-func (s *scene) calledOnce() {
+// checkCalledOnce checks that no task got more completions than decisions.
+func (s *scene) checkCalledOnce() {
 	s.t.Helper()
 	decisions, calls := make(map[decision.Task]int), make(map[decision.Task]int)
 	for _, d := range s.sent {
@@ -135,7 +133,7 @@ func (s *scene) calledOnce() {
 	}
 }
 
-// callsSince counts the completing calls that arrived at or after a time.
+// callsSince counts the completions that arrived at or after t.
 func (s *scene) callsSince(t time.Time) (n int) {
 	for _, c := range s.completions() {
 		if !c.Time.Before(t) {

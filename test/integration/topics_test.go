@@ -11,15 +11,21 @@ import (
 	"verdict/internal/decision"
 )
 
-// outgoing is a decision to be sent.
+// task returns a task with IDs made of numbers.
+func task(profile, id int) decision.Task {
+	return decision.NewTask(fmt.Sprintf("%08x-aaaa-bbbb-cccc-%012x", profile, profile), fmt.Sprintf("%08x-dddd-eeee-ffff-%012x", id, id))
+}
+
+// outgoing is a decision to send.
 type outgoing struct {
 	topic string
 	task  decision.Task
 	state decision.State
-	value string // instead of a good one
+	value string // the record's value, if it is not that of a valid decision
 }
 
-func (s *scene) passes(topic string, from, n int) []outgoing {
+// passing returns n decisions that complete tasks with COMPLETED_PASS.
+func (s *scene) passing(topic string, from, n int) []outgoing {
 	out := make([]outgoing, n)
 	for i := range out {
 		out[i] = outgoing{topic: topic, task: task(from+i, from+i), state: decision.CompletedPass}
@@ -27,8 +33,8 @@ func (s *scene) passes(topic string, from, n int) []outgoing {
 	return out
 }
 
-// send puts decisions into their topics, in order, each in its profile's
-// partition, and remembers where they are.
+// send writes decisions to their topics, in order, each to its profile's partition, and
+// remembers their offsets.
 func (s *scene) send(all ...outgoing) {
 	s.t.Helper()
 	type place struct {
@@ -48,13 +54,13 @@ func (s *scene) send(all ...outgoing) {
 	}
 }
 
-// produce waits out what a new topic's first moments answer. It is not tried
-// again where it may have been stored.
+// produce writes a batch and returns its first offset. It retries while a new topic is
+// not ready yet, but never if the batch may have been stored.
 func (s *scene) produce(topic string, partition int, batch []outgoing) int64 {
 	s.t.Helper()
 	var base int64
 	await(s.t, "decisions are produced to "+topic, func() bool {
-		records := make([]kafka.Record, len(batch)) // anew each time: a request reads them up
+		records := make([]kafka.Record, len(batch)) // for each attempt: a request consumes them
 		for i, o := range batch {
 			value := o.value
 			if value == "" {
@@ -81,16 +87,16 @@ func (s *scene) produce(topic string, partition int, batch []outgoing) int64 {
 	return base
 }
 
-// ends are the partitions' ends of a topic; nil if Kafka does not say.
+// ends returns the end offset of each partition of a topic; nil if Kafka does not answer.
 func (s *scene) ends(topic string) []int64 {
 	s.t.Helper()
-	var asked []kafka.OffsetRequest
+	var requests []kafka.OffsetRequest
 	for p := range partitions {
-		asked = append(asked, kafka.LastOffsetOf(p))
+		requests = append(requests, kafka.LastOffsetOf(p))
 	}
 	ctx, cancel := context.WithTimeout(s.t.Context(), 10*time.Second)
 	defer cancel()
-	answer, err := s.conn.Client().ListOffsets(ctx, &kafka.ListOffsetsRequest{Topics: map[string][]kafka.OffsetRequest{topic: asked}})
+	answer, err := s.conn.Client().ListOffsets(ctx, &kafka.ListOffsetsRequest{Topics: map[string][]kafka.OffsetRequest{topic: requests}})
 	if err != nil {
 		return nil
 	}
@@ -104,7 +110,7 @@ func (s *scene) ends(topic string) []int64 {
 	return ends
 }
 
-// count is how many records a topic has; -1 if Kafka does not say.
+// count returns how many records a topic has; -1 if Kafka does not answer.
 func (s *scene) count(topic string) int {
 	s.t.Helper()
 	ends := s.ends(topic)
@@ -118,13 +124,13 @@ func (s *scene) count(topic string) int {
 	return n
 }
 
-// read is every record of a topic, partition by partition.
+// read returns every record of a topic, partition by partition.
 func (s *scene) read(topic string) []decision.Record {
 	s.t.Helper()
 	var all []decision.Record
 	ends := s.ends(topic)
 	if ends == nil {
-		s.t.Fatalf("Kafka does not say where %s ends", topic)
+		s.t.Fatalf("no end offsets of %s", topic)
 	}
 	for p, end := range ends {
 		reader := kafka.NewReader(kafka.ReaderConfig{
@@ -147,7 +153,7 @@ func (s *scene) read(topic string) []decision.Record {
 	return all
 }
 
-// uncommitted says which partitions have decisions that are not committed.
+// uncommitted describes the partitions with decisions that are not committed.
 func (s *scene) uncommitted() (open []string) {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(s.t.Context(), 10*time.Second)
@@ -166,14 +172,14 @@ func (s *scene) uncommitted() (open []string) {
 		ends := s.ends(topic)
 		for _, p := range committed {
 			if p.Error != nil || ends == nil || max(p.CommittedOffset, 0) != ends[p.Partition] {
-				open = append(open, fmt.Sprintf("%s/%d: committed %d, %v, the ends are %v", topic, p.Partition, p.CommittedOffset, p.Error, ends))
+				open = append(open, fmt.Sprintf("%s/%d: committed %d, %v, ends %v", topic, p.Partition, p.CommittedOffset, p.Error, ends))
 			}
 		}
 	}
 	return open
 }
 
-// metadata is what the commits of a topic carry.
+// metadata returns the metadata of a topic's commits.
 func (s *scene) metadata(topic string) (all string) {
 	s.t.Helper()
 	answer, err := s.conn.Client().OffsetFetch(s.ctx(), &kafka.OffsetFetchRequest{GroupID: s.group, Topics: map[string][]int{topic: {0, 1, 2, 3}}})
