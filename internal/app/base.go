@@ -55,8 +55,8 @@ func newGround(cfg configs.Config, w Options, stops *stops) (*ground, error) {
 	}
 
 	g.publisher = broker.NewPublisher(broker.PublisherOptions{
-		Client:  g.connection.Client(),
-		OnState: func(_ bool, err error) { g.kafka.set("publish", err) },
+		Client:         g.connection.Client(),
+		OnHealthChange: func(err error) { g.kafka.set("publish", err) },
 		// A record that names a trace is measured with it.
 		Observe: func(rec *decision.Record, seconds float64) {
 			metrics.Observe(g.metrics.PublishDuration.WithLabelValues(rec.Topic), seconds, decision.Traceparent(rec.Headers))
@@ -86,12 +86,12 @@ func (g *ground) consume(ctx context.Context, group string, topics []string, han
 	k := g.cfg.Kafka
 	intake, err := consumer.New(consumer.Options{
 		Brokers: k.Brokers, Dialer: g.connection.Dialer(), Client: g.connection.Client(),
-		GroupID: group, Topics: topics, About: AboutMember(g.cfg), StartLatest: k.StartOffset == configs.StartLatest,
+		GroupID: group, Topics: topics, UserData: AboutMember(g.cfg), StartLatest: k.StartOffset == configs.StartLatest,
 		CommitInterval: k.CommitInterval, MaxUncommitted: k.MaxUncommitted,
 		SessionTimeout: k.SessionTimeout, RebalanceTimeout: k.RebalanceTimeout,
 		DrainTimeout: g.cfg.Processor.ShutdownTimeout,
 		Metrics:      g.metrics, Logger: g.w.Log,
-		OnState: func(part consumer.Part, err error) { g.kafka.set(string(part), err) },
+		OnHealthChange: func(part consumer.Part, err error) { g.kafka.set(string(part), err) },
 	}, handler)
 	if err != nil {
 		return err

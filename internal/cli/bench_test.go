@@ -18,7 +18,7 @@ import (
 	"verdict/internal/app"
 	"verdict/internal/broker"
 	"verdict/internal/broker/embedded"
-	backfill "verdict/internal/bulk"
+	"verdict/internal/bulk/rows"
 	"verdict/internal/decision"
 	"verdict/internal/passfort/sandbox"
 )
@@ -52,7 +52,7 @@ func BenchmarkPipeline(b *testing.B) {
 	defer cluster.Close()
 	cfg := (&demoOptions{workers: 64}).config(cluster.Addrs()[0], api)
 	cfg.Admin.Addr = ""
-	g, err := backfill.NewGenerator(backfill.GeneratorOptions{Repeated: -1})
+	g, err := rows.NewGenerator(rows.GeneratorOptions{Repeated: -1})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -60,7 +60,7 @@ func BenchmarkPipeline(b *testing.B) {
 	var verdictTook, bareTook time.Duration
 	n := 0
 	for b.Loop() {
-		rows := make([]backfill.Row, each)
+		rows := make([]rows.Row, each)
 		for i := range rows {
 			if rows[i], err = g.Next(); err != nil {
 				b.Fatal(err)
@@ -89,7 +89,7 @@ func BenchmarkPipeline(b *testing.B) {
 	b.ReportMetric(bareTook.Seconds()/verdictTook.Seconds(), "ratio")
 }
 
-func publishAll(b *testing.B, cluster *embedded.Cluster, topic string, rows []backfill.Row) {
+func publishAll(b *testing.B, cluster *embedded.Cluster, topic string, rows []rows.Row) {
 	b.Helper()
 	connection, err := broker.NewConnection(broker.Options{Brokers: cluster.Addrs()})
 	if err != nil {
@@ -113,7 +113,7 @@ func publishAll(b *testing.B, cluster *embedded.Cluster, topic string, rows []ba
 
 // bareLoop makes the same calls with nothing around them: no order, no Kafka, no
 // answer looked at beyond its status.
-func bareLoop(b *testing.B, api string, rows []backfill.Row, workers int) time.Duration {
+func bareLoop(b *testing.B, api string, rows []rows.Row, workers int) time.Duration {
 	b.Helper()
 	type request struct{ url, body string }
 	requests := make([]request, len(rows))

@@ -105,7 +105,7 @@ func (k *kafkaCheck) broker(ctx context.Context, f *findings, addr, from string)
 	ctx, cancel := k.bounded(ctx)
 	defer cancel()
 	name := "broker/" + addr
-	probe, err := k.connection.Probe(ctx, addr)
+	probe, err := k.connection.OpenProbe(ctx, addr)
 	if err != nil {
 		failed, ok := errors.AsType[*broker.ConnectError](err)
 		if !ok {
@@ -142,7 +142,7 @@ var connectHints = map[broker.Cause]string{
 	broker.CauseHostname:    "use a name in kafka.brokers that is in the certificate, or set kafka.tls.server_name to one",
 	broker.CauseExpired:     "have the broker's certificate renewed; is this machine's clock right?",
 	broker.CauseCertificate: "have the broker's certificate replaced",
-	broker.CauseOurs:        "set kafka.tls.cert_file and kafka.tls.key_file to a certificate that the brokers' ssl.truststore trusts",
+	broker.CauseClientCert:  "set kafka.tls.cert_file and kafka.tls.key_file to a certificate that the brokers' ssl.truststore trusts",
 	broker.CauseFile:        "correct the key that names the file, or the file's rights",
 	broker.CauseMechanism:   "set kafka.sasl.mechanism to one that the broker offers",
 	broker.CauseNoSASL:      "leave kafka.sasl.mechanism empty, or use the port of the SASL listener in kafka.brokers",
@@ -156,7 +156,7 @@ var connectHints = map[broker.Cause]string{
 func (k *kafkaCheck) rights(ctx context.Context, addr string) {
 	ctx, cancel := k.bounded(ctx)
 	defer cancel()
-	probe, err := k.connection.Probe(ctx, addr)
+	probe, err := k.connection.OpenProbe(ctx, addr)
 	if err != nil {
 		k.failed("rights", err)
 		return

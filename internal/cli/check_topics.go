@@ -40,7 +40,7 @@ func (k *kafkaCheck) topics(ctx context.Context, addr string) map[string]broker.
 
 // missing is why a topic was not found.
 func (k *kafkaCheck) missing(ctx context.Context, addr, topic string) error {
-	probe, err := k.connection.Probe(ctx, addr)
+	probe, err := k.connection.OpenProbe(ctx, addr)
 	if err != nil {
 		return err
 	}

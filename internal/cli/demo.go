@@ -20,7 +20,7 @@ import (
 	"verdict/internal/app"
 	"verdict/internal/broker"
 	"verdict/internal/broker/embedded"
-	backfill "verdict/internal/bulk"
+	"verdict/internal/bulk/rows"
 	"verdict/internal/decision"
 	"verdict/internal/passfort/sandbox"
 	"verdict/internal/policy"
@@ -234,37 +234,37 @@ func demoTopics() map[string]int {
 
 // demoInput is where the decisions come from.
 type demoInput struct {
-	next  func() (backfill.Row, error) // io.EOF after the last
-	total int64                        // -1: not known before the end
+	next  func() (rows.Row, error) // io.EOF after the last
+	total int64                    // -1: not known before the end
 	close func()
 }
 
 func (o *demoOptions) open(stdin io.Reader) (demoInput, error) {
 	if o.file == "" {
-		g, err := backfill.NewGenerator(backfill.GeneratorOptions{BatchID: "demo"})
+		g, err := rows.NewGenerator(rows.GeneratorOptions{BatchID: "demo"})
 		left := o.decisions
-		return demoInput{total: int64(o.decisions), close: func() {}, next: func() (backfill.Row, error) {
+		return demoInput{total: int64(o.decisions), close: func() {}, next: func() (rows.Row, error) {
 			if left == 0 {
-				return backfill.Row{}, io.EOF
+				return rows.Row{}, io.EOF
 			}
 			left--
 			return g.Next()
 		}}, err
 	}
 	f, name := io.NopCloser(stdin), "standard input"
-	if o.file != backfill.Stdin {
+	if o.file != rows.Stdin {
 		file, err := os.Open(o.file)
 		if err != nil {
 			return demoInput{}, err
 		}
 		f, name = file, o.file
 	}
-	rows, err := backfill.NewRows(f, backfill.Options{})
+	reader, err := rows.NewReader(f, rows.Options{})
 	if err != nil {
 		f.Close()
 		return demoInput{}, fmt.Errorf("read %s: %w", name, err)
 	}
-	return demoInput{next: rows.Next, total: -1, close: func() { rows.Close(); f.Close() }}, nil
+	return demoInput{next: reader.Next, total: -1, close: func() { reader.Close(); f.Close() }}, nil
 }
 
 // submitDemo puts every row into the live topic as it stands.

@@ -13,7 +13,7 @@ import (
 
 	"verdict/configs"
 	"verdict/internal/app"
-	backfill "verdict/internal/bulk"
+	bulkexplain "verdict/internal/bulk/explain"
 	"verdict/internal/decision"
 )
 
@@ -69,13 +69,13 @@ func explain(ctx context.Context, s Process, cfg configs.Config, subject string,
 	if err != nil {
 		return err
 	}
-	found, err := backfill.Explain(ctx, backfill.ExplainOptions{
+	found, err := bulkexplain.Explain(ctx, bulkexplain.Options{
 		Connection: connection, Decisions: topics, Results: cfg.Kafka.Topics.Results, DeadLetters: cfg.Kafka.Topics.DeadLetters,
 		Group: cfg.Kafka.GroupID, Since: since.time, Retrying: retryTeller(newLogger(s, cfg.Log)),
 	}, subject)
-	if errors.Is(err, backfill.ErrNothingKnown) {
+	if errors.Is(err, bulkexplain.ErrNotFound) {
 		return fmt.Errorf("nothing is known of %q: none of the %s since %s speaks of it; look further back with --since, and name a task as PROFILE/TASK",
-			decision.OneLine(subject, decision.MaxIDLength), plural(int(found.Looked), "record"), decision.Time{Time: since.time})
+			decision.OneLine(subject, decision.MaxIDLength), plural(int(found.Read), "record"), decision.Time{Time: since.time})
 	}
 	if err != nil {
 		return err
@@ -91,7 +91,7 @@ func explain(ctx context.Context, s Process, cfg configs.Config, subject string,
 	return err
 }
 
-func writeEventsJSON(out io.Writer, events []backfill.Event) error {
+func writeEventsJSON(out io.Writer, events []bulkexplain.Event) error {
 	enc := json.NewEncoder(out)
 	for _, e := range events {
 		if err := enc.Encode(e); err != nil {
@@ -102,11 +102,11 @@ func writeEventsJSON(out io.Writer, events []backfill.Event) error {
 }
 
 // writeEvents writes events for people: time, what, where, and the rest in words.
-func writeEvents(out io.Writer, events []backfill.Event) error {
+func writeEvents(out io.Writer, events []bulkexplain.Event) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	for _, e := range events {
 		what := string(e.Kind)
-		if e.Kind == backfill.EventSettled {
+		if e.Kind == bulkexplain.EventSettled {
 			what = string(e.Outcome)
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", e.Time, decision.OneLine(what, 64), decision.OneLine(e.Place.String(), 300), eventWords(e))
@@ -114,14 +114,14 @@ func writeEvents(out io.Writer, events []backfill.Event) error {
 	return w.Flush()
 }
 
-func eventWords(e backfill.Event) string {
+func eventWords(e bulkexplain.Event) string {
 	var words []string
 	add := func(format string, args ...any) { words = append(words, fmt.Sprintf(format, args...)) }
 	if e.DecisionID != "" {
 		add("decision %s", e.DecisionID)
 	}
 	switch e.Kind {
-	case backfill.EventSubmitted, backfill.EventRedriven:
+	case bulkexplain.EventSubmitted, bulkexplain.EventRedriven:
 		if e.TaskID != "" {
 			add("%s for %s/%s", e.State, e.ProfileID, e.TaskID)
 		}
@@ -139,8 +139,8 @@ func eventWords(e backfill.Event) string {
 		if e.Redrives > 0 {
 			add("redrive %d", e.Redrives)
 		}
-	case backfill.EventSettled, backfill.EventDeadLettered:
-		if e.Kind == backfill.EventDeadLettered {
+	case bulkexplain.EventSettled, bulkexplain.EventDeadLettered:
+		if e.Kind == bulkexplain.EventDeadLettered {
 			add("%s", e.Reason)
 		}
 		add("%s", plural(e.Attempts, "attempt"))

@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	backfill "verdict/internal/bulk"
+	"verdict/internal/bulk/rows"
 	"verdict/internal/decision"
 	"verdict/internal/passfort/sandbox"
 )
@@ -21,7 +21,7 @@ import (
 // some broken in ways that occur and some sent twice, through the whole service,
 // and compares with what was worked out independently of any code.
 func TestAFileAsUpstreamTeamsSendItEndsAsItsTruthSays(t *testing.T) {
-	const path = "../bulk/testdata/decisions-10k.csv"
+	const path = "../../examples/decisions-10k.csv"
 	var want struct {
 		Decisions, Completed, Duplicate, Tasks int
 		DeadLetters                            map[string]int `json:"dead_letters"`
@@ -39,14 +39,14 @@ func TestAFileAsUpstreamTeamsSendItEndsAsItsTruthSays(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	rows, err := backfill.NewRows(f, backfill.Options{})
+	reader, err := rows.NewReader(f, rows.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer rows.Close()
-	var values []backfill.Row
+	defer reader.Close()
+	var values []rows.Row
 	for {
-		row, err := rows.Next()
+		row, err := reader.Next()
 		if errors.Is(err, io.EOF) {
 			break
 		}

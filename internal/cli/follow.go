@@ -17,7 +17,7 @@ import (
 
 	"verdict/configs"
 	"verdict/internal/app"
-	backfill "verdict/internal/bulk"
+	bulkfollow "verdict/internal/bulk/follow"
 	"verdict/internal/decision"
 )
 
@@ -118,16 +118,16 @@ func follow(ctx context.Context, s Process, cfg configs.Config, batchID string, 
 	}
 	defer report.discard()
 	status := newStatusLine(s.Err)
-	options := backfill.FollowOptions{
+	options := bulkfollow.Options{
 		Connection: connection, BatchID: batchID, Decisions: topics, Since: o.since.time, Once: o.once, Timeout: o.timeout,
 		Results: cfg.Kafka.Topics.Results, DeadLetters: cfg.Kafka.Topics.DeadLetters,
-		Progress: func(sum backfill.FollowSum) { status.set(followStatus(sum)) },
+		Progress: func(sum bulkfollow.Summary) { status.set(followStatus(sum)) },
 		Retrying: retryTeller(newLogger(s, cfg.Log)),
 	}
 	if report != nil {
 		options.Report = report.buffer
 	}
-	sum, err := backfill.Follow(ctx, options)
+	sum, err := bulkfollow.Follow(ctx, options)
 	status.finish()
 	switch {
 	case err != nil && ctx.Err() == nil, err != nil && sum.Submitted == 0:
@@ -144,7 +144,7 @@ func follow(ctx context.Context, s Process, cfg configs.Config, batchID string, 
 }
 
 // followStatus is how a batch stands, in one line.
-func followStatus(sum backfill.FollowSum) string {
+func followStatus(sum bulkfollow.Summary) string {
 	if sum.Submitted == 0 {
 		return fmt.Sprintf("%s records read", commas(sum.Read))
 	}
@@ -169,12 +169,12 @@ func followStatus(sum backfill.FollowSum) string {
 }
 
 // sortedReasons are the reasons of a batch's dead letters, the most frequent first.
-func sortedReasons(sum backfill.FollowSum) []decision.Reason {
+func sortedReasons(sum bulkfollow.Summary) []decision.Reason {
 	return byCount(sum.Reasons)
 }
 
 // writeFollowed writes how a batch ended, and is an error unless all is well.
-func writeFollowed(out io.Writer, sum backfill.FollowSum, reported bool) error {
+func writeFollowed(out io.Writer, sum bulkfollow.Summary, reported bool) error {
 	for _, d := range sum.Open {
 		fmt.Fprintf(out, "missing %s at %s\n", decision.OneLine(d.ID, decision.MaxTextSize), d.Origin)
 	}
@@ -195,7 +195,7 @@ func writeFollowed(out io.Writer, sum backfill.FollowSum, reported bool) error {
 	for _, r := range sortedReasons(sum) {
 		fmt.Fprintf(out, "dead_lettered %s %d\n", r, sum.Reasons[r])
 	}
-	_, err := fmt.Fprintln(out, reconciliation(sum))
+	_, err := fmt.Fprintln(out, sum.Reconciliation())
 	var wrong []string
 	if sum.DeadLettered > 0 {
 		wrong = append(wrong, commas(sum.DeadLettered)+" dead-lettered")
@@ -207,20 +207,6 @@ func writeFollowed(out io.Writer, sum backfill.FollowSum, reported bool) error {
 		return fmt.Errorf("%s of %s", strings.Join(wrong, " and "), plural(int(max(sum.Size, sum.Submitted)), "decision"))
 	}
 	return err
-}
-
-// reconciliation is the line in which a batch's fates add up.
-func reconciliation(sum backfill.FollowSum) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "submitted=%d completed=%d already_complete=%d skipped=%d duplicates=%d dead_lettered=%d missing=%d",
-		max(sum.Size, sum.Submitted), sum.Outcomes[decision.Completed], sum.Outcomes[decision.AlreadyComplete],
-		sum.Outcomes[decision.Skipped], sum.Outcomes[decision.Duplicate], sum.DeadLettered, sum.Missing)
-	for _, outcome := range byCount(sum.Outcomes) {
-		if !slices.Contains(decision.Outcomes[:], outcome) {
-			fmt.Fprintf(&b, " %s=%d", outcome, sum.Outcomes[outcome])
-		}
-	}
-	return b.String()
 }
 
 // reportFile is a file that is there under its name only when it is whole.

@@ -14,7 +14,7 @@ import (
 	"verdict/internal/app"
 	"verdict/internal/broker"
 	"verdict/internal/broker/embedded"
-	backfill "verdict/internal/bulk"
+	"verdict/internal/bulk/rows"
 	"verdict/internal/decision"
 	"verdict/internal/passfort"
 	"verdict/internal/passfort/sandbox"
@@ -71,11 +71,11 @@ func liveTurn(b *testing.B, backlog int) (waits []time.Duration) {
 	defer cluster.Close()
 	cfg := (&demoOptions{workers: 64, rate: rate}).config(cluster.Addrs()[0], "http://"+listener.Addr().String()+"/4.0")
 	cfg.Admin.Addr = ""
-	g, err := backfill.NewGenerator(backfill.GeneratorOptions{Repeated: -1})
+	g, err := rows.NewGenerator(rows.GeneratorOptions{Repeated: -1})
 	if err != nil {
 		b.Fatal(err)
 	}
-	rows := make([]backfill.Row, backlog)
+	rows := make([]rows.Row, backlog)
 	for i := range rows {
 		if rows[i], err = g.Next(); err != nil {
 			b.Fatal(err)

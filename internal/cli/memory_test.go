@@ -21,7 +21,7 @@ import (
 	"verdict/configs"
 	"verdict/internal/broker"
 	"verdict/internal/broker/embedded"
-	backfill "verdict/internal/bulk"
+	"verdict/internal/bulk/rows"
 	"verdict/internal/passfort/sandbox"
 )
 
@@ -93,7 +93,7 @@ func peakMemory(t *testing.T, n int) int {
 	server := httptest.NewServer(box)
 	defer server.Close()
 	topics := configs.Default().Kafka.Topics
-	g, err := backfill.NewGenerator(backfill.GeneratorOptions{Repeated: -1})
+	g, err := rows.NewGenerator(rows.GeneratorOptions{Repeated: -1})
 	if err != nil {
 		t.Fatal(err)
 	}

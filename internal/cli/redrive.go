@@ -20,7 +20,7 @@ import (
 
 	"verdict/configs"
 	"verdict/internal/app"
-	backfill "verdict/internal/bulk"
+	bulkredrive "verdict/internal/bulk/redrive"
 	"verdict/internal/decision"
 )
 
@@ -98,7 +98,7 @@ On standard output: with --dry-run what would go back, by topic, reason and erro
 	f.StringVar(&o.match, "match", "", "dead letters whose error or value contains this text, in any case")
 	f.Int64Var(&o.limit, "limit", 0, "send back no more than this many (0: all)")
 	f.Float64Var(&o.rate, "rate", 0, "send back this many per second (0: as fast as Kafka takes them)")
-	f.IntVar(&o.maxRedrives, "max-redrives", 3, "leave and list what was redriven this often")
+	f.IntVar(&o.maxRedrives, "max-redrives", bulkredrive.DefaultMaxRedrives, "leave and list what was redriven this often")
 	f.StringVar(&o.edit, "edit", "", "file with a JSON merge patch for each value (-: standard input)")
 	f.BoolVar(&o.anyTopic, "any-topic", false, "let a dead letter go back to a topic that is none of the configuration's")
 	f.BoolVar(&o.dryRun, "dry-run", false, "say what would go back, and send nothing")
@@ -115,8 +115,8 @@ func reasonNames() []string {
 	return names
 }
 
-func (o *redriveOptions) validate() (backfill.RedriveFilter, error) {
-	filter := backfill.RedriveFilter{BatchID: o.batchID, Since: o.since.time, Until: o.until.time, Profile: o.profile, Match: o.match}
+func (o *redriveOptions) validate() (bulkredrive.Filter, error) {
+	filter := bulkredrive.Filter{BatchID: o.batchID, Since: o.since.time, Until: o.until.time, Profile: o.profile, Match: o.match}
 	var faults []error
 	for _, name := range o.reasons {
 		reason := decision.Reason(strings.TrimSpace(name))
@@ -179,7 +179,7 @@ func redriveTargets(t configs.Topics) []string {
 	return slices.DeleteFunc([]string{t.Decisions, t.Backfill, t.CheckResults}, func(name string) bool { return name == "" })
 }
 
-func redrive(ctx context.Context, s Process, cfg configs.Config, o redriveOptions, filter backfill.RedriveFilter, edit []byte, ask bool) error {
+func redrive(ctx context.Context, s Process, cfg configs.Config, o redriveOptions, filter bulkredrive.Filter, edit []byte, ask bool) error {
 	connection, err := app.Connect(cfg.Kafka, nil)
 	if err != nil {
 		return err
@@ -194,23 +194,23 @@ func redrive(ctx context.Context, s Process, cfg configs.Config, o redriveOption
 		}
 		return err
 	}
-	var refused []backfill.RefusedLetter
+	var refused []bulkredrive.RefusedLetter
 	var held func(context.Context) error
 	if !o.dryRun {
-		lock, err := backfill.LockRedrive(ctx, connection, cfg.Kafka.GroupID, cfg.Kafka.Topics.DeadLetters, func(host string, most time.Duration) {
+		lock, err := bulkredrive.AcquireLock(ctx, connection, cfg.Kafka.GroupID, cfg.Kafka.Topics.DeadLetters, func(host string, most time.Duration) {
 			fmt.Fprintf(s.Err, "another redrive is at work on %s, or was killed there; waiting for its end, %v at the most\n", decision.OneLine(host, 256), most)
 		})
 		if err != nil {
 			return stopped(err)
 		}
 		defer lock.Close()
-		held = lock.Held
+		held = lock.AwaitHeld
 	}
 	status := newStatusLine(s.Err)
-	r, err := backfill.NewRedrive(ctx, backfill.RedriveOptions{
+	r, err := bulkredrive.New(ctx, bulkredrive.Options{
 		Connection: connection, DeadLetters: cfg.Kafka.Topics.DeadLetters, Targets: redriveTargets(cfg.Kafka.Topics), AnyTopic: o.anyTopic,
-		Group: cfg.Kafka.GroupID, Filter: filter, Limit: o.limit, Rate: o.rate, MaxRedrives: o.maxRedrives, Edit: edit, Held: held,
-		Refused: func(l backfill.RefusedLetter) {
+		Group: cfg.Kafka.GroupID, Filter: filter, Limit: o.limit, Rate: o.rate, MaxRedrives: o.maxRedrives, Edit: edit, AwaitLock: held,
+		Refused: func(l bulkredrive.RefusedLetter) {
 			if len(refused) < maxRefusals {
 				refused = append(refused, l)
 			}
@@ -227,7 +227,7 @@ func redrive(ctx context.Context, s Process, cfg configs.Config, o redriveOption
 	if err != nil {
 		return stopped(err)
 	}
-	survey, err := r.Survey(ctx)
+	survey, err := r.Scan(ctx)
 	status.finish()
 	if err != nil {
 		return stopped(err)
@@ -240,9 +240,9 @@ func redrive(ctx context.Context, s Process, cfg configs.Config, o redriveOption
 		return errors.New("nothing was sent back")
 	}
 	if survey.Chosen+survey.Already+refusals == 0 && !filter.Any() {
-		fmt.Fprintf(s.Err, "none of the %s is chosen by these filters\n", plural(int(survey.Looked), "dead letter"))
+		fmt.Fprintf(s.Err, "none of the %s is chosen by these filters\n", plural(int(survey.Read), "dead letter"))
 	}
-	var done backfill.Redriven
+	var done bulkredrive.Summary
 	if !o.dryRun && survey.Chosen > 0 {
 		done, err = r.Run(ctx)
 		status.finish()
@@ -262,7 +262,7 @@ const maxRefusals = 20
 
 // writeRefused lists what can't go back, the first of it, and says how many there
 // are.
-func writeRefused(out io.Writer, survey backfill.Survey, refused []backfill.RefusedLetter) (all int64) {
+func writeRefused(out io.Writer, survey bulkredrive.Survey, refused []bulkredrive.RefusedLetter) (all int64) {
 	for _, l := range refused {
 		id := ""
 		if l.DecisionID != "" {
@@ -284,7 +284,7 @@ func writeRefused(out io.Writer, survey backfill.Survey, refused []backfill.Refu
 }
 
 // writeSurvey writes what would go back, as a histogram.
-func writeSurvey(out io.Writer, survey backfill.Survey) {
+func writeSurvey(out io.Writer, survey bulkredrive.Survey) {
 	for _, topic := range slices.Sorted(maps.Keys(survey.ByTopic)) {
 		fmt.Fprintf(out, "topic %s %d\n", topic, survey.ByTopic[topic])
 	}

@@ -239,7 +239,7 @@ func TestSecuredKafka(t *testing.T) {
 		{"TLS port", at("SASL_SSL"), broker.CauseTLSPort},
 		{"authority", at("SASL_SSL", withTLS, func(c *configs.Config) { c.Kafka.TLS.CAFile = file("other.pem") }), broker.CauseAuthority},
 		{"host name", at("SASL_SSL", withTLS, func(c *configs.Config) { c.Kafka.TLS.ServerName = "kafka" }), broker.CauseHostname},
-		{"no certificate of ours", at("SSL", withTLS), broker.CauseOurs},
+		{"no certificate of ours", at("SSL", withTLS), broker.CauseClientCert},
 		{"no login wanted", at("PLAINTEXT", withSASL(configs.SASLPlain)), broker.CauseNoSASL},
 		{"login wanted", at("SASL_PLAINTEXT"), broker.CauseLoginWanted},
 		{"PLAIN password", at("SASL_SSL", withTLS, withSASL(configs.SASLPlain), wrongPassword), broker.CauseCredentials},
@@ -283,13 +283,13 @@ func TestSecuredKafka(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer connection.Close()
-		if _, err := connection.Probe(t.Context(), cfg.Kafka.Brokers[0]); err == nil {
+		if _, err := connection.OpenProbe(t.Context(), cfg.Kafka.Brokers[0]); err == nil {
 			t.Error("logged in with the wrong password")
 		}
 		if err := os.WriteFile(file("password"), []byte("scram-secret\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		probe, err := connection.Probe(t.Context(), cfg.Kafka.Brokers[0])
+		probe, err := connection.OpenProbe(t.Context(), cfg.Kafka.Brokers[0])
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -21,7 +21,8 @@ import (
 
 	"verdict/configs"
 	"verdict/internal/app"
-	backfill "verdict/internal/bulk"
+	"verdict/internal/bulk/rows"
+	bulksubmit "verdict/internal/bulk/submit"
 	"verdict/internal/decision"
 )
 
@@ -37,7 +38,7 @@ type submitOptions struct {
 	lastWins    bool
 	wait        bool
 	report      string
-	rows        backfill.Options // of maps and sets
+	rows        rows.Options // of maps and sets
 }
 
 func submitCommand(s Process) *cobra.Command {
@@ -116,11 +117,11 @@ func (o *submitOptions) validate(files []string) error {
 	if len(files) == 0 {
 		fault("wants a file; - is standard input")
 	}
-	if i := slices.Index(files, backfill.Stdin); i >= 0 && slices.Contains(files[i+1:], backfill.Stdin) {
+	if i := slices.Index(files, rows.Stdin); i >= 0 && slices.Contains(files[i+1:], rows.Stdin) {
 		fault("- is given twice")
 	}
 	if o.batchID != "" {
-		if err := backfill.ValidBatchID(o.batchID); err != nil {
+		if err := rows.ValidBatchID(o.batchID); err != nil {
 			fault("--batch-id: %w", err)
 		}
 	}
@@ -172,13 +173,13 @@ const maxFindings = 20
 func submit(ctx context.Context, s Process, cfg configs.Config, files []string, o submitOptions) error {
 	began := time.Now()
 	log := newLogger(s, cfg.Log)
-	in, err := backfill.Open(ctx, files, s.In, "")
+	in, err := rows.Open(ctx, files, s.In, "")
 	if err != nil {
 		return stoppedFirst(ctx, err)
 	}
 	defer in.Close()
 	bar := newProgress(s.Err, "rows checked", -1)
-	batch, err := backfill.Check(ctx, in, backfill.CheckOptions{
+	batch, err := rows.Check(ctx, in, rows.CheckOptions{
 		Rows: o.rows, BatchID: o.batchID, LastWins: o.lastWins, SkipInvalid: o.skipInvalid, MaxFindings: maxFindings, Checked: bar.set,
 	})
 	bar.finish()
@@ -195,7 +196,7 @@ func submit(ctx context.Context, s Process, cfg configs.Config, files []string, 
 			return stoppedFirst(ctx, err)
 		}
 	}
-	var done backfill.Submitted
+	var done bulksubmit.Summary
 	switch {
 	case batch.Invalid > 0 && !o.skipInvalid:
 		hint := "or send the rest with --skip-invalid"
@@ -208,12 +209,12 @@ func submit(ctx context.Context, s Process, cfg configs.Config, files []string, 
 	}
 	seconds := time.Since(began).Seconds()
 	id := batch.ID
-	sent, already := errors.AsType[*backfill.AlreadySentError](err)
+	sent, already := errors.AsType[*bulksubmit.AlreadySentError](err)
 	if already {
 		id = sent.BatchID
 	}
 	fmt.Fprintf(s.Out, "batch_id=%s rows=%d invalid=%d superseded=%d duplicates=%d submitted=%d earlier=%d seconds=%.2f rate=%.1f\n",
-		id, batch.Rows, batch.Invalid, batch.Superseded, batch.Duplicates, done.Sent, done.Before, seconds, float64(done.Sent)/max(seconds, 0.001))
+		id, batch.Rows, batch.Invalid, batch.Superseded, batch.Duplicates, done.Sent, done.Earlier, seconds, float64(done.Sent)/max(seconds, 0.001))
 	if already && o.wait {
 		fmt.Fprintln(s.Err, "warning:", sent)
 		err = nil
@@ -248,7 +249,7 @@ func stoppedFirst(ctx context.Context, err error) error {
 // named by the batch, whose ID may have what a file's name may not.
 func journalPath(files []string, batchID string) string {
 	for _, f := range files {
-		if f != backfill.Stdin {
+		if f != rows.Stdin {
 			return f + journalSuffix
 		}
 	}
@@ -262,10 +263,10 @@ func journalPath(files []string, batchID string) string {
 }
 
 // sendBatch sends a batch and shows how far it is.
-func sendBatch(ctx context.Context, s Process, cfg configs.Config, batch *backfill.Batch, o submitOptions, journal string, log *slog.Logger) (backfill.Submitted, error) {
+func sendBatch(ctx context.Context, s Process, cfg configs.Config, batch *rows.Batch, o submitOptions, journal string, log *slog.Logger) (bulksubmit.Summary, error) {
 	connection, err := app.Connect(cfg.Kafka, nil)
 	if err != nil {
-		return backfill.Submitted{}, err
+		return bulksubmit.Summary{}, err
 	}
 	defer connection.Close()
 	host, err := os.Hostname()
@@ -280,10 +281,10 @@ func sendBatch(ctx context.Context, s Process, cfg configs.Config, batch *backfi
 	bar := newProgress(s.Err, "acknowledged", batch.Size())
 	ended := make(chan struct{})
 	var showing sync.WaitGroup
-	done, err := backfill.Submit(ctx, batch, backfill.SubmitOptions{
+	done, err := bulksubmit.Submit(ctx, batch, bulksubmit.Options{
 		Connection: connection, Topic: topic, Group: cfg.Kafka.GroupID, Journal: journal, Host: host, Rate: o.rate,
 		Acknowledged: &acknowledged, Log: log,
-		Begins: func(before int64) {
+		OnStart: func(before int64) {
 			bar.from(before)
 			showing.Go(func() { showProgress(bar, &acknowledged, ended) })
 		},
@@ -312,7 +313,7 @@ func showProgress(bar *progress, n *atomic.Int64, ended <-chan struct{}) {
 	}
 }
 
-func submitWarnings(b *backfill.Batch) []string {
+func submitWarnings(b *rows.Batch) []string {
 	all := b.Warnings
 	if b.Rows == 0 {
 		all = append(all, "there are no rows")
@@ -324,7 +325,7 @@ func submitWarnings(b *backfill.Batch) []string {
 }
 
 // writeFindings writes what was found about rows as a table, the first of each kind.
-func writeFindings(out io.Writer, b *backfill.Batch, withFile bool, rejects string) {
+func writeFindings(out io.Writer, b *rows.Batch, withFile bool, rejects string) {
 	if len(b.Findings) == 0 {
 		return
 	}
@@ -336,19 +337,19 @@ func writeFindings(out io.Writer, b *backfill.Batch, withFile bool, rejects stri
 		fmt.Fprintf(w, "%s\t%s\t%s\n", line, kind, text)
 	}
 	row("FILE", "LINE", "KIND", "WHAT")
-	shown := make(map[backfill.Kind]int64)
+	shown := make(map[rows.Kind]int64)
 	for _, f := range b.Findings {
 		shown[f.Kind]++
 		row(decision.OneLine(f.File, 256), strconv.Itoa(f.Line), string(f.Kind), f.Text)
 	}
 	_ = w.Flush() // nobody is left to be told
 	for _, more := range []struct {
-		kind backfill.Kind
+		kind rows.Kind
 		n    int64
-	}{{backfill.Invalid, b.Invalid}, {backfill.Superseded, b.Superseded}, {backfill.Duplicate, b.Duplicates}} {
+	}{{rows.Invalid, b.Invalid}, {rows.Superseded, b.Superseded}, {rows.Duplicate, b.Duplicates}} {
 		if n := more.n - shown[more.kind]; n > 0 {
 			hint := ""
-			if more.kind == backfill.Invalid && rejects == "" {
+			if more.kind == rows.Invalid && rejects == "" {
 				hint = " (--rejects FILE has them all)"
 			}
 			fmt.Fprintf(out, "and %s more %s%s\n", commas(n), more.kind, hint)

@@ -18,7 +18,7 @@ import (
 
 	"verdict/configs"
 	"verdict/internal/broker/embedded"
-	backfill "verdict/internal/bulk"
+	"verdict/internal/bulk/rows"
 	"verdict/internal/decision"
 )
 
@@ -116,14 +116,14 @@ func TestASubmitThatIsKilledGoesOn(t *testing.T) {
 }
 
 // madeUpFile is JSON Lines of decisions, each on a task of its own.
-func madeUpFile(t testing.TB, rows int) []byte {
+func madeUpFile(t testing.TB, n int) []byte {
 	t.Helper()
-	g, err := backfill.NewGenerator(backfill.GeneratorOptions{Repeated: -1})
+	g, err := rows.NewGenerator(rows.GeneratorOptions{Repeated: -1})
 	if err != nil {
 		t.Fatal(err)
 	}
 	var b bytes.Buffer
-	for range rows {
+	for range n {
 		row, err := g.Next()
 		if err != nil {
 			t.Fatal(err)

@@ -1,0 +1,95 @@
+package explain
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"verdict/internal/broker"
+	"verdict/internal/bulk/topicread"
+	"verdict/internal/decision"
+)
+
+// Options say where to search.
+type Options struct {
+	// Connection reaches the cluster. Required.
+	Connection *broker.Connection
+	// Decisions are the topics from which decisions are read. Required.
+	Decisions []string
+	// Results and DeadLetters are the topics in which decisions end. Required.
+	Results, DeadLetters string
+	// Group is the consumer group that carries decisions out. Its committed offsets tell
+	// how far it is from a pending decision. Empty: not looked up.
+	Group string
+	// Since skips records whose timestamps are older. A decision named by its place is
+	// found whatever its age, with everything after it. Zero: read all that the topics
+	// hold.
+	Since time.Time
+	// Retrying is called with each error that is retried. Nil: not wanted.
+	Retrying func(err error)
+}
+
+// Explanation is what Explain found.
+type Explanation struct {
+	Events []Event // in the order of time
+	Read   int64   // records read
+	More   bool    // there are more than maxEvents
+}
+
+// maxEvents bounds the events of an Explanation.
+const maxEvents = 10000
+
+// ErrNotFound reports that no record speaks of the subject.
+var ErrNotFound = errors.New("found no record of it")
+
+// Explain finds what happened to a decision, or to all decisions on a task. The subject
+// is the ID of a decision, PROFILE/TASK, or topic/partition/offset: the place of
+// a decision's record, which is also the ID of a decision without one of its own.
+func Explain(ctx context.Context, o Options, subject string) (Explanation, error) {
+	if o.Retrying == nil {
+		o.Retrying = func(error) {}
+	}
+	s := &search{options: o, id: subject, origins: make(map[decision.Origin]struct{}), ended: make(map[decision.Origin]bool)}
+	if profile, task, ok := strings.Cut(subject, "/"); ok && decision.ValidID(profile) && decision.ValidID(task) {
+		s.task = decision.NewTask(profile, task)
+	}
+	err := s.run(ctx)
+	return s.found, err
+}
+
+// run searches all topics, the decisions first, so that results and dead letters are
+// recognized by their decisions.
+func (s *search) run(ctx context.Context) error {
+	o := &s.options
+	for _, topic := range append([]string{o.Results, o.DeadLetters}, o.Decisions...) {
+		if _, err := topicread.Bounds(ctx, o.Connection, topic); err != nil {
+			return err
+		}
+	}
+	if at, ok := decision.ParseOrigin(s.id); ok && slices.Contains(o.Decisions, at.Topic) {
+		if err := s.startAt(ctx, at); err != nil {
+			return err
+		}
+	}
+	for _, topic := range o.Decisions {
+		if err := s.scan(ctx, topic, s.addDecision); err != nil {
+			return err
+		}
+	}
+	if err := s.scan(ctx, o.Results, s.addResult); err != nil {
+		return err
+	}
+	if err := s.scan(ctx, o.DeadLetters, s.addDeadLetter); err != nil {
+		return err
+	}
+	if len(s.found.Events) == 0 {
+		return ErrNotFound
+	}
+	if err := s.addPending(ctx); err != nil {
+		return err
+	}
+	slices.SortStableFunc(s.found.Events, func(a, b Event) int { return a.Time.Compare(b.Time.Time) })
+	return nil
+}

@@ -1,0 +1,80 @@
+package follow
+
+import (
+	"cmp"
+	"context"
+	"time"
+)
+
+// Follow watches a batch until all of its decisions are settled, and returns how they
+// ended. It reads the topics from their beginning or from Since, and leaves no trace
+// in Kafka.
+//
+// If ctx ends first, Follow returns what it knows, with the error of ctx.
+func Follow(ctx context.Context, o Options) (Summary, error) {
+	o.Poll = cmp.Or(o.Poll, time.Second)
+	if o.Progress == nil {
+		o.Progress = func(Summary) {}
+	}
+	if o.Retrying == nil {
+		o.Retrying = func(error) {}
+	}
+	f := &follower{options: o, tally: newTally(), readTo: make(map[string]map[int]int64)}
+	err := f.watch(ctx)
+	if err != nil && ctx.Err() == nil {
+		return f.summary(), err
+	}
+	if err == nil {
+		err = f.report(ctx)
+	}
+	s := f.summary()
+	s.Open = f.open
+	return s, err
+}
+
+// follower is one call of Follow. It belongs to one goroutine.
+type follower struct {
+	options      Options
+	tally        *tally
+	readTo       map[string]map[int]int64 // where reading each topic goes on, by partition
+	size         int64                    // of the batch; zero: not known
+	read         int64                    // records read
+	others       otherBatches
+	open         []OpenDecision
+	pace         pace
+	lastProgress time.Time // when Progress was called last while reading
+	answered     bool      // Kafka answered once, so that an outage is waited out
+}
+
+// watch reads rounds until everything is settled or the time is up.
+func (f *follower) watch(ctx context.Context) error {
+	var timeout <-chan time.Time
+	if f.options.Timeout > 0 {
+		timer := time.NewTimer(f.options.Timeout)
+		defer timer.Stop()
+		timeout = timer.C
+	}
+	ticker := time.NewTicker(f.options.Poll)
+	defer ticker.Stop()
+	for {
+		if err := f.readRound(ctx); err != nil {
+			return err
+		}
+		if f.tally.members == 0 {
+			return f.noBatch()
+		}
+		f.pace.add(time.Now(), f.tally.settled())
+		s := f.summary()
+		f.options.Progress(s)
+		if s.Done() || f.options.Once {
+			return nil
+		}
+		select {
+		case <-ticker.C:
+		case <-timeout:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}

@@ -1,0 +1,37 @@
+package follow
+
+import (
+	"io"
+	"time"
+
+	"verdict/internal/broker"
+)
+
+// Options say which batch to follow, and where.
+type Options struct {
+	// Connection reaches the cluster. Required.
+	Connection *broker.Connection
+	// BatchID is the batch. Required.
+	BatchID string
+	// Decisions are the topics that may hold the batch's decisions. Required.
+	Decisions []string
+	// Results and DeadLetters are the topics in which decisions end. Required.
+	Results, DeadLetters string
+	// Since skips records whose timestamps are older. Zero: read all that the topics
+	// hold.
+	Since time.Time
+	// Once reads one round and returns.
+	Once bool
+	// Timeout bounds the wait; Follow then returns what it knows, as with Once. Zero:
+	// wait until every decision is settled.
+	Timeout time.Duration
+	// Poll is the time between two rounds. Zero: 1s.
+	Poll time.Duration
+	// Report receives one CSV row for each decision at the end. Nil: no report.
+	Report io.Writer
+	// Progress is called while records are read and after each round. It must be quick.
+	// Nil: not wanted.
+	Progress func(Summary)
+	// Retrying is called with each error that is retried. Nil: not wanted.
+	Retrying func(err error)
+}

@@ -1,0 +1,86 @@
+package follow
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"time"
+
+	"verdict/internal/broker"
+	"verdict/internal/bulk/topicread"
+	"verdict/internal/decision"
+)
+
+// readRound reads what was written since the last round. It takes the ends of results
+// and dead letters before those of the decisions, so that what settles a decision finds
+// it in the tally.
+func (f *follower) readRound(ctx context.Context) error {
+	o := &f.options
+	bounds := make(map[string]map[int]broker.Bound)
+	for _, topic := range append([]string{o.Results, o.DeadLetters}, o.Decisions...) {
+		var err error
+		if bounds[topic], err = f.bounds(ctx, topic); err != nil {
+			return err
+		}
+	}
+	f.answered = true
+	for _, topic := range o.Decisions {
+		if err := f.readNew(ctx, topic, bounds[topic], f.addDecision); err != nil {
+			return err
+		}
+	}
+	if err := f.readNew(ctx, o.Results, bounds[o.Results], f.addResult); err != nil {
+		return err
+	}
+	return f.readNew(ctx, o.DeadLetters, bounds[o.DeadLetters], f.addDeadLetter)
+}
+
+// bounds returns the bounds of a topic. Once Kafka has answered, it waits out outages.
+func (f *follower) bounds(ctx context.Context, topic string) (map[int]broker.Bound, error) {
+	for {
+		bounds, err := topicread.Bounds(ctx, f.options.Connection, topic)
+		if !f.answered || !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
+			return bounds, err
+		}
+		f.options.Retrying(err)
+	}
+}
+
+// readNew reads a topic from where the last round ended to these bounds.
+func (f *follower) readNew(ctx context.Context, topic string, bounds map[int]broker.Bound, add func(*decision.Record)) error {
+	o := broker.ScanOptions{
+		Topic: topic, Since: f.options.Since, Offsets: f.readTo[topic], Ends: make(map[int]int64), Retrying: f.options.Retrying,
+	}
+	for partition, b := range bounds {
+		o.Ends[partition] = b.End
+		if from, ok := f.readTo[topic][partition]; !ok && b.First < b.End || ok && from < b.End {
+			o.Partitions = append(o.Partitions, partition)
+		}
+	}
+	if len(o.Partitions) > 0 {
+		err := f.options.Connection.Scan(ctx, o, func(rec decision.Record) error {
+			f.read++
+			add(&rec)
+			if now := time.Now(); now.Sub(f.lastProgress) >= f.options.Poll {
+				f.lastProgress = now
+				f.options.Progress(f.summary())
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	f.readTo[topic] = o.Ends
+	return nil
+}
+
+// reread reads again what the rounds read of a topic.
+func (f *follower) reread(ctx context.Context, topic string, each func(*decision.Record) error) error {
+	ends := f.readTo[topic]
+	o := broker.ScanOptions{
+		Topic: topic, Since: f.options.Since, Ends: ends, Retrying: f.options.Retrying, Partitions: slices.Collect(maps.Keys(ends)),
+	}
+	return f.options.Connection.Scan(ctx, o, func(rec decision.Record) error { return each(&rec) })
+}

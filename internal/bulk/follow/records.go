@@ -1,0 +1,79 @@
+package follow
+
+import (
+	"slices"
+
+	"verdict/internal/decision"
+)
+
+// addDecision adds a record of a topic of decisions, if it is in the batch.
+func (f *follower) addDecision(rec *decision.Record) {
+	place, ok := f.placeInBatch(rec)
+	if !ok {
+		return
+	}
+	if first, redriven := decision.RedrivenOrigin(rec); redriven {
+		f.tally.addCopy(rec.Origin(), redrivenCopy{of: first, redrives: max(decision.Redrives(rec), 1)})
+		return
+	}
+	f.tally.addRecord(rec.Origin(), place.Line)
+}
+
+// placeInBatch returns a record's place in the batch and reports whether it has one:
+// by its headers, otherwise by its value.
+func (f *follower) placeInBatch(rec *decision.Record) (decision.BatchPlace, bool) {
+	batch := f.options.BatchID
+	place, ok := decision.BatchPlaceOf(rec.Headers)
+	if ok && place.ID == batch {
+		f.size = max(f.size, place.Size)
+		return place, true
+	}
+	d, _ := decision.Decode(rec) // even an invalid decision may name its batch
+	if ok {
+		f.others.add(place.ID)
+		if d.BatchID == batch {
+			f.tally.set(rec.Origin(), excluded) // its result will name this batch
+		}
+		return place, false
+	}
+	if d.BatchID != batch {
+		f.others.add(d.BatchID)
+		return place, false
+	}
+	return decision.BatchPlace{ID: d.BatchID}, true
+}
+
+// addResult adds a record of the topic of results.
+func (f *follower) addResult(rec *decision.Record) {
+	r, err := decision.ParseResult(rec.Value)
+	if err != nil || r.Origin.Topic == "" || r.Origin.Offset < 0 {
+		return // not written by Verdict
+	}
+	if r.BatchID == f.options.BatchID {
+		f.addByEnd(r.Origin)
+	}
+	f.tally.settle(r.Origin, resultStatus(r.Outcome))
+}
+
+// addDeadLetter adds a record of the topic of dead letters.
+func (f *follower) addDeadLetter(rec *decision.Record) {
+	d, err := decision.ParseDeadLetter(rec)
+	if err != nil {
+		return
+	}
+	origin := d.Original.Origin()
+	if !f.tally.knows(origin) {
+		if _, ok := f.placeInBatch(&d.Original); ok {
+			f.addByEnd(origin)
+		}
+	}
+	f.tally.settle(origin, deadStatus(d.Reason))
+}
+
+// addByEnd adds a decision of the batch that is known only by its result or dead letter:
+// retention deleted its record, or the record is in a format that is not read here.
+func (f *follower) addByEnd(origin decision.Origin) {
+	if !f.tally.knows(origin) && slices.Contains(f.options.Decisions, origin.Topic) {
+		f.tally.set(origin, unsettled)
+	}
+}

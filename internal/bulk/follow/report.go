@@ -1,0 +1,108 @@
+package follow
+
+import (
+	"context"
+	"encoding/csv"
+
+	"verdict/internal/decision"
+)
+
+// report reads the topics again, up to where the last round ended. It writes a row for
+// each decision when the record that settled it comes by, and finds the unsettled ones.
+func (f *follower) report(ctx context.Context) error {
+	o := &f.options
+	if o.Report == nil && f.tally.counts[unsettled] == 0 {
+		return nil
+	}
+	w := &reportWriter{tally: f.tally}
+	if o.Report != nil {
+		w.csv = csv.NewWriter(o.Report)
+		w.write(reportHeader)
+	}
+	reread := func(topic string, each func(*decision.Record)) error {
+		return f.reread(ctx, topic, func(rec *decision.Record) error {
+			each(rec)
+			return w.err
+		})
+	}
+	if o.Report != nil {
+		if err := reread(o.Results, w.writeResult); err != nil {
+			return err
+		}
+		if err := reread(o.DeadLetters, w.writeDeadLetter); err != nil {
+			return err
+		}
+	}
+	for _, topic := range o.Decisions {
+		err := reread(topic, func(rec *decision.Record) {
+			if open, ok := w.writeUnsettled(rec); ok && len(f.open) < MaxOpen {
+				f.open = append(f.open, open)
+			}
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if w.csv != nil {
+		w.csv.Flush()
+		return w.csv.Error()
+	}
+	return nil
+}
+
+// reportWriter writes the rows of a report.
+type reportWriter struct {
+	tally *tally
+	csv   *csv.Writer // nil: no report
+	err   error
+}
+
+func (w *reportWriter) write(row []string) {
+	if w.csv != nil && w.err == nil {
+		w.err = w.csv.Write(row)
+	}
+}
+
+// writeResult writes a row for a result, if it is the one that counts.
+func (w *reportWriter) writeResult(rec *decision.Record) {
+	r, err := decision.ParseResult(rec.Value)
+	if err != nil || r.Origin.Offset < 0 || !w.tally.markReported(r.Origin, resultStatus(r.Outcome)) {
+		return
+	}
+	w.write(reportRow{
+		id: r.DecisionID, profile: r.ProfileID, task: r.TaskID, state: string(r.State), outcome: string(r.Outcome),
+		attempts: r.Attempts, status: r.HTTPStatus, reason: r.Reason, redrives: w.redrives(r.Origin), decided: r.DecidedAt,
+		received: r.ReceivedAt.Time, settled: r.CompletedAt.Time, origin: r.Origin,
+	}.fields())
+}
+
+// writeDeadLetter writes a row for a dead letter, if it is the one that counts.
+func (w *reportWriter) writeDeadLetter(rec *decision.Record) {
+	d, err := decision.ParseDeadLetter(rec)
+	if err != nil || !w.tally.markReported(d.Original.Origin(), deadStatus(d.Reason)) {
+		return
+	}
+	row := rowOf(&d.Original)
+	if row.id == "" {
+		row.id = d.DecisionID
+	}
+	row.outcome, row.attempts, row.status, row.redrives = string(decision.DeadLettered), d.Attempts, d.HTTPStatus, d.Redrives
+	row.reason, row.err = string(d.Reason), d.Error
+	row.settled = d.FailedAt.Time
+	w.write(row.fields())
+}
+
+// writeUnsettled writes a row for a record of a topic of decisions, if its decision is
+// not settled and has no later copy.
+func (w *reportWriter) writeUnsettled(rec *decision.Record) (OpenDecision, bool) {
+	if !w.tally.markReported(rec.Origin(), unsettled) {
+		return OpenDecision{}, false
+	}
+	row := rowOf(rec)
+	row.outcome, row.redrives = missingName, decision.Redrives(rec)
+	w.write(row.fields())
+	return OpenDecision{ID: row.id, Line: row.line, Origin: row.origin}, true
+}
+
+// redrives returns how often the record at o had been redriven.
+func (w *reportWriter) redrives(o decision.Origin) int { return w.tally.copies[o].redrives }

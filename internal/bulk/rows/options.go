@@ -1,0 +1,56 @@
+package rows
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"verdict/internal/decision"
+)
+
+// Options say how a file is read.
+type Options struct {
+	// Format of the uncompressed file. Zero: detected from the content.
+	Format Format
+	// Map renames columns (CSV) or members (JSON Lines): from the name in the file to
+	// a decision's field. Zero: each field goes by its own name.
+	Map map[string]string
+	// Set gives fields the same value in every row, in place of the row's own: from
+	// the field to the value as a CSV cell would have it. An empty value removes the
+	// field. Zero: none.
+	Set map[string]string
+	// BatchID is the batch_id of rows that have none; rows without an id get
+	// BatchID/Number. Zero: such rows stay as they are.
+	BatchID string
+	// Before is the number of rows in the files before this one; Row.Number counts on
+	// from there. Zero: none.
+	Before int64
+	// Content receives every uncompressed byte of the file as it is read. Its errors
+	// count as read errors. Nil: not wanted.
+	Content io.Writer
+}
+
+// Validate returns every fault of the options.
+func (o *Options) Validate() error {
+	var faults []error
+	if !slices.Contains([]Format{DetectFormat, CSV, JSONLines}, o.Format) {
+		faults = append(faults, fmt.Errorf("format: must be %s or %s, is %q", CSV, JSONLines, o.Format))
+	}
+	for _, column := range sortedKeys(o.Map) {
+		if field := o.Map[column]; !isField(field) {
+			faults = append(faults, fmt.Errorf("map: column %q: %q is not a field of a decision; the fields are %s", column, field, allFields))
+		}
+	}
+	for _, field := range sortedKeys(o.Set) {
+		if !isField(field) {
+			faults = append(faults, fmt.Errorf("set: %q is not a field of a decision; the fields are %s", field, allFields))
+		}
+	}
+	return errors.Join(faults...)
+}
+
+var allFields = strings.Join(decision.Fields[:], ", ")
+
+func isField(name string) bool { return slices.Contains(decision.Fields[:], name) }
