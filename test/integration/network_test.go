@@ -37,7 +37,7 @@ func TestBadConnectionsLoseNothing(t *testing.T) {
 				time.Sleep(2 * time.Second)
 			}
 			for _, k := range s.kafkaProxies {
-				k.mend()
+				k.restore()
 			}
 			s.awaitAll()
 			await(t, "the pause is over", func() bool { return p.metric("verdict_paused") == 0 })
@@ -62,7 +62,7 @@ func TestBadConnectionsLoseNothing(t *testing.T) {
 				await(t, "the pause for an outage", func() bool { return p.metric("verdict_paused", `cause="outage"`) == 1 })
 			}
 			time.Sleep(time.Second)
-			s.apiProxy.mend()
+			s.apiProxy.restore()
 			s.awaitAll()
 			if n := p.metric("verdict_paused"); n != 0 {
 				t.Error("still paused")

@@ -125,7 +125,7 @@ func (p *proxy) drop(c *net.TCPConn) {
 }
 
 // reset breaks every connection with a RST. With down, it also breaks new ones, until
-// mend.
+// restore.
 func (p *proxy) reset(down bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -143,7 +143,7 @@ func (p *proxy) slow(d time.Duration) {
 	p.delay = d
 }
 
-// freeze stalls every connection until mend.
+// freeze stalls every connection until restore.
 func (p *proxy) freeze() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -152,8 +152,8 @@ func (p *proxy) freeze() {
 	}
 }
 
-// mend ends all faults.
-func (p *proxy) mend() {
+// restore ends all faults.
+func (p *proxy) restore() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.down, p.delay = false, 0
@@ -168,7 +168,7 @@ func (p *proxy) close() {
 	p.closed = true
 	p.mu.Unlock()
 	_ = p.front.Close()
-	p.mend()
+	p.restore()
 	p.reset(false)
 	p.wg.Wait()
 }
@@ -243,9 +243,9 @@ func TestProxyStallsDelaysAndResets(t *testing.T) {
 	if took, err := echo(); err != nil || took < 60*time.Millisecond {
 		t.Errorf("slow: %v, %v", took, err)
 	}
-	p.mend()
+	p.restore()
 	p.freeze()
-	time.AfterFunc(100*time.Millisecond, p.mend)
+	time.AfterFunc(100*time.Millisecond, p.restore)
 	if took, err := echo(); err != nil || took < 100*time.Millisecond {
 		t.Errorf("frozen: %v, %v", took, err)
 	}

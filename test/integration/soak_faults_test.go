@@ -90,13 +90,13 @@ func (s *soak) apiFaults() []func() soakFault {
 			}, 0}
 		},
 		func() soakFault {
-			return soakFault{"connections to the API break", func() { s.apiProxy.reset(true) }, s.apiProxy.mend, 0}
+			return soakFault{"connections to the API break", func() { s.apiProxy.reset(true) }, s.apiProxy.restore, 0}
 		},
 		func() soakFault {
-			return soakFault{"connections to the API stall", s.apiProxy.freeze, s.apiProxy.mend, 0}
+			return soakFault{"connections to the API stall", s.apiProxy.freeze, s.apiProxy.restore, 0}
 		},
 		func() soakFault {
-			return soakFault{"connections to the API are slow", func() { s.apiProxy.slow(200 * time.Millisecond) }, s.apiProxy.mend, 0}
+			return soakFault{"connections to the API are slow", func() { s.apiProxy.slow(200 * time.Millisecond) }, s.apiProxy.restore, 0}
 		},
 	}
 }
@@ -112,7 +112,7 @@ func (s *soak) kafkaFaults() []func() soakFault {
 				}
 			}, func() {
 				for _, p := range s.kafkaProxies {
-					p.mend()
+					p.restore()
 				}
 			}, 0}
 		}
