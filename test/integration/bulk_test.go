@@ -62,7 +62,7 @@ func TestBulk(t *testing.T) {
 	if n := s.count(s.topics.backfill); n != rows {
 		t.Errorf("%d records for %d rows", n, rows)
 	}
-	s.run(1, []string{"submit", name, "--batch-id", batch}, "submitted=0 earlier=3000 ", "was submitted whole at", "give it another --batch-id")
+	s.run(1, []string{"submit", name, "--batch-id", batch}, "submitted=0 earlier=3000 ", "was submitted completely at", "give it another --batch-id")
 	first := reportRows(t, report)
 	checkRows(t, first, rows, func(i int) (outcome, reason, redrives string) {
 		switch {
