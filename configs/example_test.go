@@ -36,12 +36,8 @@ func example() string {
 		}
 		open = section + "."
 		indent := strings.Repeat("  ", len(parts))
-		help := k.Help
-		if len(k.Choices) > 0 {
-			help += " One of " + choicesText(k.Choices) + "."
-		}
 		line := indent + "#"
-		for word := range strings.FieldsSeq(help) {
+		for word := range strings.FieldsSeq(k.Description()) {
 			if len(line)+1+len(word) > 88 {
 				b.WriteString(line + "\n")
 				line = indent + "#"

@@ -6,16 +6,13 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// RegisterFlags adds a flag for every key. They hold text until Load reads it,
-// so that their faults are named together with all others.
+// RegisterFlags adds a flag for every key to fs. The flags only keep the given
+// text: Load parses it, and so reports faults of flags together with all others.
 func RegisterFlags(fs *pflag.FlagSet) {
 	for _, k := range table {
-		usage := k.Help
-		if len(k.Choices) > 0 {
-			usage += " One of " + choicesText(k.Choices) + "."
-		}
+		usage := k.Description()
 		if k.Secret {
-			usage += " As a flag it shows in the list of processes: better set " + k.Env() + "."
+			usage += " A flag is visible in the process list: prefer " + k.Env() + "."
 		}
 		f := fs.VarPF(&flagValue{key: k}, k.Flag(), "", usage)
 		f.DefValue = k.Default
@@ -25,14 +22,24 @@ func RegisterFlags(fs *pflag.FlagSet) {
 	}
 }
 
-// flagValue is a flag as it was given.
+// KeyOf returns the key that f sets, and reports whether f is a flag that
+// RegisterFlags added rather than one of a command's own.
+func KeyOf(f *pflag.Flag) (Key, bool) {
+	v, ok := f.Value.(*flagValue)
+	if !ok {
+		return Key{}, false
+	}
+	return v.key, true
+}
+
+// flagValue implements pflag.Value for one key.
 type flagValue struct {
 	key  Key
 	text string
 	set  bool
 }
 
-// Set takes the text; a list may be given by repeating its flag.
+// Set stores text. A list flag can be repeated.
 func (v *flagValue) Set(text string) error {
 	if v.set && v.key.Type == "list" {
 		text = v.text + "," + text
@@ -41,7 +48,7 @@ func (v *flagValue) Set(text string) error {
 	return nil
 }
 
-// String is for pflag, which shows it in help and errors.
+// String returns the text that pflag shows in help and errors: never a secret.
 func (v *flagValue) String() string {
 	if v.key.Secret {
 		return NewSecret(v.text).String()
@@ -49,19 +56,19 @@ func (v *flagValue) String() string {
 	return v.text
 }
 
-// Type is what help calls the value.
+// Type returns the name of the type in help.
 func (v *flagValue) Type() string {
 	if v.key.Type == "boolean" {
-		return "bool" // the name by which pflag knows that no value need follow
+		return "bool" // pflag lets a flag of this type stand without a value
 	}
 	return v.key.Type
 }
 
-// choicesText is a closed set as people read it.
+// choicesText lists the values of a closed set for people.
 func choicesText(choices []string) string {
 	s := strings.Join(choices, ", ")
-	if none, ok := strings.CutPrefix(s, ", "); ok {
-		return none + " or empty"
+	if rest, ok := strings.CutPrefix(s, ", "); ok {
+		return rest + " or empty"
 	}
 	return s
 }

@@ -11,29 +11,38 @@ import (
 // envPrefix begins the name of every environment variable.
 const envPrefix = "VERDICT_"
 
-// Key is one key of the configuration.
+// Key describes one configuration key, as help texts, shell completion and the
+// generated reference need it.
 type Key struct {
-	Name    string   // such as kafka.commit_interval
-	Type    string   // such as duration, as it is called in --help
-	Default string   // as it would be written in an environment variable
-	Help    string   // a sentence or two, with unit and meaning of zero
-	Choices []string // the closed set that it is from; nil: none
-	Secret  bool     // whether its value is not to be shown
+	Name    string   // full name, such as kafka.commit_interval
+	Type    string   // what help calls its type, such as duration
+	Default string   // the default, as it would be written in an environment variable
+	Help    string   // a sentence or two, with the unit and the meaning of zero
+	Choices []string // every value of a closed set; nil for other types
+	Secret  bool     // whether the value must not be shown
 
-	index []int // of its field in Config
+	index []int // index of its field in Config, for reflect.Value.FieldByIndex
 }
 
-// Env is the name of the environment variable that sets the key.
+// Env returns the name of the environment variable that sets the key.
 func (k Key) Env() string {
 	return envPrefix + strings.ToUpper(strings.ReplaceAll(k.Name, ".", "_"))
 }
 
-// Flag is the name of the flag that sets the key, without dashes.
+// Flag returns the name of the flag that sets the key, without dashes.
 func (k Key) Flag() string {
 	return strings.NewReplacer(".", "-", "_", "-").Replace(k.Name)
 }
 
-// Keys is every key, in the order of the reference.
+// Description returns Help, followed by the values of a closed set.
+func (k Key) Description() string {
+	if len(k.Choices) == 0 {
+		return k.Help
+	}
+	return k.Help + " One of " + choicesText(k.Choices) + "."
+}
+
+// Keys returns every key, in the order of the reference.
 func Keys() iter.Seq[Key] { return slices.Values(table) }
 
 var (
@@ -45,12 +54,12 @@ var (
 
 func (k Key) name() string { return k.Name }
 
-// field is where cfg holds the key's value.
+// field returns the field of cfg that holds the key's value.
 func (k Key) field(cfg *Config) reflect.Value {
 	return reflect.ValueOf(cfg).Elem().FieldByIndex(k.index)
 }
 
-// walk appends the keys of a section to table.
+// walk appends the keys of a section, and of the sections in it, to table.
 func walk(table []Key, section reflect.Type, prefix string, at []int) []Key {
 	for i := range section.NumField() {
 		f := section.Field(i)
@@ -81,25 +90,26 @@ func walk(table []Key, section reflect.Type, prefix string, at []int) []Key {
 		case string:
 			k.Type = "text"
 		default:
-			panic("configs: " + name + ": no way to read a " + f.Type.String())
+			panic("configs: " + name + ": unsupported type " + f.Type.String())
 		}
 		table = append(table, k)
 	}
 	return table
 }
 
+// index maps name(k) to k for every key k.
 func index(name func(Key) string) map[string]Key {
 	m := make(map[string]Key, len(table))
 	for _, k := range table {
 		if _, taken := m[name(k)]; taken {
-			panic("configs: two keys are called " + name(k))
+			panic("configs: two keys are named " + name(k))
 		}
 		m[name(k)] = k
 	}
 	return m
 }
 
-// sectionsOf is the names of all sections, outer ones first.
+// sectionsOf returns the names of all sections, outer sections first.
 func sectionsOf(table []Key) []string {
 	var names []string
 	for _, k := range table {
@@ -112,7 +122,7 @@ func sectionsOf(table []Key) []string {
 	return names
 }
 
-// names is name of every key.
+// names returns name(k) for every key k.
 func names(name func(Key) string) []string {
 	s := make([]string, len(table))
 	for i, k := range table {

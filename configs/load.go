@@ -121,7 +121,7 @@ func (l *loader) env(environ []string) {
 			l.faults = append(l.faults, &Fault{
 				Key:   plain(name),
 				Wrong: "is not a known environment variable",
-				Want:  "did you mean " + nearest(name, names(Key.Env)) + "?",
+				Want:  "did you mean " + Nearest(name, names(Key.Env)) + "?",
 			})
 		}
 	}

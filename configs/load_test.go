@@ -327,6 +327,19 @@ func TestFlagsOfACommandsOwnAreLeftAlone(t *testing.T) {
 	}
 }
 
+func TestKeyOfTellsKeysFromOwnFlags(t *testing.T) {
+	fs := flagSet(t)
+	fs.String("rate", "", "")
+	for k := range Keys() {
+		if got, ok := KeyOf(fs.Lookup(k.Flag())); !ok || got.Name != k.Name {
+			t.Errorf("--%s: key %q, %t", k.Flag(), got.Name, ok)
+		}
+	}
+	if k, ok := KeyOf(fs.Lookup("rate")); ok {
+		t.Errorf("--rate is taken for %s", k.Name)
+	}
+}
+
 func TestHelpShowsDefaultsAndNoSecret(t *testing.T) {
 	fs := flagSet(t, "--api-key=hunter2")
 	help := fs.FlagUsages()
@@ -361,7 +374,7 @@ func TestNearestFindsTheKeyBehindATypo(t *testing.T) {
 		k := rapid.SampledFrom(table).Draw(t, "key")
 		i := rapid.IntRange(0, len(k.Name)-1).Draw(t, "at")
 		typo := k.Name[:i] + rapid.SampledFrom([]string{"", "x", "_"}).Draw(t, "instead") + k.Name[i+1:]
-		got := nearest(typo, names(Key.name))
+		got := Nearest(typo, names(Key.name))
 		if d := distance(typo, got); d > distance(typo, k.Name) && distance(last(typo), last(got))+2 > distance(typo, k.Name) {
 			t.Errorf("nearest to %s is %s, not %s", typo, got, k.Name)
 		}

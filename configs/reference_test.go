@@ -35,11 +35,7 @@ Every key has a default. A YAML file sets it (` + "`--config FILE`, or `" + Defa
 		if k.Default != "" {
 			value = "`" + k.Default + "`"
 		}
-		help := k.Help
-		if len(k.Choices) > 0 {
-			help += " One of " + choicesText(k.Choices) + "."
-		}
-		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", k.Name, k.Type, value, strings.ReplaceAll(help, "|", `\|`))
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", k.Name, k.Type, value, strings.ReplaceAll(k.Description(), "|", `\|`))
 	}
 	return b.String()
 }

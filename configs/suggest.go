@@ -2,12 +2,14 @@ package configs
 
 import "strings"
 
-// maxCompared is how many bytes of an unknown name are compared; no key is as long.
+// maxCompared is how many bytes at the end of an unknown name are compared. It is
+// longer than any key.
 const maxCompared = 64
 
-// nearest is the known name most like the unknown one. A known last part in the
-// wrong section counts as near too: most such faults are a lost indent.
-func nearest(unknown string, known []string) string {
+// Nearest returns the known name that is most like the unknown one; empty if
+// nothing is known. A key in the wrong section counts as near too, because a lost
+// indent is the usual mistake.
+func Nearest(unknown string, known []string) string {
 	unknown = strings.ReplaceAll(strings.ToLower(unknown), "-", "_")
 	unknown = unknown[max(0, len(unknown)-maxCompared):]
 	best, least := "", -1
@@ -21,18 +23,17 @@ func nearest(unknown string, known []string) string {
 	return best
 }
 
-// last is the part of a key behind its section.
+// last returns a key without its section.
 func last(key string) string { return key[strings.LastIndexByte(key, '.')+1:] }
 
-// distance is how many bytes have to be put in, left out or changed to make b
-// of a (Levenshtein's distance).
+// distance returns the Levenshtein distance of a and b in bytes.
 func distance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {
 		row[j] = j
 	}
 	for i := range len(a) {
-		corner := row[0] // of the row above, left of the current column
+		corner := row[0] // the cell above and to the left
 		row[0] = i + 1
 		for j := range len(b) {
 			change := corner

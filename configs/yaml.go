@@ -111,9 +111,9 @@ func (w *walker) section(prefix string, n *yaml.Node) {
 		case known:
 			w.fault(value.Line, path, "is a section", "write its keys below it, indented")
 		case value.Kind == yaml.MappingNode:
-			w.fault(key.Line, plain(path), "is not a known section", "did you mean "+nearest(path, sections)+"?")
+			w.fault(key.Line, plain(path), "is not a known section", "did you mean "+Nearest(path, sections)+"?")
 		default:
-			w.fault(key.Line, plain(path), "is not a known key", "did you mean "+nearest(path, names(Key.name))+"?")
+			w.fault(key.Line, plain(path), "is not a known key", "did you mean "+Nearest(path, names(Key.name))+"?")
 		}
 	}
 }

@@ -3,7 +3,6 @@ package processor
 import (
 	"context"
 	"fmt"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -19,9 +18,9 @@ func (s slowStage) Publish(_ context.Context, _ decision.Record, done func(error
 	return nil
 }
 
-// TestALiveDecisionDoesNotWaitForTheAcknowledgementsOfABackfill has a Kafka so
+// TestLiveDoesNotWaitForBackfillAcknowledgements has a Kafka so
 // slow that the backfill is held back by what waits to be acknowledged.
-func TestALiveDecisionDoesNotWaitForTheAcknowledgementsOfABackfill(t *testing.T) {
+func TestLiveDoesNotWaitForBackfillAcknowledgements(t *testing.T) {
 	const workers, live = 10, 4 // live decisions at once
 	for name, value := range map[string]func(i int) string{
 		"carried out":  func(i int) string { return onProfile(i, i, "") },
@@ -79,9 +78,4 @@ func TestALiveDecisionDoesNotWaitForTheAcknowledgementsOfABackfill(t *testing.T)
 			})
 		}
 	}
-}
-
-// onProfile is a decision on a task of a profile.
-func onProfile(profile, task int, more string) string {
-	return fmt.Sprintf(`{"profile_id":"00000000-0000-0000-0000-%012x","task_id":%q,"state":"COMPLETED_PASS"%s}`, profile, taskID(task), strings.TrimSpace(more))
 }

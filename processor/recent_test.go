@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestTheLastTenThousandIDsAreRemembered(t *testing.T) {
+func TestRecentRemembersTheLastTenThousandIDs(t *testing.T) {
 	r := newRecent()
 	for i := range 25_000 {
 		r.add(fmt.Sprint(i))

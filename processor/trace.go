@@ -18,9 +18,9 @@ import (
 	"verdict/internal/passfort"
 )
 
-// Tracing says where the spans of decisions go, and what they say of this
+// Tracing says where the spans of decisions go, and how they describe this
 // service. Without a Tracer there are none, and a decision's traceparent is
-// passed on as it came.
+// passed on unchanged.
 type Tracing struct {
 	Tracer trace.Tracer
 	Group  string // the consumer group
@@ -28,25 +28,24 @@ type Tracing struct {
 	Port   int    // of the API
 }
 
-// spans are what a trace shows of one decision:
+// spans is what a trace shows of one decision:
 //
 //	process TOPIC ────────────────────────────────────────► settled, or given up
 //	└ wait ┘└ POST /profiles/… ┘└ wait ┘└ POST … ┘   └ send TOPIC ┘
 //
-// Nil is a decision that nobody traces: every method then does nothing. They
+// A nil *spans is a decision that is not traced: its methods do nothing. The spans
 // belong to whoever has the job.
 type spans struct {
 	tracing *Tracing
-	ctx     context.Context // of the whole
+	ctx     context.Context // of whole
 	whole   trace.Span
-	wait    trace.Span // until it is chosen; nil: it does not wait
-	send    trace.Span // until its record is acknowledged; nil: it is not published
+	wait    trace.Span // until it is chosen; nil: it is not waiting
+	send    trace.Span // until its record is acknowledged; nil: it is not being published
 }
 
-// trace begins to follow a decision, within the trace that its record names.
-func (p *Processor) trace(j *job) {
+// begin starts the spans of a decision, within the trace that its record names.
+func (t *Tracing) begin(j *job) {
 	j.traceparent = decision.Traceparent(j.rec.Headers)
-	t := &p.opts.Tracing
 	if t.Tracer == nil {
 		return
 	}
@@ -60,31 +59,19 @@ func (p *Processor) trace(j *job) {
 			semconv.MessagingDestinationPartitionID(strconv.Itoa(j.rec.Partition)),
 			semconv.MessagingKafkaOffset(int(j.rec.Offset)),
 			semconv.MessagingConsumerGroupName(t.Group),
-			attribute.String("verdict.lane", j.lane.String()),
+			attribute.String("verdict.lane", j.Lane.String()),
 		))
 	j.spans = &spans{tracing: t, ctx: ctx, whole: whole}
 	j.traceparent = traceparent(whole)
 }
 
-// traceparent is a span's context as a header.
+// traceparent returns a span's context as a header.
 func traceparent(s trace.Span) string {
 	c := s.SpanContext()
 	return fmt.Sprintf("00-%s-%s-%s", c.TraceID(), c.SpanID(), c.TraceFlags())
 }
 
-// context is what the job's calls are made with: it ends with the hold, and says
-// which trace they belong to.
-func (j *job) context() context.Context {
-	switch {
-	case j.spans != nil:
-		return trace.ContextWithSpan(j.hold.ctx, j.spans.whole)
-	case j.traceparent != "":
-		return passfort.WithTraceparent(j.hold.ctx, j.traceparent)
-	}
-	return j.hold.ctx
-}
-
-// waits notes that the decision waits for its turn, from now on.
+// waits notes that the decision waits for its turn from now on.
 func (s *spans) waits() {
 	if s == nil || s.wait != nil {
 		return
@@ -92,7 +79,7 @@ func (s *spans) waits() {
 	_, s.wait = s.tracing.Tracer.Start(s.ctx, "wait")
 }
 
-// chosen notes that it is its turn.
+// chosen notes that it is the decision's turn.
 func (s *spans) chosen() {
 	if s == nil || s.wait == nil {
 		return
@@ -101,9 +88,9 @@ func (s *spans) chosen() {
 	s.wait = nil
 }
 
-// publishing notes that the decision's record is handed over, and gives the
-// record that is: a result names the trace. A dead letter has the headers that
-// its record came with, and so that record's own trace.
+// publishing notes that the decision's record is handed to the publisher, and
+// returns the record to hand over: a result names the trace. A dead letter has the
+// headers of its record, and so that record's own trace.
 func (j *job) publishing(e *ending) decision.Record {
 	rec, parent := e.rec, j.traceparent
 	if s := j.spans; s != nil {
@@ -121,7 +108,7 @@ func (j *job) publishing(e *ending) decision.Record {
 	return rec
 }
 
-// published notes what became of the record.
+// published notes whether the record was acknowledged.
 func (s *spans) published(err error) {
 	if s == nil || s.send == nil {
 		return
@@ -133,7 +120,7 @@ func (s *spans) published(err error) {
 	s.send = nil
 }
 
-// settled notes how the decision ended.
+// settled notes how the decision was settled.
 func (s *spans) settled(j *job, e *ending) {
 	if s == nil {
 		return
@@ -149,7 +136,7 @@ func (s *spans) settled(j *job, e *ending) {
 	}
 }
 
-// end is the end of the decision here, settled or not.
+// end ends all spans of the decision, settled or not.
 func (s *spans) end() {
 	if s == nil {
 		return
@@ -159,39 +146,38 @@ func (s *spans) end() {
 	s.whole.End()
 }
 
-// fail marks a span with a failure of a class.
+// fail marks a span as failed.
 func fail(s trace.Span, class string, err error) {
 	s.SetAttributes(semconv.ErrorTypeKey.String(class))
 	s.SetStatus(codes.Error, decision.OneLine(err.Error(), decision.MaxErrorSize))
 }
 
-// calls is what each operation is in HTTP. Of the URL the template alone is told:
-// whole, it names a person's profile.
-var calls = map[passfort.Operation]struct{ method, template string }{
+// requests is each operation's HTTP request. Of the URL only the template is
+// shown: whole, it names a person's profile.
+var requests = map[passfort.Operation]struct{ method, template string }{
 	passfort.OpComplete:  {http.MethodPost, "/profiles/{profile_id}/tasks/{task_id}"},
 	passfort.OpGetTask:   {http.MethodGet, "/profiles/{profile_id}/tasks/{task_id}"},
 	passfort.OpListTasks: {http.MethodGet, "/profiles/{profile_id}/tasks"},
 	passfort.OpWhoAmI:    {http.MethodGet, "/whoami"},
 }
 
-// beginCall follows one call to the API: the context to make it with, and the
-// span, nil where there is none.
-func (p *Processor) beginCall(ctx context.Context, op passfort.Operation) (context.Context, trace.Span) {
-	t := &p.opts.Tracing
+// beginCall follows one call to the API. It returns the context to make the call
+// with, and the span; nil: there is none.
+func (t *Tracing) beginCall(ctx context.Context, op passfort.Operation) (context.Context, trace.Span) {
 	if t.Tracer == nil {
 		return ctx, nil
 	}
-	c := calls[op]
-	ctx, span := t.Tracer.Start(ctx, c.method+" "+c.template, trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(
-		semconv.HTTPRequestMethodKey.String(c.method),
-		semconv.URLTemplate(c.template),
+	r := requests[op]
+	ctx, span := t.Tracer.Start(ctx, r.method+" "+r.template, trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(
+		semconv.HTTPRequestMethodKey.String(r.method),
+		semconv.URLTemplate(r.template),
 		semconv.ServerAddress(t.Server),
 		semconv.ServerPort(t.Port),
 	))
 	return passfort.WithTraceparent(ctx, traceparent(span)), span
 }
 
-// endCall notes what came of it.
+// endCall notes how the call ended.
 func endCall(span trace.Span, status int, code string, err error) {
 	if span == nil {
 		return

@@ -10,9 +10,9 @@ import (
 	"verdict/internal/decision"
 )
 
-// TestEverySpanThatIsBegunEnds has panics in calls, in the publisher, and in
+// TestEverySpanEnds has panics in calls, in the publisher, and in
 // settling, for decisions by ID and by alias, with and without looks at profiles.
-func TestEverySpanThatIsBegunEnds(t *testing.T) {
+func TestEverySpanEnds(t *testing.T) {
 	for _, outcome := range []bool{false, true} {
 		spans := tracetest.NewSpanRecorder()
 		provider := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(spans))

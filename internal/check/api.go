@@ -11,72 +11,51 @@ import (
 	"verdict/internal/passfort"
 )
 
-// clockTolerance is how far two clocks may be apart without a word.
-const clockTolerance = 5 * time.Second
-
-// checkAPI asks the API once who the key is, and what its clock says.
+// checkAPI calls the API once, to test the key and to compare the clocks.
 func checkAPI(ctx context.Context, cfg configs.Config, key *app.Key, o Options) (f Findings) {
+	const name = "api/key"
 	client, err := passfort.New(passfort.Options{
 		BaseURL: cfg.API.BaseURL, Key: key.Key, Timeout: min(cfg.API.Timeout, o.Timeout), AllowHTTP: cfg.API.AllowHTTP,
 		UserAgent: "verdict/" + app.Build().Version, DialContext: o.DialAPI,
 	})
 	if err != nil {
-		f.fail("api/key", err.Error(), "correct the section api")
+		f.fail(name, err.Error(), "correct the section api")
 		return f
 	}
 	defer client.Close()
-	asked := time.Now()
+	start := time.Now()
 	who, answer, err := client.WhoAmI(ctx)
-	answered := time.Now()
+	end := time.Now()
 	if err != nil {
-		hint := "is api.base_url (" + cfg.API.BaseURL + ") right?"
-		if failed, ok := errors.AsType[*passfort.Error](err); ok {
-			switch failed.Kind {
-			case passfort.KindKey:
-				hint = "correct api.key or the file api.key_file, which is read again whenever the key is refused"
-			case passfort.KindConnection:
-				hint += " Is the way there open (name, firewall, proxy, certificate)?"
-			case passfort.KindTimeout, passfort.KindServer, passfort.KindThrottled:
-				hint = "the key could not be tried; run would wait for the API and go on by itself"
-			}
-			if failed.Kind == passfort.KindThrottled {
-				f.warn("api/key", err.Error(), hint)
-			} else {
-				f.fail("api/key", err.Error(), hint)
-			}
-		} else {
-			f.fail("api/key", err.Error(), hint)
-		}
+		status, hint := keyFault(err, cfg.API.BaseURL)
+		f = append(f, Finding{status, name, err.Error(), hint})
 	} else {
-		f.ok("api/key", fmt.Sprintf("accepted in %s as %q of %q", answered.Sub(asked).Round(time.Millisecond), who.AuditeeName, who.Institution.Name))
+		f.ok(name, fmt.Sprintf("accepted in %s as %q of %q", end.Sub(start).Round(time.Millisecond), who.AuditeeName, who.Institution.Name))
 	}
 	if answer.Status != 0 {
-		checkAPIClock(&f, answer.Date, asked, answered)
+		checkAPIClock(&f, answer.Date, start, end)
 	}
 	return f
 }
 
-// checkAPIClock compares the API's clock, which it says to the second, with the
-// time in which the call was made.
-func checkAPIClock(f *Findings, date, asked, answered time.Time) {
-	const name, hint = "clock/api", "set this machine's clock right (NTP): decisions expire by it"
-	if date.IsZero() {
-		f.ok(name, "not compared: the API did not say its time")
-		return
+// keyFault returns the status of a failed whoami, and what to do about it.
+func keyFault(err error, baseURL string) (status Status, hint string) {
+	wrongURL := "is api.base_url (" + baseURL + ") right?"
+	failed, ok := errors.AsType[*passfort.Error](err)
+	if !ok {
+		return Fail, wrongURL
 	}
-	var apart time.Duration // how far this machine is ahead
-	switch latest := date.Add(time.Second); {
-	case asked.After(latest):
-		apart = asked.Sub(latest)
-	case answered.Before(date):
-		apart = answered.Sub(date)
+	const untested = "the key could not be tested; run would wait for the API and then continue"
+	switch failed.Kind {
+	case passfort.KindKey:
+		return Fail, "correct api.key or the file api.key_file, which is read again whenever the key is refused"
+	case passfort.KindConnection:
+		return Fail, wrongURL + " Can this machine reach it (name, firewall, proxy, certificate)?"
+	case passfort.KindThrottled:
+		return Warn, untested
+	case passfort.KindTimeout, passfort.KindServer:
+		return Fail, untested
+	case passfort.KindNotFound, passfort.KindRejected, passfort.KindUnconfirmed, passfort.KindInvalid, passfort.KindCanceled:
 	}
-	switch {
-	case apart > clockTolerance:
-		f.warn(name, fmt.Sprintf("this machine is %s or more ahead of the API", apart.Round(time.Second)), hint)
-	case apart < -clockTolerance:
-		f.warn(name, fmt.Sprintf("this machine is %s or more behind the API", -apart.Round(time.Second)), hint)
-	default:
-		f.ok(name, fmt.Sprintf("within %s of the API's", clockTolerance))
-	}
+	return Fail, wrongURL
 }

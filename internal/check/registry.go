@@ -12,7 +12,7 @@ import (
 	"verdict/internal/decision/codec"
 )
 
-// checkRegistry asks the Schema Registry once, where there is one.
+// checkRegistry calls the Schema Registry once, if one is configured.
 func checkRegistry(ctx context.Context, cfg configs.Config, o Options) (f Findings) {
 	const name = "registry"
 	if cfg.Decode.RegistryURL.Reveal() == "" {
@@ -24,15 +24,15 @@ func checkRegistry(ctx context.Context, cfg configs.Config, o Options) (f Findin
 		return f
 	}
 	defer decoder.Close()
-	asked := time.Now()
+	start := time.Now()
 	if err := decoder.Ask(ctx); err != nil {
-		detail, hint, told := strings.Cut(err.Error(), "; ") // the registry's own hint
-		if !told {
-			hint = "is decode.registry_url right, and the way there open? Records whose schema is not known yet would wait"
+		detail, hint, hasHint := strings.Cut(err.Error(), "; ")
+		if !hasHint {
+			hint = "is decode.registry_url right, and can this machine reach it? Records with an unknown schema would wait for it"
 		}
 		f.fail(name, detail, hint)
 		return f
 	}
-	f.ok(name, fmt.Sprintf("answered in %s", time.Since(asked).Round(time.Millisecond)))
+	f.ok(name, fmt.Sprintf("answered in %s", time.Since(start).Round(time.Millisecond)))
 	return f
 }

@@ -19,27 +19,28 @@ func checkCommand(s Process) *cobra.Command {
 	var o check.Options
 	cmd := &cobra.Command{
 		Use:   "check",
-		Short: "Say whether a run with this configuration would work",
-		Long: `Check looks at everything that run needs, in one pass, and changes nothing:
-configuration, brokers, topics, the rights to them, the group and its members,
-the backlog, the API key, the clocks and the Schema Registry, if one is
-configured. Each check is one line,
+		Short: "Check whether \"verdict run\" would work with this configuration",
+		Long: `Check tests everything that "verdict run" needs, and changes nothing: the
+configuration, brokers, topics, rights, the consumer group and its members, the
+backlog, the API key, clocks, and the Schema Registry if one is configured. It
+prints one line per check:
 
   ok|warn|fail  name  detail; what to do about it
 
-on standard output. A warning keeps nothing from working. The exit status is 0
-if run would work, 1 if not, 2 if the configuration itself is at fault. The one
-call to the API (whoami) takes no token of the rate limit.
+The service runs in spite of warnings. The exit status is 0 if it would work, 1
+if a check failed, and 2 if the configuration is invalid.
 
-Rights are tried: reading and writing with a partition that does not exist,
-taking part in the group with a member that does not exist. Kafka's protocol
-does not tell a broker's clock; only records from the future are looked for.`,
+Check calls the API once (whoami), outside the rate limit. It tests rights with a
+partition and a group member that do not exist. Kafka does not expose a broker's
+clock, so check only looks for records from the future.`,
 		Example: `  verdict check --config verdict.yaml
+
+  # Only what needs attention
   verdict check --json | jq '.checks[] | select(.status != "ok")'`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if o.Timeout <= 0 {
-				return &usageError{cmd.CommandPath(), fmt.Errorf("--timeout: want more than 0s, is %s", o.Timeout)}
+				return &usageError{cmd.CommandPath(), fmt.Errorf("--timeout: must be more than 0s, is %s", o.Timeout)}
 			}
 			cfg, err := loadConfig(cmd, s, true)
 			var faults configs.Faults
@@ -59,8 +60,9 @@ does not tell a broker's clock; only records from the future are looked for.`,
 			return nil
 		},
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "one JSON object instead of lines")
-	cmd.Flags().DurationVar(&o.Timeout, "timeout", 10*time.Second, "longest time for one check")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object instead of lines")
+	cmd.Flags().DurationVar(&o.Timeout, "timeout", 10*time.Second, "time limit of each check")
+	completeValues(cmd, "timeout", nil)
 	configFlags(cmd)
 	return cmd
 }

@@ -11,9 +11,8 @@ import (
 	"testing"
 )
 
-// TestTheDemoThatIsKeptSaysItsSumBeforeItWaits reads what a script would that
-// looks at a demo while it is up: the addresses and the sum are there, and serve.
-func TestTheDemoThatIsKeptSaysItsSumBeforeItWaits(t *testing.T) {
+// A script that uses a running demo needs the summary and the addresses.
+func TestDemoKeepPrintsTheSummaryBeforeItWaits(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	reader, out := io.Pipe()
@@ -49,7 +48,7 @@ func TestTheDemoThatIsKeptSaysItsSumBeforeItWaits(t *testing.T) {
 	}
 }
 
-// lockedBuffer is a buffer that may be read while it is written.
+// lockedBuffer is a buffer that can be read while it is written.
 type lockedBuffer struct {
 	mu   sync.Mutex
 	text strings.Builder

@@ -28,8 +28,7 @@ import (
 	"verdict/internal/passfort/sandbox"
 )
 
-// TestMain lets the tests' own binary be `verdict`, for scripts and for tests
-// that need a process.
+// TestMain lets the test binary act as verdict, for the scripts.
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"verdict": verdictMain})
 }
@@ -37,18 +36,19 @@ func TestMain(m *testing.M) {
 // verdictMain is cmd/verdict's main with plain signal handling.
 func verdictMain() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	os.Exit(Execute(ctx, os.Args[1:], Process{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Environ: os.Environ()}))
+	status := Execute(ctx, os.Args[1:], Process{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Environ: os.Environ()})
+	stop()
+	os.Exit(status)
 }
 
-// TestScripts runs the command lines of testdata/script, each script with an
-// embedded Kafka and a sandbox API of its own, which the environment names as a
-// user's would. Beside testscript's own commands they have:
+// TestScripts runs the scripts of testdata/script. Each has its own embedded Kafka
+// and sandbox API, whose addresses are in the environment. Besides testscript's
+// commands, scripts have:
 //
-//	send TOPIC FILE       each line becomes a record, its key the profile ID
-//	await TOPIC N         until the topic has N records, for at most a minute
-//	dump TOPIC FILE       the topic's records as JSON lines, by partition and offset
-//	create TOPIC N [K=V]  a topic with N partitions and configurations
+//	send TOPIC FILE       publish each line as a record with the profile ID as key
+//	await TOPIC N         wait until the topic has N records, at most a minute
+//	dump TOPIC FILE       write the topic's records as JSON lines, by partition and offset
+//	create TOPIC N [K=V]  create a topic with N partitions and settings
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
@@ -85,7 +85,7 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// scriptKafka is the key of a script's cluster.
+// scriptKafka is the key of the cluster in a script's values.
 type scriptKafka struct{}
 
 func scriptCluster(ts *testscript.TestScript) *embedded.Cluster {
@@ -103,7 +103,7 @@ func scriptCount(ts *testscript.TestScript, topic string) (n int64) {
 	}
 }
 
-// scriptArgs ends a script whose command has too few words.
+// scriptArgs fails the script if a command has too few arguments.
 func scriptArgs(ts *testscript.TestScript, neg bool, args []string, least int, usage string) {
 	if neg || len(args) < least {
 		ts.Fatalf("usage: %s", usage)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"strings"
 	"time"
 
 	"verdict/internal/decision"
@@ -62,7 +63,28 @@ func SettingValue(key, value string) string {
 	case key != "retention.ms" || err != nil:
 		return value
 	case ms < 0:
-		return value + " (for ever)"
+		return value + " (no limit)"
 	}
 	return fmt.Sprintf("%s (%s)", value, Days(time.Duration(ms)*time.Millisecond))
+}
+
+// Wrap breaks text into lines of at most width bytes, each with the indent. A
+// longer word gets a line of its own.
+func Wrap(text string, width int, indent string) string {
+	var b strings.Builder
+	line := indent
+	for word := range strings.FieldsSeq(text) {
+		if line != indent && len(line)+1+len(word) > width {
+			b.WriteString(line + "\n")
+			line = indent
+		}
+		if line != indent {
+			line += " "
+		}
+		line += word
+	}
+	if line != indent {
+		b.WriteString(line + "\n")
+	}
+	return b.String()
 }

@@ -17,7 +17,6 @@ import (
 	"verdict/configs"
 	"verdict/internal/app"
 	"verdict/internal/broker/embedded"
-	backfill "verdict/internal/bulk"
 	"verdict/internal/decision"
 	"verdict/internal/passfort/sandbox"
 )
@@ -43,12 +42,12 @@ func BenchmarkPipeline(b *testing.B) {
 	var verdictTook, bareTook time.Duration
 	n := 0
 	for b.Loop() {
-		rows := make([]backfill.Row, each)
-		for i := range rows {
-			rows[i] = nextRow(b, g)
+		records := make([]decision.Record, each)
+		for i := range records {
+			records[i] = nextRecord(b, g, cfg.Kafka.Topics.Decisions)
 		}
-		bareTook += bareLoop(b, api, rows, cfg.Processor.Workers)
-		publish(b, cluster, each, func(i int) decision.Record { return rows[i].Record(cfg.Kafka.Topics.Decisions) })
+		bareTook += bareLoop(b, api, records, cfg.Processor.Workers)
+		publish(b, cluster, each, func(i int) decision.Record { return records[i] })
 		began := time.Now()
 		_, stop := runService(b, cfg)
 		for recordsIn(cluster, cfg.Kafka.Topics.Results) < int64(n+each) {
@@ -94,15 +93,14 @@ func runService(b *testing.B, cfg configs.Config) (registry *prometheus.Registry
 	}
 }
 
-// bareLoop makes the calls of rows with net/http alone: no order, no Kafka, and only
+// bareLoop makes the calls of decisions with net/http alone: no order, no Kafka, and only
 // the status of an answer is read. It returns how long they take.
-func bareLoop(b *testing.B, api string, rows []backfill.Row, workers int) time.Duration {
+func bareLoop(b *testing.B, api string, records []decision.Record, workers int) time.Duration {
 	b.Helper()
 	type request struct{ url, body string }
-	requests := make([]request, len(rows))
-	for i, row := range rows {
-		rec := row.Record("")
-		d, err := decision.Decode(&rec)
+	requests := make([]request, len(records))
+	for i := range records {
+		d, err := decision.Decode(&records[i])
 		if err != nil {
 			b.Fatal(err)
 		}

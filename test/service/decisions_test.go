@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	backfill "verdict/internal/bulk"
+	"verdict/internal/bulk/rows"
 	"verdict/internal/decision"
 	"verdict/internal/passfort/sandbox"
 )
@@ -132,7 +132,7 @@ func TestRepeatedDecisionRunsOnce(t *testing.T) {
 // some broken and some twice, and compares the outcomes with a file that was not
 // made by this program.
 func TestUpstreamFileEndsAsExpected(t *testing.T) {
-	const path = "../../internal/bulk/testdata/decisions-10k.csv"
+	const path = "../../examples/decisions-10k.csv"
 	var want struct {
 		Decisions, Completed, Duplicate, Tasks int
 		DeadLetters                            map[string]int `json:"dead_letters"`
@@ -145,12 +145,12 @@ func TestUpstreamFileEndsAsExpected(t *testing.T) {
 	if err := json.Unmarshal(expected, &want); err != nil {
 		t.Fatal(err)
 	}
-	rows := readRows(t, path)
+	sent := readRows(t, path)
 	// Some of the decisions have expired by the day on which the file was made.
 	made := time.Date(2026, 11, 2, 0, 0, 0, 0, time.UTC)
 	inWorldOf(t, setting{date: made}, func(t *testing.T, w *world) {
 		var records []outgoing
-		for _, row := range rows {
+		for _, row := range sent {
 			records = append(records, outgoing{topic: w.cfg.Kafka.Topics.Decisions, key: string(row.Key), value: string(row.Value)})
 		}
 		for chunk := range slices.Chunk(records, 500) { // fits the broker's limit for a batch
@@ -164,7 +164,7 @@ func TestUpstreamFileEndsAsExpected(t *testing.T) {
 		for _, outcome := range w.checkSettledOnce() {
 			counts[outcome]++
 		}
-		if counts["completed"] != want.Completed || counts["duplicate"] != want.Duplicate || len(rows) != want.Decisions {
+		if counts["completed"] != want.Completed || counts["duplicate"] != want.Duplicate || len(sent) != want.Decisions {
 			t.Errorf("outcomes %v, want %+v", counts, want)
 		}
 		for reason, n := range want.DeadLetters {
@@ -185,20 +185,20 @@ func TestUpstreamFileEndsAsExpected(t *testing.T) {
 }
 
 // readRows returns every row of a file.
-func readRows(t *testing.T, path string) (all []backfill.Row) {
+func readRows(t *testing.T, path string) (all []rows.Row) {
 	t.Helper()
 	f, err := os.Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	rows, err := backfill.NewRows(f, backfill.Options{})
+	reader, err := rows.NewReader(f, rows.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer rows.Close()
+	defer reader.Close()
 	for {
-		row, err := rows.Next()
+		row, err := reader.Next()
 		if errors.Is(err, io.EOF) {
 			return all
 		}

@@ -12,7 +12,7 @@ import (
 
 	"verdict/internal/broker"
 	"verdict/internal/broker/embedded"
-	backfill "verdict/internal/bulk"
+	"verdict/internal/bulk/rows"
 	"verdict/internal/decision"
 )
 
@@ -83,9 +83,9 @@ func publish(t testing.TB, cluster *embedded.Cluster, n int, record func(i int) 
 }
 
 // newGenerator returns a generator of decisions, each on a task of its own.
-func newGenerator(t testing.TB) *backfill.Generator {
+func newGenerator(t testing.TB) *rows.Generator {
 	t.Helper()
-	g, err := backfill.NewGenerator(backfill.GeneratorOptions{Repeated: -1})
+	g, err := rows.NewGenerator(rows.GeneratorOptions{Repeated: -1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +93,7 @@ func newGenerator(t testing.TB) *backfill.Generator {
 }
 
 // nextRow returns the generator's next decision.
-func nextRow(t testing.TB, g *backfill.Generator) backfill.Row {
+func nextRow(t testing.TB, g *rows.Generator) rows.Row {
 	t.Helper()
 	row, err := g.Next()
 	if err != nil {
@@ -103,7 +103,7 @@ func nextRow(t testing.TB, g *backfill.Generator) backfill.Row {
 }
 
 // nextRecord returns the record of the generator's next decision.
-func nextRecord(t testing.TB, g *backfill.Generator, topic string) decision.Record {
+func nextRecord(t testing.TB, g *rows.Generator, topic string) decision.Record {
 	t.Helper()
 	row := nextRow(t, g)
 	return row.Record(topic)

@@ -99,7 +99,7 @@ cat <<-TEXT
 	Verdict     http://127.0.0.1:9464
 	Prometheus  http://127.0.0.1:9090/alerts
 	Logs        $dir/*.log
-	Decisions   go run ./cmd/verdict submit --kafka-brokers $brokers --skip-invalid internal/bulk/testdata/decisions-10k.csv
+	Decisions   go run ./cmd/verdict submit --kafka-brokers $brokers --skip-invalid examples/decisions-10k.csv
 	Ctrl-C ends it.
 TEXT
 

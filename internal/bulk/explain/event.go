@@ -1,0 +1,38 @@
+package explain
+
+import "verdict/internal/decision"
+
+// EventKind is what happened to a decision.
+type EventKind string
+
+// The kinds of events.
+const (
+	EventSubmitted    EventKind = "submitted"
+	EventRedriven     EventKind = "redriven" // a copy of a dead letter was put back
+	EventSettled      EventKind = "settled"  // with a result
+	EventDeadLettered EventKind = "dead_lettered"
+	EventPending      EventKind = "pending" // no end of it was found
+)
+
+// Event is one thing that happened to a decision, as a record says it.
+type Event struct {
+	Time       decision.Time    `json:"time"`
+	Kind       EventKind        `json:"event"`
+	Place      decision.Origin  `json:"place"`  // of the record that says it
+	Origin     decision.Origin  `json:"origin"` // of the decision's record
+	DecisionID string           `json:"decision_id,omitempty"`
+	ProfileID  string           `json:"profile_id,omitempty"`
+	TaskID     string           `json:"task_id,omitempty"`
+	State      decision.State   `json:"state,omitempty"`
+	Outcome    decision.Outcome `json:"outcome,omitempty"`
+	Reason     decision.Reason  `json:"reason,omitempty"` // of a dead letter
+	Error      string           `json:"error,omitempty"`
+	Attempts   int              `json:"attempts,omitempty"`
+	HTTPStatus int              `json:"http_status,omitempty"`
+	Redrives   int              `json:"redrives,omitempty"`
+	Source     string           `json:"source,omitempty"`
+	Why        string           `json:"why,omitempty"` // the decision's own reason
+	BatchID    string           `json:"batch_id,omitempty"`
+	BatchLine  int64            `json:"batch_line,omitempty"`
+	Note       string           `json:"note,omitempty"`
+}

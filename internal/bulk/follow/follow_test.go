@@ -1,0 +1,250 @@
+package follow_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"verdict/internal/bulk/bulktest"
+	"verdict/internal/bulk/follow"
+	"verdict/internal/decision"
+)
+
+func options(b *bulktest.Kafka, batch string) follow.Options {
+	return follow.Options{
+		Connection: b.Conn, BatchID: batch, Decisions: []string{bulktest.LiveTopic, bulktest.BackfillTopic}, Results: bulktest.ResultsTopic, DeadLetters: bulktest.LettersTopic,
+	}
+}
+
+// line is what matters of a sum.
+func line(s follow.Summary) string {
+	return fmt.Sprintf("size=%d submitted=%d settled=%d completed=%d dead=%d missing=%d notfound=%d redriven=%d",
+		s.Size, s.Submitted, s.Settled, s.Outcomes[decision.Completed], s.DeadLettered, s.Missing, s.NotFound, s.Redriven)
+}
+
+func wantSummary(b *bulktest.Kafka, s follow.Summary, err error, want string) {
+	b.Helper()
+	if got := line(s); err != nil || got != want {
+		b.Errorf("%v\ngot  %s\nwant %s", err, got, want)
+	}
+}
+
+func TestFollowFindsABatchWhateverItIsKnownBy(t *testing.T) {
+	bulktest.InKafka(t, func(b *bulktest.Kafka) {
+		for i := range 30 {
+			b.Put(bulktest.InBatch(bulktest.BackfillTopic, "by-header", i+1, 30), bulktest.Named(bulktest.LiveTopic, "by-value", 100+i), bulktest.InBatch(bulktest.BackfillTopic, "other", 200+i, 30))
+		}
+		// One whose header and value name two batches is of the header's.
+		both := bulktest.InBatch(bulktest.BackfillTopic, "by-header", 31, 31)
+		both.Value = bulktest.Named(bulktest.BackfillTopic, "by-value", 31).Value
+		b.Put(both)
+		for _, topic := range []string{bulktest.LiveTopic, bulktest.BackfillTopic} {
+			for _, rec := range b.All(topic) {
+				b.Settle(rec, decision.Completed, "")
+			}
+		}
+		sum, err := follow.Follow(b.Context(), options(b, "by-header"))
+		wantSummary(b, sum, err, "size=31 submitted=31 settled=31 completed=31 dead=0 missing=0 notfound=0 redriven=0")
+		sum, err = follow.Follow(b.Context(), options(b, "by-value"))
+		wantSummary(b, sum, err, "size=0 submitted=30 settled=30 completed=30 dead=0 missing=0 notfound=0 redriven=0")
+	})
+}
+
+func TestFollowWaitsUntilAllAreSubmittedAndSettled(t *testing.T) {
+	bulktest.InKafka(t, func(b *bulktest.Kafka) {
+		const n = 40
+		for i := range n / 2 {
+			b.Put(bulktest.InBatch(bulktest.BackfillTopic, "b", i+1, n))
+		}
+		go func() { // one more every second, and settled a second later
+			for i := range n / 2 {
+				time.Sleep(time.Second)
+				b.Put(bulktest.InBatch(bulktest.BackfillTopic, "b", n/2+i+1, n))
+			}
+			for _, rec := range b.All(bulktest.BackfillTopic) {
+				time.Sleep(time.Second)
+				b.Settle(rec, decision.Completed, "")
+			}
+		}()
+		began := time.Now()
+		o := options(b, "b")
+		var rate float64
+		var left time.Duration
+		o.Progress = func(s follow.Summary) {
+			if s.Settled >= 20 && rate == 0 {
+				rate, left = s.Rate, s.Left
+			}
+		}
+		sum, err := follow.Follow(b.Context(), o)
+		wantSummary(b, sum, err, "size=40 submitted=40 settled=40 completed=40 dead=0 missing=0 notfound=0 redriven=0")
+		if took := time.Since(began); took < time.Minute || took > 63*time.Second {
+			b.Errorf("took %v, want a minute and a look", took)
+		}
+		if rate < 0.3 || rate > 1.1 || left < 15*time.Second || left > time.Minute {
+			b.Errorf("half-way the rate was %v, %v left", rate, left)
+		}
+	})
+}
+
+func TestFollowOnceSaysWhatIsMissing(t *testing.T) {
+	bulktest.InKafka(t, func(b *bulktest.Kafka) {
+		for i := range 30 {
+			b.Put(bulktest.InBatch(bulktest.BackfillTopic, "b", i+1, 35))
+		}
+		for i, rec := range b.All(bulktest.BackfillTopic) {
+			switch i % 3 {
+			case 0:
+				b.Settle(rec, decision.Completed, "")
+			case 1:
+				b.Settle(rec, "", decision.Rejected)
+			}
+		}
+		o := options(b, "b")
+		o.Once = true
+		var report bytes.Buffer
+		o.Report = &report
+		sum, err := follow.Follow(b.Context(), o)
+		wantSummary(b, sum, err, "size=35 submitted=30 settled=20 completed=10 dead=10 missing=15 notfound=5 redriven=0")
+		if len(sum.Open) != 10 || sum.Reasons[decision.Rejected] != 10 {
+			b.Errorf("%d open, reasons %v", len(sum.Open), sum.Reasons)
+		}
+		rows, err := csv.NewReader(&report).ReadAll()
+		if err != nil || len(rows) != 31 {
+			b.Fatalf("%d rows, %v", len(rows), err)
+		}
+		ids, outcomes := map[string]bool{}, map[string]int{}
+		for _, row := range rows[1:] {
+			ids[row[0]] = true
+			outcomes[strings.Join(row[4:9], " ")]++
+		}
+		want := map[string]int{"completed 1 200  ": 10, "dead_lettered 2 422 rejected that is why": 10, "missing 0   ": 10}
+		if len(ids) != 30 || fmt.Sprint(outcomes) != fmt.Sprint(want) {
+			b.Errorf("%d IDs, outcomes %v", len(ids), outcomes)
+		}
+
+		o.Once, o.Timeout, o.Report = false, 10*time.Second, nil
+		began := time.Now()
+		sum, err = follow.Follow(b.Context(), o)
+		wantSummary(b, sum, err, "size=35 submitted=30 settled=20 completed=10 dead=10 missing=15 notfound=5 redriven=0")
+		if took := time.Since(began); took < 10*time.Second || took > 12*time.Second {
+			b.Errorf("with a time-out of 10s it took %v", took)
+		}
+	})
+}
+
+func TestFollowCountsRedrivenDecisionsByTheirLatestFate(t *testing.T) {
+	bulktest.InKafka(t, func(b *bulktest.Kafka) {
+		for i := range 3 {
+			b.Put(bulktest.InBatch(bulktest.BackfillTopic, "b", i+1, 3))
+		}
+		for _, rec := range b.All(bulktest.BackfillTopic) {
+			b.Settle(rec, "", decision.Rejected)
+		}
+		letters := b.All(bulktest.LettersTopic)
+		for _, rec := range letters[:2] {
+			d, err := decision.ParseDeadLetter(&rec)
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.Put(d.Redriven(rec.Origin()))
+		}
+		o := options(b, "b")
+		o.Once = true
+		sum, err := follow.Follow(b.Context(), o)
+		wantSummary(b, sum, err, "size=3 submitted=3 settled=1 completed=0 dead=1 missing=2 notfound=0 redriven=2")
+		n := 0
+		for _, rec := range b.All(bulktest.BackfillTopic) {
+			if decision.Redrives(&rec) == 1 {
+				if n++; n == 1 {
+					b.Settle(rec, decision.Completed, "")
+				} else {
+					b.Settle(rec, "", decision.Conflict)
+				}
+			}
+		}
+		var report bytes.Buffer
+		o.Report = &report
+		sum, err = follow.Follow(b.Context(), o)
+		wantSummary(b, sum, err, "size=3 submitted=3 settled=3 completed=1 dead=2 missing=0 notfound=0 redriven=2")
+		rows, err := csv.NewReader(&report).ReadAll()
+		if err != nil || len(rows) != 4 {
+			b.Errorf("%d rows, %v:\n%q", len(rows), err, rows)
+		}
+	})
+}
+
+func TestFollowKnowsADecisionByItsEndAloneWhereRetentionDeletedIt(t *testing.T) {
+	bulktest.InKafka(t, func(b *bulktest.Kafka) {
+		gone := bulktest.Named(bulktest.LiveTopic, "b", 1)
+		gone.Offset = 77
+		b.Settle(gone, decision.Completed, "")
+		gone = bulktest.InBatch(bulktest.BackfillTopic, "b", 2, 2)
+		gone.Offset = 78
+		b.Settle(gone, "", decision.Expired)
+		sum, err := follow.Follow(b.Context(), options(b, "b"))
+		wantSummary(b, sum, err, "size=2 submitted=2 settled=2 completed=1 dead=1 missing=0 notfound=0 redriven=0")
+	})
+}
+
+func TestFollowSaysWhichBatchesThereAreIfNotThisOne(t *testing.T) {
+	bulktest.InKafka(t, func(b *bulktest.Kafka) {
+		b.Put(bulktest.InBatch(bulktest.BackfillTopic, "march", 1, 1), bulktest.Named(bulktest.LiveTopic, "april", 2))
+		_, err := follow.Follow(b.Context(), options(b, "may"))
+		if !errors.Is(err, follow.ErrNoBatch) || !strings.Contains(err.Error(), "march") || !strings.Contains(err.Error(), "april") {
+			b.Errorf("%v", err)
+		}
+		o := options(b, "march")
+		o.Since = time.Now().Add(time.Hour)
+		if _, err := follow.Follow(b.Context(), o); !errors.Is(err, follow.ErrNoBatch) || !strings.Contains(err.Error(), "--since") {
+			b.Errorf("%v", err)
+		}
+	})
+}
+
+func TestFollowSeesAnOutageThroughAndSaysAWrongAddressAtOnce(t *testing.T) {
+	bulktest.InKafka(t, func(b *bulktest.Kafka) {
+		b.Put(bulktest.InBatch(bulktest.BackfillTopic, "b", 1, 1))
+		go func() {
+			time.Sleep(5 * time.Second)
+			b.Network.Cut()
+			time.Sleep(5 * time.Minute)
+			b.Network.Mend()
+			b.Settle(b.All(bulktest.BackfillTopic)[0], decision.Completed, "")
+		}()
+		o := options(b, "b")
+		told := 0
+		o.Retrying = func(error) { told++ }
+		sum, err := follow.Follow(b.Context(), o)
+		wantSummary(b, sum, err, "size=1 submitted=1 settled=1 completed=1 dead=0 missing=0 notfound=0 redriven=0")
+		if told == 0 {
+			b.Error("nobody was told of the outage")
+		}
+
+		b.Network.Cut()
+		began := time.Now()
+		_, err = follow.Follow(b.Context(), options(b, "b"))
+		if err == nil || time.Since(began) > time.Minute {
+			b.Errorf("%v after %v", err, time.Since(began))
+		}
+	})
+}
+
+func TestFollowThatIsStoppedSaysWhatItKnows(t *testing.T) {
+	bulktest.InKafka(t, func(b *bulktest.Kafka) {
+		b.Put(bulktest.InBatch(bulktest.BackfillTopic, "b", 1, 2), bulktest.InBatch(bulktest.BackfillTopic, "b", 2, 2))
+		b.Settle(b.All(bulktest.BackfillTopic)[0], decision.Completed, "")
+		ctx, cancel := context.WithCancel(b.Context())
+		defer cancel()
+		time.AfterFunc(10*time.Second, cancel)
+		sum, err := follow.Follow(ctx, options(b, "b"))
+		if !errors.Is(err, context.Canceled) {
+			b.Errorf("%v", err)
+		}
+		wantSummary(b, sum, nil, "size=2 submitted=2 settled=1 completed=1 dead=0 missing=1 notfound=0 redriven=0")
+	})
+}

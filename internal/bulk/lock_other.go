@@ -1,8 +1,0 @@
-//go:build !unix
-
-package backfill
-
-import "os"
-
-// lockFile does nothing: here, nothing keeps two submits of one journal apart.
-func lockFile(*os.File) error { return nil }

@@ -1,0 +1,115 @@
+package rows_test
+
+import (
+	"bytes"
+	"encoding/csv"
+	"encoding/json"
+	"io"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"testing/iotest"
+	"unicode/utf8"
+
+	"verdict/internal/bulk/rows"
+	"verdict/internal/decision"
+)
+
+// FuzzCSV holds the reader against encoding/csv: where that reads a file without
+// an error, the rows are the same. It never panics, faults name lines that are
+// there, in order, and a row that is no fault is valid JSON but for its encoding.
+func FuzzCSV(f *testing.F) {
+	for _, file := range []string{
+		"id,state\n1,a\n2,b\n", "id;state\n\"a;b\";c\n", "id\tstate\n1\t2", "\ufeffid,x\r\n\"a\"\"b\",\"c\r\nd\"\r\n",
+		"id,state\n1,\"a\n2,\"b\"\n3,c\n", "id,\"sta\nte\"\na,b\n\n\r\n\"\n\n\",\r", "id\n\"\"\n\"", "id,state\n,\n\x00,\xff\n",
+	} {
+		f.Add([]byte(file))
+	}
+	f.Fuzz(func(t *testing.T, file []byte) {
+		reader, err := rows.NewReader(iotest.HalfReader(bytes.NewReader(file)), rows.Options{Format: rows.CSV})
+		if err != nil {
+			return
+		}
+		defer reader.Close()
+		var got []rows.Row
+		last := 0
+		for {
+			row, err := reader.Next()
+			if err == io.EOF {
+				break
+			}
+			if err != nil {
+				return // compressed, and broken
+			}
+			if row.Line <= last || row.Line > bytes.Count(file, []byte("\n"))+1 && !isCompressed(file) {
+				t.Fatalf("line %d after line %d", row.Line, last)
+			}
+			last = row.Line
+			if row.Fault == "" && !json.Valid(bytes.ToValidUTF8(row.Value, []byte("?"))) {
+				t.Fatalf("line %d: %s", row.Line, row.Value)
+			}
+			got = append(got, row)
+		}
+		if isCompressed(file) {
+			return
+		}
+		want, ok := byStandard(file)
+		if !ok {
+			return
+		}
+		if len(got) != len(want) {
+			t.Fatalf("%d rows; encoding/csv reads %d", len(got), len(want))
+		}
+		for i, row := range got {
+			var object map[string]any
+			if err := json.Unmarshal(row.Value, &object); row.Fault != "" || err != nil {
+				t.Fatalf("line %d: %q, %v", row.Line, row.Fault, err)
+			}
+			if !reflect.DeepEqual(object, want[i]) {
+				t.Fatalf("line %d: %v; encoding/csv reads %v", row.Line, object, want[i])
+			}
+		}
+	})
+}
+
+func isCompressed(file []byte) bool {
+	return bytes.HasPrefix(file, []byte{0x1f, 0x8b}) || bytes.HasPrefix(file, []byte{0x28, 0xb5, 0x2f, 0xfd})
+}
+
+// byStandard reads a file of comma-separated text by encoding/csv; ok is false
+// where the two need not agree: errors, another separator, lines of white space.
+func byStandard(file []byte) (rows []map[string]any, ok bool) {
+	file = bytes.TrimPrefix(file, []byte("\ufeff"))
+	if bytes.ContainsAny(file, ";\t") || !utf8.Valid(file) {
+		return nil, false
+	}
+	for line := range bytes.Lines(file) {
+		if string(line) != "\n" && string(line) != "\r\n" && len(bytes.TrimSpace(line)) == 0 {
+			return nil, false
+		}
+	}
+	all, err := csv.NewReader(bytes.NewReader(file)).ReadAll()
+	if err != nil || len(all) == 0 {
+		return nil, false
+	}
+	for _, cells := range all[1:] {
+		object := map[string]any{}
+		for i, cell := range cells {
+			i := slices.IndexFunc(decision.Fields[:], func(field string) bool {
+				return strings.EqualFold(field, strings.TrimSpace(all[0][i]))
+			})
+			if i < 0 || cell == "" {
+				continue
+			}
+			switch name := decision.Fields[i]; {
+			case name == "is_complete" && (cell == "true" || cell == "false"):
+				object[name] = cell == "true"
+			default:
+				object[name] = cell
+			}
+		}
+		rows = append(rows, object)
+	}
+	return rows, true
+}

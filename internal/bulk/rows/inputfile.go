@@ -1,0 +1,67 @@
+package rows
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"time"
+)
+
+type inputFile struct {
+	name    string
+	file    *os.File
+	size    int64
+	changed time.Time
+	copied  bool // file is a copy of ours
+}
+
+func openInput(ctx context.Context, name string, stdin io.Reader, dir string) (inputFile, error) {
+	f := inputFile{name: name}
+	source := stdin
+	if name == Stdin {
+		f.name = "standard input"
+	} else {
+		file, err := os.Open(name)
+		if err != nil {
+			return f, err
+		}
+		info, err := file.Stat()
+		switch {
+		case err == nil && info.IsDir():
+			err = fmt.Errorf("%s is a folder; name its files", name)
+		case err == nil && info.Mode().IsRegular():
+			f.file, f.size, f.changed = file, info.Size(), info.ModTime()
+			return f, nil
+		}
+		defer file.Close()
+		if err != nil {
+			return f, err
+		}
+		source = file
+	}
+	file, err := tempFile(dir)
+	if err != nil {
+		return f, err
+	}
+	f.file, f.copied = file, true
+	if f.size, err = io.Copy(file, &stoppable{ctx, source}); err != nil {
+		file.Close()
+		return f, fmt.Errorf("copy %s to a temporary file: %w", f.name, err)
+	}
+	return f, nil
+}
+
+// stoppable is a reader that ends with its context, between two reads.
+type stoppable struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+// Read reads.
+func (s *stoppable) Read(p []byte) (int, error) {
+	if err := context.Cause(s.ctx); err != nil {
+		return 0, err
+	}
+	return s.r.Read(p)
+}

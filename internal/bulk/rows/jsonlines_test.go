@@ -1,0 +1,84 @@
+package rows_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"testing"
+	"testing/iotest"
+
+	"verdict/internal/bulk/rows"
+)
+
+// FuzzJSONLines holds the reader against a split at line ends: without Map and Set
+// each line that is not blank goes as it stands, in order. With them an object stays
+// one and says what was set, and what is no object goes as it stands all the same.
+func FuzzJSONLines(f *testing.F) {
+	for _, file := range []string{
+		"{}\n{}\n", "{\"profile_id\":\"p\",\"x\":[1,{}]}\r\n\r\n \n{\"ref\":1,\"batch_id\":\"old\"}", "\ufeff{}\nnot JSON\n[1]\n{\"a\":1,\"a\":2}",
+		"\xff\xfe", "\xfe\xff\x00{\x00}", "PK\x03\x04", "{\"\\u0072ef\":\"\\ud83d\\ude00\",\"profile_id\":\"\\\"\"}\n\x00\n\xff\xfe\n", "\n\n\r\r\n{", "{\"batch_id\":1,\"batch_id\":2}\n", "{ }\n{\"ref\":1 , \"reason\":2}",
+	} {
+		f.Add([]byte(file))
+	}
+	f.Fuzz(func(t *testing.T, file []byte) {
+		if len(file) >= rows.MaxLine || isCompressed(file) {
+			return
+		}
+		for _, other := range []string{"\xff\xfe", "\xfe\xff", "PK\x03\x04"} { // text in UTF-16, an archive
+			if bytes.HasPrefix(file, []byte(other)) {
+				if _, err := rows.NewReader(bytes.NewReader(file), rows.Options{Format: rows.JSONLines}); err == nil {
+					t.Fatal("it is read as if it were text in UTF-8")
+				}
+				return
+			}
+		}
+		var lines [][]byte
+		for line := range bytes.Lines(bytes.TrimPrefix(file, []byte("\ufeff"))) {
+			line = bytes.TrimSuffix(bytes.TrimSuffix(line, []byte("\n")), []byte("\r"))
+			if len(bytes.TrimSpace(line)) > 0 {
+				lines = append(lines, line)
+			}
+		}
+		for _, o := range []rows.Options{
+			{Format: rows.JSONLines},
+			{Format: rows.JSONLines, Map: map[string]string{"ref": "reason"}, Set: map[string]string{"batch_id": "new"}},
+		} {
+			reader, err := rows.NewReader(iotest.HalfReader(bytes.NewReader(file)), o)
+			if err != nil {
+				if len(lines) > 0 {
+					t.Fatalf("%d lines: %v", len(lines), err)
+				}
+				continue
+			}
+			n := 0
+			for ; ; n++ {
+				row, err := reader.Next()
+				if err == io.EOF {
+					break
+				}
+				if err != nil || row.Fault != "" || n >= len(lines) {
+					t.Fatalf("row %d of %d: %q, %v", n, len(lines), row.Fault, err)
+				}
+				var object map[string]any
+				isObject := json.Unmarshal(lines[n], &object) == nil && object != nil
+				if o.Set == nil || !isObject {
+					if !bytes.Equal(row.Value, lines[n]) {
+						t.Fatalf("row %d: %q; the line is %q", n, row.Value, lines[n])
+					}
+					continue
+				}
+				var after map[string]any
+				if err := json.Unmarshal(row.Value, &after); err != nil || after["batch_id"] != "new" || bytes.Count(row.Value, []byte(`"batch_id":`)) < 1 {
+					t.Fatalf("row %d: %q, %v", n, row.Value, err)
+				}
+				if _, left := after["ref"]; left {
+					t.Fatalf("row %d: %q is not mapped", n, row.Value)
+				}
+			}
+			if n != len(lines) {
+				t.Fatalf("%d rows of %d lines", n, len(lines))
+			}
+			reader.Close()
+		}
+	})
+}

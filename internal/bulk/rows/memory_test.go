@@ -1,0 +1,69 @@
+package rows_test
+
+import (
+	"bytes"
+	"io"
+	"runtime"
+	"testing"
+
+	"verdict/internal/bulk/rows"
+)
+
+// endless is header, then the body over and over, n bytes in all.
+type endless struct {
+	header, body []byte
+	n, at        int
+}
+
+func (e *endless) Read(p []byte) (int, error) {
+	if e.n <= 0 {
+		return 0, io.EOF
+	}
+	var n int
+	if len(e.header) > 0 {
+		n = copy(p, e.header)
+		e.header = e.header[n:]
+	} else {
+		n = copy(p[:min(len(p), e.n)], e.body[e.at:])
+		e.at = (e.at + n) % len(e.body)
+	}
+	e.n -= n
+	return n, nil
+}
+
+func TestMemoryStaysFlatHoweverLongTheFile(t *testing.T) {
+	const size = 16 << 20
+	for name, file := range map[string]*endless{
+		"good rows":                {[]byte("id,state\n"), []byte("1,COMPLETED_PASS\n"), size, 0},
+		"one line without an end":  {[]byte("id,state\n"), bytes.Repeat([]byte("x"), 4096), size, 0},
+		"one quote without an end": {[]byte("id,state\n\""), []byte("1,COMPLETED_PASS\n"), size, 0},
+		"quotes by the million":    {[]byte("id,state\n"), []byte("\"\n"), size / 8, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			reader, err := rows.NewReader(file, rows.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer reader.Close()
+			most := uint64(0)
+			for n := 0; ; n++ {
+				_, err := reader.Next()
+				if err == io.EOF {
+					break
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				if n%100_000 == 0 {
+					runtime.GC()
+					var m runtime.MemStats
+					runtime.ReadMemStats(&m)
+					most = max(most, m.HeapAlloc)
+				}
+			}
+			if most > 16<<20 {
+				t.Errorf("%d bytes held", most)
+			}
+		})
+	}
+}

@@ -1,0 +1,31 @@
+package submit
+
+import "math/bits"
+
+// rowSet is a set of rows' numbers, at one bit a row.
+type rowSet struct {
+	after int64 // it holds numbers above this one
+	bits  []uint64
+}
+
+func newRowSet(after, last int64) *rowSet {
+	return &rowSet{after: after, bits: make([]uint64, (max(0, last-after)+63)/64)}
+}
+
+func (s *rowSet) add(n int64) {
+	if i := n - s.after - 1; i >= 0 && i < int64(64*len(s.bits)) {
+		s.bits[i/64] |= 1 << (i % 64)
+	}
+}
+
+func (s *rowSet) has(n int64) bool {
+	i := n - s.after - 1
+	return i >= 0 && i < int64(64*len(s.bits)) && s.bits[i/64]&(1<<(i%64)) != 0
+}
+
+func (s *rowSet) count() (n int64) {
+	for _, b := range s.bits {
+		n += int64(bits.OnesCount64(b))
+	}
+	return n
+}

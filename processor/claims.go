@@ -1,0 +1,82 @@
+package processor
+
+import (
+	"context"
+	"time"
+
+	"verdict/internal/decision"
+)
+
+// hold is what the processor knows of one claim. Under Processor.mu, except ctx.
+type hold struct {
+	ctx       context.Context // ends when calls for the claim's decisions are to be aborted
+	cancel    context.CancelFunc
+	active    int           // jobs that are working or settling, and records being admitted
+	revoked   bool          // none of its decisions may start any more
+	idle      chan struct{} // closed at active == 0 once revoked
+	unsettled unsettled     // its records, for the metric of the oldest
+}
+
+// done ends the activity of one job.
+func (h *hold) done() {
+	h.active--
+	if h.active == 0 && h.revoked {
+		close(h.idle)
+	}
+}
+
+// claims is the holds of the claims that are not drained.
+type claims map[Claim]*hold
+
+// of returns the hold on a claim, and creates it with the claim's first record.
+func (c claims) of(claim Claim) *hold {
+	h := c[claim]
+	if h == nil {
+		ctx, cancel := context.WithCancel(context.Background())
+		h = &hold{ctx: ctx, cancel: cancel}
+		c[claim] = h
+	}
+	return h
+}
+
+// oldest returns the timestamp of the oldest record of a lane that is held and
+// not settled; zero: there is none. A partition that is being drained does not
+// count: its records are settled within seconds, or held by the next owner.
+func (c claims) oldest(lane decision.Lane) time.Time {
+	var oldest time.Time
+	for _, h := range c {
+		if j := h.unsettled.first; j != nil && j.Lane == lane && (oldest.IsZero() || j.rec.Time.Before(oldest)) {
+			oldest = j.rec.Time
+		}
+	}
+	return oldest
+}
+
+// unsettled is the records of one claim that are admitted and not settled, by
+// their offsets. Producers stamp a partition's records in about that order, so
+// the first is about the oldest, and keeping it costs two pointers a record.
+type unsettled struct{ first, last *job }
+
+func (u *unsettled) add(j *job) {
+	j.older, j.newer = u.last, nil
+	if u.last == nil {
+		u.first = j
+	} else {
+		u.last.newer = j
+	}
+	u.last = j
+}
+
+func (u *unsettled) remove(j *job) {
+	if j.older == nil {
+		u.first = j.newer
+	} else {
+		j.older.newer = j.newer
+	}
+	if j.newer == nil {
+		u.last = j.older
+	} else {
+		j.newer.older = j.older
+	}
+	j.older, j.newer = nil, nil
+}

@@ -1,0 +1,80 @@
+package processor
+
+import (
+	"context"
+	"fmt"
+
+	"verdict/internal/decision"
+	"verdict/internal/passfort"
+)
+
+// preflight looks at the task before completing it, where the setting asks for it.
+// If the task does not need a completion, that settles the decision; otherwise the
+// attempt goes on with another token.
+func (a *attempt) preflight(ctx context.Context) (v verdict, done bool) {
+	if !a.needsPreflight() {
+		return verdict{}, false
+	}
+	if v, done := a.look(ctx); done {
+		return v, true
+	}
+	a.MaybeApplied = false
+	return a.nextToken(ctx)
+}
+
+// needsPreflight reports whether the task is to be looked at first.
+func (a *attempt) needsPreflight() bool {
+	switch a.p.opts.Preflight {
+	case decision.PreflightAlways:
+		return true
+	case decision.PreflightBackfill:
+		return a.MaybeApplied || a.Lane == decision.Backfill
+	case decision.PreflightRetry:
+		return a.MaybeApplied
+	case decision.PreflightNever:
+	}
+	return false
+}
+
+// look asks for the task and compares its state with the wanted one. done is
+// false where the task can be completed.
+func (a *attempt) look(ctx context.Context) (v verdict, done bool) {
+	task, resp, err := call(ctx, a.p, passfort.OpGetTask, func(ctx context.Context) (passfort.Task, passfort.Response, error) {
+		return a.p.opts.API.GetTask(ctx, a.Task.ProfileID, a.Task.TaskID)
+	})
+	if err != nil {
+		if v = classifyRead(err, a.MaybeApplied); v.refusal.reason == decision.TaskNotFound {
+			v = a.notFound(ctx, v)
+		}
+		return v, true
+	}
+	stands := stand(&task, a.dec.State)
+	if a.keyed() && task.IsExpired && (!a.MaybeApplied || stands == standsOpen) {
+		a.MaybeApplied = false
+		v = verdict{action: actRefuse, refusal: refusal{reason: decision.TaskNotFound, status: resp.Status, err: note(fmt.Sprintf("the task %s is expired", a.Task.TaskID))}}
+		return a.notFound(ctx, v), true
+	}
+	switch stands {
+	case standsWanted:
+		return verdict{action: actSucceed, success: success{outcome: decision.AlreadyComplete, status: resp.Status, task: task.Raw}}, true
+	case standsAgainst:
+		return a.conflict(&task, resp.Status)
+	case standsOpen:
+	}
+	return verdict{}, false
+}
+
+// conflict follows a look that finds the task completed in another state.
+func (a *attempt) conflict(task *passfort.Task, status int) (v verdict, done bool) {
+	switch a.p.opts.OnConflict {
+	case decision.ConflictSkip:
+		return verdict{action: actSucceed, success: success{outcome: decision.Skipped, status: status, task: task.Raw}}, true
+	case decision.ConflictDeadLetter:
+		return verdict{action: actRefuse, refusal: refusal{
+			reason: decision.Conflict, status: status,
+			err: note(fmt.Sprintf("the task is already %s, and processor.on_conflict is %s", task.State, a.p.opts.OnConflict)),
+		}}, true
+	case decision.ConflictOverwrite:
+	}
+	return verdict{}, false
+}

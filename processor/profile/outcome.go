@@ -1,0 +1,34 @@
+package profile
+
+import (
+	"verdict/internal/decision"
+	"verdict/internal/passfort"
+)
+
+// Outcome returns what the tasks of a profile add up to. Expired and skipped
+// tasks do not count. A task in an unknown state counts as open, so that nobody
+// takes the profile for passed.
+func Outcome(tasks []passfort.Task) *decision.Profile {
+	var out decision.Profile
+	passed := 0
+	for i := range tasks {
+		switch t := &tasks[i]; {
+		case t.IsExpired || t.IsSkipped:
+		case t.State == decision.CompletedPass:
+			passed++
+		case t.State == decision.CompletedFail:
+			out.FailedTasks++
+		default:
+			out.OpenTasks++
+		}
+	}
+	switch {
+	case out.FailedTasks > 0:
+		out.Outcome = decision.SomeFailed
+	case out.OpenTasks > 0 || passed == 0:
+		out.Outcome = decision.Open
+	default:
+		out.Outcome = decision.AllPassed
+	}
+	return &out
+}

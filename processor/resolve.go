@@ -1,0 +1,87 @@
+package processor
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"verdict/processor/resolve"
+)
+
+// resolve makes sure that a decision that names its task by alias or type acts on
+// what is that task now. A task that has been known for longer than resolve.Life
+// (behind others of its task, or between two attempts) is looked up again, while
+// the decision keeps its place. The attempt goes on with a token.
+func (a *attempt) resolve(ctx context.Context) (v verdict, done bool) {
+	now := time.Now()
+	if !a.keyed() || a.Resolved() && now.Sub(a.listedAt) < resolve.Life {
+		return verdict{}, false
+	}
+	l, called, err := a.p.lists.list(ctx, a.Task.ProfileID, now.Add(-resolve.Life))
+	if err != nil {
+		return classifyRead(err, a.MaybeApplied), true
+	}
+	if id, err := l.Find(a.dec.Key); !a.Resolved() || err != nil || id != a.Task.TaskID {
+		return verdict{action: actMove, listing: l}, true
+	}
+	a.listedAt = l.At
+	if !called {
+		return verdict{}, false
+	}
+	return a.nextToken(ctx)
+}
+
+// notFound follows a 404 for the task, or a preflight that finds it expired. v is
+// what becomes of the decision if nothing more is found out.
+func (a *attempt) notFound(ctx context.Context, v verdict) verdict {
+	if a.keyed() {
+		return a.findAgain(ctx, v)
+	}
+	return a.explainNotFound(ctx, v)
+}
+
+// explainNotFound asks whether the ID is a variant's instead of a task's. That is
+// only an explanation, so it is left out where the list can't be had at once.
+func (a *attempt) explainNotFound(ctx context.Context, v verdict) verdict {
+	l := a.p.lists.recall(a.Task.ProfileID, time.Time{})
+	if l == nil {
+		if _, done := a.nextToken(ctx); done {
+			if ctx.Err() != nil {
+				return verdict{action: actAbandon}
+			}
+			return v
+		}
+		l, _, _ = a.p.lists.list(ctx, a.Task.ProfileID, time.Now().Add(-resolve.Life))
+	}
+	if l != nil {
+		if text := l.ExplainVariant(a.Task.TaskID); text != "" {
+			v.refusal.err = note(text)
+		}
+	}
+	return v
+}
+
+// findAgain lists the tasks once more, since it may have been replaced.
+func (a *attempt) findAgain(ctx context.Context, v verdict) verdict {
+	if a.relisted {
+		return v
+	}
+	after := time.Now().Add(1) // what was known until now led here
+	if v, done := a.nextToken(ctx); done {
+		return v
+	}
+	l, _, err := a.p.lists.list(ctx, a.Task.ProfileID, after)
+	if err != nil {
+		return classifyRead(err, a.MaybeApplied)
+	}
+	a.relisted = true // MaybeApplied stays: the 404 says nothing about an earlier call
+	if v.refusal.called {
+		a.Attempts++
+		v.refusal.called = false
+	}
+	if id, err := l.Find(a.dec.Key); err == nil && id == a.Task.TaskID {
+		v.refusal.err = note(fmt.Sprintf("the profile's list has %s as its live task of %s, and yet: %s", id, a.dec.Key, v.refusal.err))
+		return v
+	}
+	return verdict{action: actMove, listing: l}
+}
