@@ -22,7 +22,7 @@ var units = []struct {
 	size Bytes
 }{{"GiB", GiB}, {"MiB", MiB}, {"KiB", KiB}}
 
-// String is the size in the largest unit that holds it whole, such as 32MiB.
+// String returns the size in the largest unit that divides it, such as 32MiB.
 func (b Bytes) String() string {
 	for _, u := range units {
 		if b != 0 && b%u.size == 0 {
@@ -32,8 +32,8 @@ func (b Bytes) String() string {
 	return strconv.FormatInt(int64(b), 10)
 }
 
-// parseBytes reads a size such as 32MiB, 512KiB or 65536. Decimal units are
-// refused and not guessed at: 32MB means two things to two readers.
+// parseBytes reads a size such as 32MiB, 512KiB or 65536. It rejects decimal units
+// such as MB, which some read as powers of 1000 and others as powers of 1024.
 func parseBytes(text string) (Bytes, error) {
 	number, unit := text, Bytes(1)
 	for _, u := range units {
@@ -44,7 +44,7 @@ func parseBytes(text string) (Bytes, error) {
 	}
 	n, err := strconv.ParseUint(number, 10, 63)
 	if err != nil || n > math.MaxInt64/uint64(unit) {
-		return 0, fmt.Errorf("%s is not a size", shown(text))
+		return 0, fmt.Errorf("%s is not a size", quote(text))
 	}
 	return Bytes(n) * unit, nil
 }

@@ -9,18 +9,18 @@ import (
 	"testing"
 )
 
-var update = flag.Bool("update", false, "write verdict.example.yaml anew")
+var update = flag.Bool("update", false, "write verdict.example.yaml and docs/configuration.md")
 
 const exampleFile = "verdict.example.yaml"
 
-// example is the example file as the table of keys makes it.
+// example returns the example file, generated from the keys.
 func example() string {
 	var b strings.Builder
-	b.WriteString("# Every key of Verdict's configuration with its default. A key may be left out.\n" +
-		"# VERDICT_ and a key in capitals with _ for . (VERDICT_KAFKA_BROKERS) sets it from\n" +
-		"# the environment, and a flag (--kafka-brokers) from the command line; a flag wins\n" +
-		"# over the environment, and that over this file.\n" +
-		"# go test ./configs -update writes this file.\n")
+	b.WriteString("# Every key of Verdict's configuration with its default. All keys are optional.\n" +
+		"# Environment variables (VERDICT_KAFKA_BROKERS) override this file, and flags\n" +
+		"# (--kafka-brokers) override both.\n" +
+		"#\n" +
+		"# Generated from configs/config.go by: go test ./configs -update\n")
 	open := ""
 	for k := range Keys() {
 		section, name := "", k.Name
@@ -60,7 +60,7 @@ func example() string {
 	return b.String()
 }
 
-func TestExampleHasEveryKeyWithItsDefaultAndHelp(t *testing.T) {
+func TestExampleFileIsUpToDate(t *testing.T) {
 	if *update {
 		if err := os.WriteFile(exampleFile, []byte(example()), 0o644); err != nil {
 			t.Fatal(err)
@@ -71,7 +71,7 @@ func TestExampleHasEveryKeyWithItsDefaultAndHelp(t *testing.T) {
 		t.Fatal(err)
 	}
 	if string(data) != example() {
-		t.Errorf("%s is not what the keys make; go test ./configs -update writes it", exampleFile)
+		t.Errorf("%s is out of date; run go test ./configs -update", exampleFile)
 	}
 
 	entries, faults := readYAML(exampleFile, data)
@@ -84,7 +84,7 @@ func TestExampleHasEveryKeyWithItsDefaultAndHelp(t *testing.T) {
 	}
 	for k := range Keys() {
 		if !given[k.Name] {
-			t.Errorf("%s is not in %s", k.Name, exampleFile)
+			t.Errorf("%s is missing in %s", k.Name, exampleFile)
 		}
 	}
 	cfg, err := Load(Sources{File: exampleFile})
@@ -92,6 +92,6 @@ func TestExampleHasEveryKeyWithItsDefaultAndHelp(t *testing.T) {
 		t.Fatal(err)
 	}
 	if want := Default(); !reflect.DeepEqual(cfg, want) {
-		t.Errorf("%s is not the default:\n got %+v\nwant %+v", exampleFile, cfg, want)
+		t.Errorf("%s does not give the defaults:\n got %+v\nwant %+v", exampleFile, cfg, want)
 	}
 }

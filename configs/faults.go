@@ -7,13 +7,13 @@ import (
 
 // Fault is one thing that is wrong with a configuration.
 type Fault struct {
-	Key   string // the key, as known or as it was given
+	Key   string // the key; an unknown one as it was given
 	Wrong string // what is wrong with it
-	Want  string // what would be right
-	From  string // where it was given: file:line, environment variable or flag; empty: nowhere
+	Want  string // how to fix it; may be empty
+	From  string // where it was given: file:line, environment variable or flag; may be empty
 }
 
-// Error is the fault in one line.
+// Error returns the fault as one line.
 func (f *Fault) Error() string {
 	s := f.Key + ": " + f.Wrong
 	if f.Want != "" {
@@ -28,7 +28,7 @@ func (f *Fault) Error() string {
 // Faults is everything that is wrong with a configuration.
 type Faults []*Fault
 
-// Error is the faults, one a line.
+// Error returns the faults, one per line.
 func (fs Faults) Error() string {
 	lines := make([]string, len(fs))
 	for i, f := range fs {
@@ -37,7 +37,7 @@ func (fs Faults) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// Unwrap is every fault, for errors.As.
+// Unwrap returns every fault, for errors.As.
 func (fs Faults) Unwrap() []error {
 	errs := make([]error, len(fs))
 	for i, f := range fs {
@@ -46,7 +46,8 @@ func (fs Faults) Unwrap() []error {
 	return errs
 }
 
-// err is nil where there is no fault; a nil Faults in an error would not be.
+// err returns fs as an error: nil without faults, where an empty Faults in an
+// error would not be nil.
 func (fs Faults) err() error {
 	if len(fs) == 0 {
 		return nil
@@ -54,17 +55,25 @@ func (fs Faults) err() error {
 	return fs
 }
 
-// maxShown is how many bytes of a value a fault repeats.
-const maxShown = 80
+// maxQuoted is how many bytes of a value a fault repeats.
+const maxQuoted = 80
 
-// shown is a given value as a fault may repeat it: quoted, cut where it is
-// long, and not at all where it may hold a password, as user:password@host does.
-func shown(text string) string {
+// quote returns a given value for use in a fault: quoted, cut if it is long, and
+// left out if it may contain a password, as user:password@host does.
+func quote(text string) string {
 	if strings.Contains(text, "@") {
 		return "a value with an @"
 	}
-	if len(text) > maxShown {
-		return strconv.Quote(text[:maxShown]) + "…"
+	if len(text) > maxQuoted {
+		return strconv.Quote(text[:maxQuoted]) + "…"
 	}
 	return strconv.Quote(text)
+}
+
+// quoteKey returns a given key for use in a fault, quoted only where it needs to be.
+func quoteKey(key string) string {
+	if len(key) <= maxQuoted && strconv.Quote(key) == `"`+key+`"` && key != "" {
+		return key
+	}
+	return quote(key)
 }

@@ -17,11 +17,12 @@ type Key struct {
 	Name    string   // full name, such as kafka.commit_interval
 	Type    string   // what help calls its type, such as duration
 	Default string   // the default, as it would be written in an environment variable
-	Help    string   // a sentence or two, with the unit and the meaning of zero
+	Help    string   // a sentence or two, with the unit and the meaning of an empty value
 	Choices []string // every value of a closed set; nil for other types
 	Secret  bool     // whether the value must not be shown
 
-	index []int // index of its field in Config, for reflect.Value.FieldByIndex
+	bounds bounds
+	index  []int // index of its field in Config, for reflect.Value.FieldByIndex
 }
 
 // Env returns the name of the environment variable that sets the key.
@@ -34,12 +35,16 @@ func (k Key) Flag() string {
 	return strings.NewReplacer(".", "-", "_", "-").Replace(k.Name)
 }
 
-// Description returns Help, followed by the values of a closed set.
+// Description returns Help, followed by the bounds or choices of the value.
 func (k Key) Description() string {
-	if len(k.Choices) == 0 {
-		return k.Help
+	text := k.Help
+	if b := k.bounds.String(); b != "" {
+		text += " " + strings.ToUpper(b[:1]) + b[1:] + "."
 	}
-	return k.Help + " One of " + choicesText(k.Choices) + "."
+	if len(k.Choices) > 0 {
+		text += " One of " + choicesText(k.Choices) + "."
+	}
+	return text
 }
 
 // Keys returns every key, in the order of the reference.
@@ -69,7 +74,7 @@ func walk(table []Key, section reflect.Type, prefix string, at []int) []Key {
 			table = walk(table, f.Type, name+".", index)
 			continue
 		}
-		k := Key{Name: name, Default: text, Help: f.Tag.Get("help"), index: index}
+		k := Key{Name: name, Default: text, Help: f.Tag.Get("help"), bounds: boundsOf(f.Tag), index: index}
 		switch v := reflect.Zero(f.Type).Interface().(type) {
 		case choice:
 			k.Type, k.Choices = "choice", v.Choices()

@@ -13,25 +13,24 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// DefaultFile is the file that is read where none is named and this one is in
-// the working folder.
+// DefaultFile is read if no file is named and the working folder has it.
 const DefaultFile = "verdict.yaml"
 
-// Sources says where a configuration is read from.
+// Sources says where to read a configuration from.
 type Sources struct {
-	// File is the path of the YAML file, which must be there. Empty: DefaultFile,
-	// if there is one.
+	// File is the path of the YAML file, which must exist. Empty means DefaultFile,
+	// if it exists.
 	File string
-	// Env is the environment in the form of os.Environ. Nil: none.
+	// Env is the environment in the form of os.Environ. Nil means none.
 	Env []string
-	// Flags has the flags of RegisterFlags, parsed; those given override. Nil: none.
+	// Flags are parsed flags of RegisterFlags. Those that were given override the
+	// other sources. Nil means none.
 	Flags *pflag.FlagSet
-	// NeedAPIKey makes it a fault that neither api.key nor api.key_file is set:
-	// for the commands that call the API.
+	// NeedAPIKey makes a missing API key a fault, for commands that call the API.
 	NeedAPIKey bool
 }
 
-// Default is the configuration of no sources at all.
+// Default returns the configuration with every key at its default.
 func Default() Config {
 	var c Config
 	for _, k := range table {
@@ -42,37 +41,37 @@ func Default() Config {
 	return c
 }
 
-// Load reads the configuration from its sources and validates it. The error is
-// a Faults with every fault; the Config is then what could be read, and the
-// defaults elsewhere. A value that a later source overrides must be right too.
+// Load reads and validates the configuration. Its error is a Faults with every
+// fault; the Config then has the values that could be read, and defaults for the
+// rest. A value that another source overrides must be readable too.
 func Load(s Sources) (Config, error) {
-	l := loader{cfg: Default(), from: make(map[string]string), broken: make(map[string]bool)}
-	l.file(s.File)
-	l.env(s.Env)
-	l.flags(s.Flags)
-	v := validator{cfg: l.cfg, from: l.from, broken: l.broken, needAPIKey: s.NeedAPIKey}
-	return l.cfg, append(l.faults, v.faultsFound()...).err()
+	l := loader{cfg: Default(), from: make(map[string]string), unreadable: make(map[string]bool)}
+	l.loadFile(s.File)
+	l.loadEnv(s.Env)
+	l.loadFlags(s.Flags)
+	v := validator{cfg: l.cfg, from: l.from, unreadable: l.unreadable, needAPIKey: s.NeedAPIKey}
+	return l.cfg, append(l.faults, v.check()...).err()
 }
 
-// loader lays one source over the other.
+// loader applies one source after the other.
 type loader struct {
-	cfg    Config
-	from   map[string]string // key -> where its value was given
-	broken map[string]bool   // keys with a value that could not be read
-	faults Faults
+	cfg        Config
+	from       map[string]string // key -> where its value was given
+	unreadable map[string]bool   // keys with a value that could not be read
+	faults     Faults
 }
 
 func (l *loader) set(k Key, g given, from string) {
 	if f := parse(g, k.field(&l.cfg)); f != nil {
 		f.Key, f.From = k.Name, from
 		l.faults = append(l.faults, f)
-		l.broken[k.Name] = true
+		l.unreadable[k.Name] = true
 		return
 	}
 	l.from[k.Name] = from
 }
 
-func (l *loader) file(path string) {
+func (l *loader) loadFile(path string) {
 	named := path != ""
 	if !named {
 		path = DefaultFile
@@ -82,20 +81,20 @@ func (l *loader) file(path string) {
 		return
 	}
 	if err != nil {
-		l.faults = append(l.faults, &Fault{Key: theFile, Wrong: err.Error(), Want: "name a YAML file that can be read"})
+		l.faults = append(l.faults, &Fault{Key: wholeFile, Wrong: err.Error(), Want: "name a readable YAML file"})
 		return
 	}
 	entries, faults := readYAML(path, data)
 	l.faults = append(l.faults, faults...)
 	for _, f := range faults {
-		l.broken[f.Key] = true
+		l.unreadable[f.Key] = true
 	}
 	for _, e := range entries {
 		l.set(e.key, e.given, e.from)
 	}
 }
 
-// readFile reads no more than shows that a file is too large.
+// readFile reads at most one byte more than a configuration file may have.
 func readFile(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -109,7 +108,7 @@ func readFile(path string) ([]byte, error) {
 	return data, nil
 }
 
-func (l *loader) env(environ []string) {
+func (l *loader) loadEnv(environ []string) {
 	for _, e := range slices.Sorted(slices.Values(environ)) {
 		name, value, _ := strings.Cut(e, "=")
 		if !strings.HasPrefix(name, envPrefix) {
@@ -117,9 +116,9 @@ func (l *loader) env(environ []string) {
 		}
 		if k, ok := byEnv[name]; ok {
 			l.set(k, given{text: value}, name)
-		} else if !ofKubernetes(name, value) {
+		} else if !isServiceVar(name, value) {
 			l.faults = append(l.faults, &Fault{
-				Key:   plain(name),
+				Key:   quoteKey(name),
 				Wrong: "is not a known environment variable",
 				Want:  "did you mean " + Nearest(name, names(Key.Env)) + "?",
 			})
@@ -129,14 +128,14 @@ func (l *loader) env(environ []string) {
 
 var serviceVar = regexp.MustCompile(`_SERVICE_(HOST|PORT(_.+)?)$|_PORT_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?$`)
 
-// ofKubernetes says whether an environment variable is one of those by which
-// Kubernetes tells every container of the services in its namespace: one that
-// is called verdict, or verdict-metrics, must not keep Verdict from starting.
-func ofKubernetes(name, value string) bool {
+// isServiceVar reports whether an environment variable is one that Kubernetes sets
+// in every container for the services of its namespace. A service named verdict,
+// or verdict-metrics, must not keep Verdict from starting.
+func isServiceVar(name, value string) bool {
 	return serviceVar.MatchString(name) || strings.HasSuffix(name, "_PORT") && strings.Contains(value, "://")
 }
 
-func (l *loader) flags(flags *pflag.FlagSet) {
+func (l *loader) loadFlags(flags *pflag.FlagSet) {
 	if flags == nil {
 		return
 	}
@@ -145,7 +144,7 @@ func (l *loader) flags(flags *pflag.FlagSet) {
 		if f == nil || !f.Changed {
 			continue
 		}
-		if v, ok := f.Value.(*flagValue); ok { // else the flag is a command's own
+		if v, ok := f.Value.(*flagValue); ok { // otherwise it is a command's own flag
 			l.set(k, given{text: v.text}, "--"+f.Name)
 		}
 	}

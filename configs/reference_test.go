@@ -9,20 +9,26 @@ import (
 
 const referenceFile = "../docs/configuration.md"
 
-// reference is docs/configuration.md as the table of keys makes it.
+// reference returns docs/configuration.md, generated from the keys.
 func reference() string {
 	var b strings.Builder
 	b.WriteString(`# Configuration
 
-<!-- Made from the code: go test ./configs -update -->
+<!-- Generated from configs/config.go by: go test ./configs -update -->
 
-Every key has a default. A YAML file sets it (` + "`--config FILE`, or `" + DefaultFile + "`" + ` in the working folder if it is there), then the environment, then a flag; a later one wins. The environment's name is ` + "`VERDICT_`" + ` and the key in capitals with ` + "`_`" + ` for ` + "`.`" + `; the flag is the key with ` + "`-`" + ` for ` + "`.`" + ` and ` + "`_`" + `: ` + "`kafka.group_id`, `VERDICT_KAFKA_GROUP_ID`, `--kafka-group-id`" + `.
+Every key has a default. Set keys in a YAML file (` + "`--config FILE`, or `" + DefaultFile + "`" + ` in the working folder), in the environment, or with flags. Flags override the environment, and the environment overrides the file.
 
-- Lists are separated by commas in the environment and in flags. Durations are written as ` + "`200ms`, `65s`, `1m30s`" + `, sizes as ` + "`64KiB`, `32MiB`" + `.
-- A key that does not exist is an error, which suggests the nearest one; so is a value out of its range. All faults are named at once, with exit status 2.
-- Secrets can be given as files (` + "`api.key_file`, `kafka.sasl.password_file`" + `), and are shown nowhere.
+| | name of ` + "`kafka.group_id`" + ` | rule |
+| --- | --- | --- |
+| file | ` + "`group_id`" + ` in the section ` + "`kafka`" + ` | |
+| environment | ` + "`VERDICT_KAFKA_GROUP_ID`" + ` | ` + "`VERDICT_`" + ` and the key in capitals, with ` + "`_` for `.`" + ` |
+| flag | ` + "`--kafka-group-id`" + ` | the key with ` + "`-` for `.` and `_`" + ` |
 
-[configs/verdict.example.yaml](../configs/verdict.example.yaml) is the same as a file to begin with; ` + "`verdict check`" + ` says whether a configuration would work.
+- Lists in the environment and in flags are separated by commas. Durations look like ` + "`200ms`, `65s` or `1m30s`" + `, sizes like ` + "`64KiB` or `32MiB`" + `.
+- Unknown keys and invalid values are errors. Verdict reports all of them at once, suggests the nearest key for an unknown one, and exits with status 2.
+- Secrets can be read from files (` + "`api.key_file`, `kafka.sasl.password_file`" + `). Verdict never shows them.
+
+[configs/verdict.example.yaml](../configs/verdict.example.yaml) is a file with every key to start from. ` + "`verdict check`" + ` tells you whether a configuration works.
 `)
 	open := ""
 	for k := range Keys() {
@@ -40,7 +46,7 @@ Every key has a default. A YAML file sets it (` + "`--config FILE`, or `" + Defa
 	return b.String()
 }
 
-func TestTheReferenceIsWhatTheKeysMake(t *testing.T) {
+func TestReferenceIsUpToDate(t *testing.T) {
 	if *update {
 		if err := os.WriteFile(referenceFile, []byte(reference()), 0o644); err != nil {
 			t.Fatal(err)
@@ -51,6 +57,6 @@ func TestTheReferenceIsWhatTheKeysMake(t *testing.T) {
 		t.Fatal(err)
 	}
 	if string(data) != reference() {
-		t.Errorf("%s is not what the keys make; go test ./configs -update writes it", referenceFile)
+		t.Errorf("%s is out of date; run go test ./configs -update", referenceFile)
 	}
 }

@@ -6,19 +6,18 @@ import (
 	"log/slog"
 )
 
-// redacted is what a secret looks like to everybody but Reveal's callers.
+// redacted is what a secret looks like wherever it is printed.
 const redacted = "[redacted]"
 
-// Secret is a text that is not to be shown. Whatever prints, logs or marshals
-// it gets [redacted], or nothing where no secret is set. The zero Secret is not
-// set.
+// Secret is a text that must not be shown. Printing, logging or marshaling it
+// gives [redacted], or nothing if no secret is set. The zero Secret is not set.
 //
-// The text is behind a pointer, because package fmt prints what it reaches
-// through an unexported field, or with %p, without asking for any method; it
-// then shows an address.
+// The text is behind a pointer because package fmt does not call the methods of a
+// value that it reaches through an unexported field, or prints with %p. It then
+// prints an address.
 type Secret struct{ text *string }
 
-// NewSecret is a Secret that holds text; an empty text is no secret.
+// NewSecret returns a Secret with text. If text is empty, the secret is not set.
 func NewSecret(text string) Secret {
 	if text == "" {
 		return Secret{}
@@ -26,7 +25,7 @@ func NewSecret(text string) Secret {
 	return Secret{&text}
 }
 
-// Reveal is the text itself; empty where none is set.
+// Reveal returns the text; empty if no secret is set.
 func (s Secret) Reveal() string {
 	if s.text == nil {
 		return ""
@@ -34,10 +33,10 @@ func (s Secret) Reveal() string {
 	return *s.text
 }
 
-// IsSet says whether there is a secret.
+// IsSet reports whether a secret is set.
 func (s Secret) IsSet() bool { return s.text != nil }
 
-// String is [redacted], or empty where no secret is set.
+// String returns [redacted], or an empty string if no secret is set.
 func (s Secret) String() string {
 	if s.IsSet() {
 		return redacted
@@ -45,11 +44,11 @@ func (s Secret) String() string {
 	return ""
 }
 
-// Format prints String for every verb, %#v among them.
+// Format implements fmt.Formatter: it prints String for every verb, also for %#v.
 func (s Secret) Format(f fmt.State, _ rune) { io.WriteString(f, s.String()) }
 
-// MarshalText stands for every encoding: JSON, YAML and others ask for it.
+// MarshalText implements encoding.TextMarshaler, which JSON, YAML and others use.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
-// LogValue is what slog shows.
+// LogValue implements slog.LogValuer.
 func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }

@@ -11,17 +11,17 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-func TestSecretShowsInNoForm(t *testing.T) {
+func TestSecretIsNeverPrinted(t *testing.T) {
 	const text = "hunter2"
 	cfg := Default()
 	cfg.API.Key = NewSecret(text)
 	cfg.Kafka.SASL.Password = NewSecret(text)
-	hidden := struct{ cfg Config }{cfg} // fmt asks no method behind an unexported field
+	hidden := struct{ cfg Config }{cfg} // fmt calls no methods of unexported fields
 
 	check := func(how, out string) {
 		t.Helper()
 		if strings.Contains(out, text) || strings.Contains(out, fmt.Sprintf("%x", text)) || strings.Contains(out, fmt.Sprintf("%X", text)) {
-			t.Errorf("%s shows it: %s", how, out)
+			t.Errorf("%s shows the secret: %s", how, out)
 		}
 	}
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%t", "%p", "%c", "%U", "%z", "% x", "%10s"} {
@@ -37,7 +37,7 @@ func TestSecretShowsInNoForm(t *testing.T) {
 		slog.New(h(&b)).Info("configuration", "key", cfg.API.Key, "cfg", cfg, "hidden", hidden)
 		check("slog", b.String())
 		if !strings.Contains(b.String(), redacted) {
-			t.Errorf("slog does not say that it is redacted: %s", b.String())
+			t.Errorf("slog does not print [redacted]: %s", b.String())
 		}
 	}
 	for how, marshal := range map[string]func(any) ([]byte, error){"json": json.Marshal, "yaml": yaml.Marshal} {
@@ -47,7 +47,7 @@ func TestSecretShowsInNoForm(t *testing.T) {
 		}
 		check(how, string(out))
 		if !strings.Contains(string(out), redacted) {
-			t.Errorf("%s does not say that it is redacted: %s", how, out)
+			t.Errorf("%s does not print [redacted]: %s", how, out)
 		}
 	}
 	if got := cfg.API.Key.Reveal(); got != text {
@@ -55,7 +55,7 @@ func TestSecretShowsInNoForm(t *testing.T) {
 	}
 }
 
-func TestUnsetSecretIsEmpty(t *testing.T) {
+func TestSecretUnsetIsEmpty(t *testing.T) {
 	for _, s := range []Secret{{}, NewSecret("")} {
 		if s.IsSet() || s.Reveal() != "" || s.String() != "" || fmt.Sprint(s) != "" {
 			t.Errorf("%v is set", s)

@@ -7,17 +7,17 @@ import (
 	"time"
 )
 
-// given is a value as a source gave it. YAML's own types play no part, so that
-// a value means the same in a file, in the environment and as a flag.
+// given is a value as a source gave it. YAML's types are ignored, so that a value
+// means the same in a file, in the environment and as a flag.
 type given struct {
 	text   string
-	list   []string // the members, where isList
-	isList bool     // a YAML sequence; elsewhere a list is text with commas
+	list   []string // the members, if isList
+	isList bool     // a YAML sequence; other sources write lists as text with commas
 }
 
-// parse reads g into the field of a key, or says why not; the caller adds the key
-// and the place. A fault never repeats a secret: any text can be one, so none
-// is refused here.
+// parse stores g in the field of a key, or returns a fault, to which the caller
+// adds the key and the place. Faults never repeat a secret: every text is accepted
+// as one.
 func parse(g given, field reflect.Value) *Fault {
 	if list, ok := reflect.TypeAssert[*[]string](field.Addr()); ok {
 		if !g.isList {
@@ -36,7 +36,7 @@ func parse(g given, field reflect.Value) *Fault {
 		*p = NewSecret(g.text)
 	case *time.Duration:
 		if _, bare := strconv.ParseFloat(g.text, 64); bare == nil {
-			return &Fault{Wrong: shown(g.text) + " has no unit", Want: "add one, as in 200ms, 30s or 1m"}
+			return &Fault{Wrong: "is " + quote(g.text) + ", without a unit", Want: "add one, as in 200ms, 30s or 1m"}
 		}
 		*p, err = time.ParseDuration(g.text)
 		want = "a duration such as 200ms, 30s or 1m"
@@ -55,15 +55,15 @@ func parse(g given, field reflect.Value) *Fault {
 			err = strconv.ErrSyntax
 		}
 	default:
-		field.SetString(g.text) // text, or a choice: whether it is one is validated
+		field.SetString(g.text) // text, or a choice, which the validator checks
 	}
 	if err != nil {
-		return &Fault{Wrong: "is " + shown(g.text), Want: "want " + want}
+		return &Fault{Wrong: "is " + quote(g.text), Want: "want " + want}
 	}
 	return nil
 }
 
-// split is the members of a comma-separated list.
+// split returns the members of a comma-separated list.
 func split(text string) []string {
 	if strings.TrimSpace(text) == "" {
 		return nil

@@ -7,24 +7,25 @@ import (
 	"github.com/segmentio/kafka-go"
 )
 
-// balancer deals the partitions of all topics out in one round, so that no
-// member owns more than one partition more than another: an instance's share of
-// the rate limit is its share of the partitions, and kafka-go's own round robin
-// begins anew with each topic and would favour the first member each time.
-type balancer struct{ about []byte }
-
-// Protocol is the name by which the members know that they assign partitions in
-// the same way.
+// Protocol is the name of the group protocol by which Verdict's members assign
+// partitions.
 const Protocol = "verdict-even"
 
-// ProtocolName tells the members which of their balancers they share.
-func (balancer) ProtocolName() string { return Protocol }
+// evenBalancer assigns the partitions of all topics in one round, so that no
+// member owns over one partition more than another: an instance's share of the
+// rate limit is its share of the partitions. kafka-go's own round robin starts
+// over with each topic and would favor the first member each time.
+type evenBalancer struct{ userData []byte }
 
-// UserData is for people and `verdict check` alone: members are alike.
-func (b balancer) UserData() ([]byte, error) { return b.about, nil }
+// ProtocolName returns Protocol.
+func (evenBalancer) ProtocolName() string { return Protocol }
+
+// UserData returns what this member shows to whoever describes the group.
+// Assignments do not depend on it.
+func (b evenBalancer) UserData() ([]byte, error) { return b.userData, nil }
 
 // AssignGroups assigns each partition to one of the members that read its topic.
-func (balancer) AssignGroups(members []kafka.GroupMember, partitions []kafka.Partition) kafka.GroupMemberAssignments {
+func (evenBalancer) AssignGroups(members []kafka.GroupMember, partitions []kafka.Partition) kafka.GroupMemberAssignments {
 	members = slices.SortedFunc(slices.Values(members), func(a, b kafka.GroupMember) int { return cmp.Compare(a.ID, b.ID) })
 	partitions = slices.SortedFunc(slices.Values(partitions), func(a, b kafka.Partition) int {
 		return cmp.Or(cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.ID, b.ID))

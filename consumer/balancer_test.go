@@ -7,7 +7,7 @@ import (
 	"github.com/segmentio/kafka-go"
 )
 
-func TestPartitionsAreDealtOutEvenlyOverAllTopics(t *testing.T) {
+func TestBalancerAssignsEvenlyOverAllTopics(t *testing.T) {
 	for members := 1; members <= 9; members++ {
 		for _, sizes := range [][2]int{{1, 1}, {3, 3}, {6, 1}, {5, 8}} {
 			var group []kafka.GroupMember
@@ -21,12 +21,12 @@ func TestPartitionsAreDealtOutEvenlyOverAllTopics(t *testing.T) {
 				}
 			}
 			least, most, sum := len(partitions), 0, 0
-			for _, topics := range (balancer{}).AssignGroups(group, partitions) {
+			for _, topics := range (evenBalancer{}).AssignGroups(group, partitions) {
 				n := len(topics["live"]) + len(topics["backfill"])
 				least, most, sum = min(least, n), max(most, n), sum+n
 			}
 			if sum != len(partitions) || most-least > 1 {
-				t.Errorf("%d members, %v partitions: from %d to %d each, %d in all", members, sizes, least, most, sum)
+				t.Errorf("%d members, %v partitions: %d to %d each, %d in total", members, sizes, least, most, sum)
 			}
 		}
 	}

@@ -5,51 +5,53 @@ import (
 	"sync"
 	"time"
 
+	"verdict/consumer/offsets"
 	"verdict/internal/decision"
 )
 
 // Claim is this instance's hold on one partition for one generation of the
-// group. It is lost with the generation; a settle that comes later is a no-op,
-// because the partition's next owner has begun from what was committed.
+// group. It is lost when the generation ends. Settling a record after that does
+// nothing, because the partition's next owner has begun from what was committed.
 type Claim struct {
 	Topic     string
 	Partition int
 
-	span  int64  // offsets beyond the committed one that may be open
-	dirty func() // tells the committer; called without mu
+	onChange func() // wakes the committer; called without mu
 
-	// doubtful is the offset below which a record may have been carried out
-	// already, by a commit that does not fit the partition; set by restore.
-	doubtful int64
+	// maybeAppliedBelow is the offset below which any record may have been
+	// applied already, because the commit does not match the partition. Set by
+	// restore; 0: none.
+	maybeAppliedBelow int64
 
-	mu        sync.Mutex // short pure sections only
-	tracker   *tracker
-	open      map[int64]decision.Progress // of unsettled offsets that were tried
+	mu        sync.Mutex // held for short pure sections only
+	tracker   *offsets.Tracker
+	span      int64                       // how many offsets beyond the committed one may be open
+	open      map[int64]decision.Progress // of unsettled offsets that were attempted
 	lost      bool
-	changedAt time.Time     // since when there is something to commit; zero: nothing
+	changedAt time.Time     // when the oldest uncommitted change was made; zero: nothing to commit
 	room      chan struct{} // closed when base moves while the fetch loop waits; nil: it does not wait
 	end       int64         // the partition's end (high watermark), as far as known
 }
 
-// Settle notes that the record at offset has its result or dead letter
-// acknowledged, and need not be read again.
+// Settle records that the result or dead letter of the record at offset is
+// acknowledged, so that the record need not be read again.
 func (c *Claim) Settle(offset int64) {
 	c.mu.Lock()
-	if c.lost || !c.tracker.settle(offset) {
+	if c.lost || !c.tracker.Settle(offset) {
 		c.mu.Unlock()
 		return
 	}
 	delete(c.open, offset)
-	c.change()
+	c.noteChange()
 	c.mu.Unlock()
-	c.dirty()
+	c.onChange()
 }
 
-// Attempted notes how far an unsettled decision got, so that the partition's
+// Attempted records how far an unsettled decision got, so that the partition's
 // next owner carries on from there.
 func (c *Claim) Attempted(offset int64, p decision.Progress) {
 	c.mu.Lock()
-	if c.lost || c.tracker.settledAt(offset) {
+	if c.lost || c.tracker.Settled(offset) {
 		c.mu.Unlock()
 		return
 	}
@@ -58,20 +60,21 @@ func (c *Claim) Attempted(offset int64, p decision.Progress) {
 	} else {
 		c.open[offset] = p
 	}
-	c.change()
+	c.noteChange()
 	c.mu.Unlock()
-	c.dirty()
+	c.onChange()
 }
 
-// Lost says whether the partition may belong to another instance by now.
+// Lost reports whether the partition may belong to another instance by now.
 func (c *Claim) Lost() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.lost
 }
 
-// change wakes the fetch loop and dates what is to be committed. Under mu.
-func (c *Claim) change() {
+// noteChange dates what has to be committed and wakes the fetch loop. The
+// caller holds mu.
+func (c *Claim) noteChange() {
 	if c.changedAt.IsZero() {
 		c.changedAt = time.Now()
 	}
@@ -88,20 +91,20 @@ func (c *Claim) lose() {
 	c.lost = true
 }
 
-// track notes that the record at offset was fetched. It waits while the span of
-// open offsets is full. It says whether the record is settled already, and the
-// progress it had made with an owner before.
+// track records that the record at offset was fetched. It waits while the span
+// of open offsets is full. It returns whether the record is settled already, and
+// otherwise the progress that it made with a previous owner.
 func (c *Claim) track(ctx context.Context, offset int64) (settled bool, before decision.Progress, err error) {
 	for {
 		c.mu.Lock()
-		if c.tracker.fits(offset, c.span) || offset < c.tracker.base {
-			was := c.tracker.base
-			settled = c.tracker.track(offset)
-			if c.tracker.base != was {
-				c.change() // a gap was passed: there is something to commit
+		if c.tracker.Fits(offset, c.span) || offset < c.tracker.Base() {
+			base := c.tracker.Base()
+			settled = c.tracker.Track(offset)
+			if c.tracker.Base() != base {
+				c.noteChange() // a gap was passed: there is something to commit
 			}
 			before = c.open[offset]
-			before.MaybeApplied = before.MaybeApplied || offset < c.doubtful
+			before.MaybeApplied = before.MaybeApplied || offset < c.maybeAppliedBelow
 			c.mu.Unlock()
 			return settled, before, nil
 		}
@@ -118,57 +121,57 @@ func (c *Claim) track(ctx context.Context, offset int64) (settled bool, before d
 	}
 }
 
-// narrow holds the span back to what a metadata string of size bytes can carry.
+// narrow reduces the span to what metadata of size bytes can carry.
 func (c *Claim) narrow(size int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.span = min(c.span, spanThatFits(size))
+	c.span = min(c.span, offsets.SpanThatFits(size))
 }
 
-// position is the offset to commit and its metadata, if there is anything to
-// commit. committed tells it back.
-func (c *Claim) position(metadataSize int) (offset int64, metadata string, since time.Time, ok bool) {
+// takeCommit returns the offset to commit and its metadata, and when the oldest
+// change in it was made. ok is false if there is nothing to commit.
+func (c *Claim) takeCommit(metadataSize int) (offset int64, metadata string, since time.Time, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.changedAt.IsZero() || c.lost {
 		return 0, "", time.Time{}, false
 	}
 	since, c.changedAt = c.changedAt, time.Time{}
-	return c.tracker.base, encodeMetadata(c.tracker, c.open, metadataSize), since, true
+	return c.tracker.Base(), offsets.Encode(c.tracker, c.open, metadataSize), since, true
 }
 
-// uncommitted puts back what position gave, because it was not committed.
-func (c *Claim) uncommitted(since time.Time) {
+// putBackCommit undoes takeCommit after a commit that failed.
+func (c *Claim) putBackCommit(since time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.changedAt = since
 }
 
-// sawEnd notes the partition's end.
+// sawEnd records where the partition ends.
 func (c *Claim) sawEnd(end int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.end = max(c.end, end)
 }
 
-// lag is how many records of the partition are not settled in a row: from the
-// offset to commit to the partition's end.
+// lag returns the number of offsets from the one to commit to the partition's
+// end.
 func (c *Claim) lag() int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return max(c.end-c.tracker.base, 0)
+	return max(c.end-c.tracker.Base(), 0)
 }
 
-// next is the offset that is to be fetched next.
-func (c *Claim) next() int64 {
+// nextOffset returns the next offset to fetch.
+func (c *Claim) nextOffset() int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.tracker.next
+	return c.tracker.Next()
 }
 
-// begin is the first offset that is to be fetched.
-func (c *Claim) begin() int64 {
+// firstOffset returns the first offset to fetch.
+func (c *Claim) firstOffset() int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.tracker.base
+	return c.tracker.Base()
 }

@@ -12,62 +12,79 @@ import (
 	"verdict/metrics"
 )
 
+const (
+	// commitTimeout bounds one commit request, and the last commit of a
+	// generation with its retries.
+	commitTimeout = 5 * time.Second
+
+	// smallestMetadata is the last size to try, in bytes, before commits go
+	// without metadata.
+	smallestMetadata = 64
+)
+
+// commitRetry is the back-off between the attempts at a commit, but for the last
+// of a generation.
+var commitRetry = retry.Policy{Min: 100 * time.Millisecond, Max: 5 * time.Second}
+
+// errFenced is the error of a commit whose member or generation the group does
+// not know any more.
+var errFenced = errors.New("the group does not know this member any more")
+
 // committer commits what settles in the claims of one generation. The broker
-// refuses its commits once the generation is over, so that none of them can
-// move the offset of a partition that has a new owner.
+// refuses its commits once the generation is over, so none of them can move the
+// offset of a partition that has a new owner.
 type committer struct {
 	consumer *Consumer
 	gen      *kafka.Generation
 	claims   []*Claim
-	wake     chan struct{} // size 1: full means that a commit is due already
-	refused  chan struct{} // closed when the group does not know this member any more
+	due      chan struct{} // size 1: holds a token while a commit is due
+	fenced   chan struct{} // closed by run when the group does not know this member any more
 }
 
-// dirty tells that a claim has something to commit.
-func (m *committer) dirty() {
+func newCommitter(c *Consumer, gen *kafka.Generation) *committer {
+	return &committer{consumer: c, gen: gen, due: make(chan struct{}, 1), fenced: make(chan struct{})}
+}
+
+// notify makes a commit due. It does not block.
+func (m *committer) notify() {
 	select {
-	case m.wake <- struct{}{}:
+	case m.due <- struct{}{}:
 	default:
 	}
 }
 
-// fenced is closed when the group has moved on without this member.
-func (m *committer) fenced() <-chan struct{} { return m.refused }
-
-// run commits from time to time until ctx ends. Half of the commit interval
-// goes by gathering, so that the other half is left for the commit itself.
+// run commits whenever a commit is due, until ctx ends. It gathers changes for
+// half of the commit interval, which leaves the other half for the commit itself.
 func (m *committer) run(ctx context.Context) {
 	for {
 		select {
-		case <-m.wake:
+		case <-m.due:
 		case <-ctx.Done():
 			return
 		}
 		if retry.Sleep(ctx, m.consumer.opts.CommitInterval/2) != nil {
 			return
 		}
-		pause := 100 * time.Millisecond
-		for {
+		for failed := 1; ; failed++ {
 			err := m.commit(ctx)
 			if err == nil || ctx.Err() != nil {
 				break
 			}
 			if errors.Is(err, errFenced) {
-				close(m.refused)
+				close(m.fenced)
 				return
 			}
-			if retry.Sleep(ctx, pause) != nil {
+			if retry.Sleep(ctx, commitRetry.Backoff(failed)) != nil {
 				return
 			}
-			pause = min(2*pause, 5*time.Second)
 		}
 	}
 }
 
-// last commits what the drain settled, before the generation is let go. It
-// tries for as long as a commit may take, and then leaves it: what is not
-// committed is read again.
-func (m *committer) last() {
+// commitLast commits what the drain settled, before the generation lets go of
+// its partitions. It gives up after commitTimeout: what is not committed is read
+// again.
+func (m *committer) commitLast() {
 	ctx, cancel := context.WithTimeout(context.Background(), commitTimeout)
 	defer cancel()
 	for {
@@ -76,13 +93,11 @@ func (m *committer) last() {
 			return
 		}
 		if errors.Is(err, errFenced) || retry.Sleep(ctx, 100*time.Millisecond) != nil {
-			m.consumer.log.Warn("the last commit of the generation did not succeed; what it held will be read again", "generation", m.gen.ID, "err", err)
+			m.consumer.log.Warn("the last commit of the generation failed; what it held will be read again", "generation", m.gen.ID, "err", err)
 			return
 		}
 	}
 }
-
-var errFenced = errors.New("the group does not know this member any more")
 
 // commit commits every claim that changed, in one request.
 func (m *committer) commit(ctx context.Context) error {
@@ -94,7 +109,7 @@ func (m *committer) commit(ctx context.Context) error {
 	var all []taken
 	topics := make(map[string][]kafka.OffsetCommit)
 	for _, claim := range m.claims {
-		offset, metadata, since, ok := claim.position(c.metadataSize)
+		offset, metadata, since, ok := claim.takeCommit(c.metadataSize)
 		if !ok {
 			continue
 		}
@@ -107,27 +122,28 @@ func (m *committer) commit(ctx context.Context) error {
 	err := m.send(ctx, topics)
 	if err != nil {
 		for _, t := range all {
-			t.claim.uncommitted(t.since)
+			t.claim.putBackCommit(t.since)
 		}
 		c.opts.Metrics.Commits.WithLabelValues(string(metrics.CommitError)).Inc()
 		if ctx.Err() == nil && !errors.Is(err, errFenced) && !errors.Is(err, kafka.RebalanceInProgress) {
-			c.state.failed(PartCommit, err)
+			c.health.failed(PartCommit, err)
 		}
 		return err
 	}
 	c.opts.Metrics.Commits.WithLabelValues(string(metrics.CommitOK)).Inc()
-	c.state.works(PartCommit)
+	c.health.recovered(PartCommit)
 	for _, t := range all {
 		c.showLag(t.claim)
 	}
 	return nil
 }
 
+// send makes one commit request. If the brokers refuse the metadata as too
+// large, it makes the next one smaller.
 func (m *committer) send(ctx context.Context, topics map[string][]kafka.OffsetCommit) error {
-	c := m.consumer
 	ctx, cancel := context.WithTimeout(ctx, commitTimeout)
 	defer cancel()
-	answer, err := c.opts.Client.OffsetCommit(ctx, &kafka.OffsetCommitRequest{
+	answer, err := m.consumer.opts.Client.OffsetCommit(ctx, &kafka.OffsetCommitRequest{
 		GroupID:      m.gen.GroupID,
 		GenerationID: int(m.gen.ID),
 		MemberID:     m.gen.MemberID,
@@ -143,16 +159,7 @@ func (m *committer) send(ctx context.Context, topics map[string][]kafka.OffsetCo
 			case errors.Is(p.Error, kafka.IllegalGeneration), errors.Is(p.Error, kafka.UnknownMemberId), errors.Is(p.Error, kafka.FencedInstanceID):
 				return fmt.Errorf("commit %s/%d: %w: %w", topic, p.Partition, errFenced, p.Error)
 			case errors.Is(p.Error, kafka.OffsetMetadataTooLarge):
-				// The broker takes less than its default. Hold the span back to
-				// what it does take, and try again with half.
-				if c.metadataSize > 64 {
-					c.metadataSize /= 2
-				} else {
-					c.metadataSize = 0
-				}
-				for _, claim := range m.claims {
-					claim.narrow(c.metadataSize)
-				}
+				m.narrow()
 				return fmt.Errorf("commit %s/%d with metadata (raise the broker's offset.metadata.max.bytes): %w", topic, p.Partition, p.Error)
 			default:
 				return fmt.Errorf("commit %s/%d: %w", topic, p.Partition, p.Error)
@@ -160,4 +167,18 @@ func (m *committer) send(ctx context.Context, topics map[string][]kafka.OffsetCo
 		}
 	}
 	return nil
+}
+
+// narrow halves the metadata, because the broker accepts less than its default,
+// and reduces the span of the claims to what the metadata can carry.
+func (m *committer) narrow() {
+	c := m.consumer
+	if c.metadataSize > smallestMetadata {
+		c.metadataSize /= 2
+	} else {
+		c.metadataSize = 0
+	}
+	for _, claim := range m.claims {
+		claim.narrow(c.metadataSize)
+	}
 }

@@ -6,19 +6,115 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/segmentio/kafka-go"
+
+	"verdict/consumer/offsets"
 	"verdict/internal/decision"
 	"verdict/internal/retry"
-
-	"github.com/segmentio/kafka-go"
 )
+
+// restoreTimeout bounds one request for the offsets of a generation's partitions.
+const restoreTimeout = 10 * time.Second
 
 type topicPartition struct {
 	topic     string
 	partition int
 }
 
-// offsets asks for the first or last offsets of the claims' partitions.
-func (c *Consumer) offsets(ctx context.Context, claims []*Claim, which ...int64) (map[topicPartition]kafka.PartitionOffsets, error) {
+// restoreClaims returns the claims of a generation, each where its partition's
+// commit left off. It retries until it has them all or ctx ends.
+func (c *Consumer) restoreClaims(ctx context.Context, gen *kafka.Generation, onChange func()) ([]*Claim, error) {
+	var claims []*Claim
+	for topic, partitions := range gen.Assignments {
+		for _, p := range partitions {
+			claims = append(claims, &Claim{Topic: topic, Partition: p.ID, onChange: onChange})
+		}
+	}
+	for {
+		err := c.restoreAll(ctx, claims)
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		if err == nil {
+			c.health.recovered(PartOffsets)
+			return claims, nil
+		}
+		c.health.failed(PartOffsets, err)
+		if err := retry.Sleep(ctx, time.Second); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func (c *Consumer) restoreAll(ctx context.Context, claims []*Claim) error {
+	if len(claims) == 0 {
+		return nil
+	}
+	bounds, err := c.listOffsets(ctx, claims, kafka.FirstOffset, kafka.LastOffset)
+	if err != nil {
+		return err
+	}
+	commits, err := c.fetchCommits(ctx, claims)
+	if err != nil {
+		return err
+	}
+	for _, claim := range claims {
+		key := topicPartition{claim.Topic, claim.Partition}
+		bound, hasBound := bounds[key]
+		commit, hasCommit := commits[key]
+		if !hasBound || !hasCommit {
+			return fmt.Errorf("read the offsets of %s/%d: the brokers' answer leaves it out", claim.Topic, claim.Partition)
+		}
+		c.restoreClaim(claim, commit, bound)
+	}
+	return nil
+}
+
+// restoreClaim decides where a claim begins and restores what the commit's
+// metadata says about the offsets from there on.
+func (c *Consumer) restoreClaim(claim *Claim, commit kafka.OffsetFetchPartition, bound kafka.PartitionOffsets) {
+	claim.end = bound.LastOffset
+	claim.span = min(int64(c.opts.MaxUncommitted), offsets.SpanThatFits(c.metadataSize))
+	claim.open = make(map[int64]decision.Progress)
+	log := c.log.With("topic", claim.Topic, "partition", claim.Partition)
+
+	base, metadata := commit.CommittedOffset, commit.Metadata
+	switch {
+	case base < 0:
+		base, metadata = bound.FirstOffset, ""
+		if c.opts.StartLatest && claim.Partition < c.initialPartitions[claim.Topic] {
+			base = bound.LastOffset
+		}
+		// Commit it even if nothing settles: a group that began at the end and was
+		// restarted must not begin at a later end.
+		claim.changedAt = time.Now()
+	case base < bound.FirstOffset:
+		log.Error("decisions were deleted by the topic's retention before they were read; raise retention.ms, or add instances",
+			"committed", base, "first", bound.FirstOffset, "lost", bound.FirstOffset-base)
+		base = bound.FirstOffset
+		claim.changedAt = time.Now()
+	case base > bound.LastOffset:
+		log.Error("the commit lies beyond the partition's end, so the topic was created again or lost records; reading it from its start, and checking each task before it is completed",
+			"committed", base, "end", bound.LastOffset)
+		claim.maybeAppliedBelow = base
+		base, metadata = bound.FirstOffset, ""
+		claim.changedAt = time.Now()
+	}
+	tracker, open, err := offsets.Restore(commit.CommittedOffset, metadata, base, int(claim.span))
+	if errors.Is(err, offsets.ErrMetadata) {
+		log.Warn("ignoring commit metadata that Verdict did not write", "committed", base)
+	}
+	claim.tracker = tracker
+	for offset, p := range open {
+		if !tracker.Settled(offset) {
+			claim.open[offset] = p
+		}
+	}
+}
+
+// listOffsets returns the offsets of the claims' partitions at the given
+// timestamps: kafka.FirstOffset, kafka.LastOffset or both.
+func (c *Consumer) listOffsets(ctx context.Context, claims []*Claim, timestamps ...int64) (map[topicPartition]kafka.PartitionOffsets, error) {
 	if len(claims) == 0 {
 		return nil, nil
 	}
@@ -26,8 +122,8 @@ func (c *Consumer) offsets(ctx context.Context, claims []*Claim, which ...int64)
 	defer cancel()
 	topics := make(map[string][]kafka.OffsetRequest)
 	for _, claim := range claims {
-		for _, w := range which {
-			topics[claim.Topic] = append(topics[claim.Topic], kafka.OffsetRequest{Partition: claim.Partition, Timestamp: w})
+		for _, timestamp := range timestamps {
+			topics[claim.Topic] = append(topics[claim.Topic], kafka.OffsetRequest{Partition: claim.Partition, Timestamp: timestamp})
 		}
 	}
 	answer, err := c.opts.Client.ListOffsets(ctx, &kafka.ListOffsetsRequest{Topics: topics, IsolationLevel: kafka.ReadCommitted})
@@ -46,56 +142,8 @@ func (c *Consumer) offsets(ctx context.Context, claims []*Claim, which ...int64)
 	return found, nil
 }
 
-// restore makes the claims of a generation, each where its partition's commit
-// left off. It tries until it has them all or ctx ends.
-func (c *Consumer) restore(ctx context.Context, gen *kafka.Generation, dirty func()) ([]*Claim, error) {
-	var claims []*Claim
-	for topic, partitions := range gen.Assignments {
-		for _, p := range partitions {
-			claims = append(claims, &Claim{Topic: topic, Partition: p.ID, dirty: dirty})
-		}
-	}
-	for {
-		err := c.restoreAll(ctx, claims)
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
-		if err == nil {
-			c.state.works(PartOffsets)
-			return claims, nil
-		}
-		c.state.failed(PartOffsets, err)
-		if err := retry.Sleep(ctx, time.Second); err != nil {
-			return nil, err
-		}
-	}
-}
-
-func (c *Consumer) restoreAll(ctx context.Context, claims []*Claim) error {
-	if len(claims) == 0 {
-		return nil
-	}
-	bounds, err := c.offsets(ctx, claims, kafka.FirstOffset, kafka.LastOffset)
-	if err != nil {
-		return err
-	}
-	committed, err := c.committed(ctx, claims)
-	if err != nil {
-		return err
-	}
-	for _, claim := range claims {
-		key := topicPartition{claim.Topic, claim.Partition}
-		bound, ok := bounds[key]
-		at, ok2 := committed[key]
-		if !ok || !ok2 {
-			return fmt.Errorf("the brokers did not say where %s/%d stands", claim.Topic, claim.Partition)
-		}
-		c.place(claim, at, bound)
-	}
-	return nil
-}
-
-func (c *Consumer) committed(ctx context.Context, claims []*Claim) (map[topicPartition]kafka.OffsetFetchPartition, error) {
+// fetchCommits returns what the group committed for the claims' partitions.
+func (c *Consumer) fetchCommits(ctx context.Context, claims []*Claim) (map[topicPartition]kafka.OffsetFetchPartition, error) {
 	ctx, cancel := context.WithTimeout(ctx, restoreTimeout)
 	defer cancel()
 	topics := make(map[string][]int)
@@ -119,45 +167,4 @@ func (c *Consumer) committed(ctx context.Context, claims []*Claim) (map[topicPar
 		}
 	}
 	return found, nil
-}
-
-// place decides where a claim begins.
-func (c *Consumer) place(claim *Claim, at kafka.OffsetFetchPartition, bound kafka.PartitionOffsets) {
-	claim.end = bound.LastOffset
-	claim.span = min(int64(c.opts.MaxUncommitted), spanThatFits(c.metadataSize))
-	claim.open = make(map[int64]decision.Progress)
-	log := c.log.With("topic", claim.Topic, "partition", claim.Partition)
-
-	base, metadata := at.CommittedOffset, at.Metadata
-	switch {
-	case base < 0:
-		base, metadata = bound.FirstOffset, ""
-		if c.opts.StartLatest && claim.Partition < c.since[claim.Topic] {
-			base = bound.LastOffset
-		}
-		// Commit it before anything is settled: a group that began at the end
-		// and was restarted must not begin at a later end.
-		claim.changedAt = time.Now()
-	case base < bound.FirstOffset:
-		log.Error("decisions were deleted by the topic's retention before they were read; raise retention.ms, or add instances",
-			"committed", base, "first", bound.FirstOffset, "lost", bound.FirstOffset-base)
-		base = bound.FirstOffset
-		claim.changedAt = time.Now()
-	case base > bound.LastOffset:
-		log.Error("the commit lies beyond the partition's end, so the topic was made anew or lost records; reading it from its start, and looking at each task first",
-			"committed", base, "end", bound.LastOffset)
-		claim.doubtful = base
-		base, metadata = bound.FirstOffset, ""
-		claim.changedAt = time.Now()
-	}
-	t, open, err := restore(at.CommittedOffset, metadata, base, int(claim.span))
-	if errors.Is(err, errMetadata) {
-		log.Warn("the commit's metadata is not Verdict's; ignored", "committed", base)
-	}
-	claim.tracker = t
-	for offset, p := range open {
-		if !t.settledAt(offset) {
-			claim.open[offset] = p
-		}
-	}
 }

@@ -16,37 +16,45 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// Bounds of the admin server. None is a setting: nobody needs another value.
+// Limits of the admin server. They are not configurable.
 const (
 	readHeaderTimeout = 5 * time.Second
 	readTimeout       = 10 * time.Second
-	writeTimeout      = 30 * time.Second // pprof adds the seconds of a profile by itself
-	idleTimeout       = 2 * time.Minute  // beyond the usual scrape interval, so that its connection is kept
+	writeTimeout      = 30 * time.Second // pprof extends it by the duration of a profile
+	idleTimeout       = 2 * time.Minute  // longer than the usual scrape interval, to keep its connection
 	maxHeaderBytes    = 16 << 10
-	maxScrapes        = 8               // at a time; further ones are answered 503
-	stopGrace         = 2 * time.Second // for open requests when Serve is to end
+	maxScrapes        = 8               // at the same time; others are answered 503
+	stopGrace         = 2 * time.Second // for open requests when Serve ends
 )
 
-// Options says what the admin server shows.
-type Options struct {
-	Addr     string              // host:port to listen on; port 0: any free one; empty: no admin server
-	Gatherer prometheus.Gatherer // what /metrics shows; nil: prometheus.DefaultGatherer
-	Ready    func() error        // /readyz: nil when work is taken, else why not; nil func: always ready
-	Healthy  func() error        // /healthz: nil when work can be done or will be again by itself, else why not; nil func: always healthy
-	Pprof    bool                // whether /debug/pprof/ is there
-	Logger   *slog.Logger        // nil: nothing is logged
+// AdminOptions configures an Admin.
+type AdminOptions struct {
+	// Addr is the host:port to listen on. Port 0 means any free port. Empty means no
+	// admin server.
+	Addr string
+	// Gatherer provides the metrics of /metrics. Nil means prometheus.DefaultGatherer.
+	Gatherer prometheus.Gatherer
+	// Ready decides the answer of /readyz: nil if the service takes work, otherwise why
+	// it does not. A nil function means always ready.
+	Ready func() error
+	// Healthy decides the answer of /healthz: nil if the service works or can recover by
+	// itself, otherwise why not. A nil function means always healthy.
+	Healthy func() error
+	// Pprof enables /debug/pprof/.
+	Pprof bool
+	// Logger gets faults of the server and of scrapes. Nil means no logging.
+	Logger *slog.Logger
 }
 
-// Admin is the HTTP server for those who run Verdict: metrics, health,
-// readiness and profiles. It has no authentication of its own, so it belongs on
-// a loopback address or in a closed network.
+// Admin is the HTTP server for operators, with metrics, health, readiness and profiles.
+// It has no authentication, so run it on a loopback address or in a closed network.
 type Admin struct {
-	opts     Options
+	opts     AdminOptions
 	listener net.Listener // set by Listen, read by Addr and Serve
 }
 
-// NewAdmin makes an admin server; Listen and Serve start it.
-func NewAdmin(o Options) *Admin {
+// NewAdmin returns an admin server. Listen and Serve start it.
+func NewAdmin(o AdminOptions) *Admin {
 	if o.Gatherer == nil {
 		o.Gatherer = prometheus.DefaultGatherer
 	}
@@ -56,15 +64,15 @@ func NewAdmin(o Options) *Admin {
 	return &Admin{opts: o}
 }
 
-// Listen binds the address. It is apart from Serve so that a port that is taken
-// is said before any other work begins.
+// Listen binds the address. It is separate from Serve so that a port that is in use is
+// reported before other work begins.
 func (a *Admin) Listen() error {
 	if a.opts.Addr == "" {
 		return nil
 	}
 	l, err := net.Listen("tcp", a.opts.Addr)
 	if errors.Is(err, syscall.EADDRINUSE) {
-		return fmt.Errorf("admin server: %w: another program, maybe a second Verdict, has it; set admin.addr to a free address, or to \"\" for no admin server", err)
+		return fmt.Errorf("admin server: %w: another program, perhaps a second Verdict, uses it; set admin.addr to a free address, or to \"\" for no admin server", err)
 	}
 	if err != nil {
 		return fmt.Errorf("admin server: %w: set admin.addr to an address of this machine as host:port, or to \"\" for no admin server", err)
@@ -73,8 +81,8 @@ func (a *Admin) Listen() error {
 	return nil
 }
 
-// Addr is the address bound by Listen, with the port that it got; empty where
-// there is no admin server.
+// Addr returns the address that Listen bound, with the actual port; empty without an
+// admin server.
 func (a *Admin) Addr() string {
 	if a.listener == nil {
 		return ""
@@ -82,9 +90,8 @@ func (a *Admin) Addr() string {
 	return a.listener.Addr().String()
 }
 
-// Serve answers until ctx ends, then gives open requests a moment, closes what
-// is left and returns. The caller owns the goroutine that it runs in. Without
-// an admin server it waits for the end of ctx.
+// Serve answers requests until ctx ends. It then gives open requests a moment to finish,
+// closes the rest and returns. Without an admin server it waits until ctx ends.
 func (a *Admin) Serve(ctx context.Context) error {
 	if a.listener == nil {
 		<-ctx.Done()
@@ -98,14 +105,14 @@ func (a *Admin) Serve(ctx context.Context) error {
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          slog.NewLogLogger(a.opts.Logger.Handler(), slog.LevelWarn),
-		// A profile of half a minute ends with ctx, and does not hold up the stop.
+		// A running profile ends with ctx and does not delay the stop.
 		BaseContext: func(net.Listener) context.Context { return ctx },
 	}
-	served := make(chan error, 1)
-	go func() { served <- srv.Serve(a.listener) }()
+	done := make(chan error, 1)
+	go func() { done <- srv.Serve(a.listener) }()
 
 	select {
-	case err := <-served:
+	case err := <-done:
 		return errors.Join(fmt.Errorf("admin server: serve %s: %w", a.Addr(), err), srv.Close())
 	case <-ctx.Done():
 	}
@@ -113,19 +120,19 @@ func (a *Admin) Serve(ctx context.Context) error {
 	defer cancel()
 	err := srv.Shutdown(grace)
 	if errors.Is(err, context.DeadlineExceeded) {
-		// Somebody reads slowly; an admin request is not worth waiting for.
+		// A slow client is not worth waiting for.
 		err = srv.Close()
 	}
-	<-served
+	<-done
 	return err
 }
 
-// Handler is what the admin server answers.
+// Handler returns the handler of the admin server.
 func (a *Admin) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(a.opts.Gatherer, promhttp.HandlerOpts{
 		ErrorLog: scrapeLog{a.opts.Logger},
-		// One broken collector must not hide the others.
+		// A broken collector must not hide the others.
 		ErrorHandling:       promhttp.ContinueOnError,
 		EnableOpenMetrics:   true,
 		MaxRequestsInFlight: maxScrapes,
@@ -134,7 +141,7 @@ func (a *Admin) Handler() http.Handler {
 	mux.Handle("GET /readyz", probe(a.opts.Ready))
 	mux.HandleFunc("GET /{$}", a.index)
 	if a.opts.Pprof {
-		// Not /debug/pprof/cmdline: a secret may have been given as a flag.
+		// Without /debug/pprof/cmdline, because flags may contain secrets.
 		mux.HandleFunc("/debug/pprof/", pprof.Index)
 		mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
 		mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
@@ -143,7 +150,7 @@ func (a *Admin) Handler() http.Handler {
 	return mux
 }
 
-// probe answers 200 ok, or 503 and why.
+// probe answers 200 and ok, or 503 and the reason.
 func probe(check func() error) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
@@ -158,16 +165,16 @@ func probe(check func() error) http.Handler {
 	})
 }
 
-// index is a page for a person who typed the address.
+// index serves a page of links for people.
 func (a *Admin) index(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	io.WriteString(w, `<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>Verdict</title>
 <h1>Verdict</h1>
 <ul>
-<li><a href="/metrics">/metrics</a>: for Prometheus
-<li><a href="/healthz">/healthz</a>: can it work, or recover by itself
-<li><a href="/readyz">/readyz</a>: does it take work now
+<li><a href="/metrics">/metrics</a>: metrics for Prometheus
+<li><a href="/healthz">/healthz</a>: whether Verdict works or can recover by itself
+<li><a href="/readyz">/readyz</a>: whether Verdict takes work now
 `)
 	if a.opts.Pprof {
 		io.WriteString(w, `<li><a href="/debug/pprof/">/debug/pprof/</a>: profiles`+"\n")
@@ -175,10 +182,10 @@ func (a *Admin) index(w http.ResponseWriter, _ *http.Request) {
 	io.WriteString(w, "</ul>\n</html>\n")
 }
 
-// scrapeLog gives promhttp's complaints to slog.
+// scrapeLog logs the errors of promhttp with slog.
 type scrapeLog struct{ log *slog.Logger }
 
-// Println is promhttp.Logger.
+// Println implements promhttp.Logger.
 func (l scrapeLog) Println(v ...any) {
-	l.log.Warn("metrics not complete", "err", fmt.Sprint(v...))
+	l.log.Warn("scrape incomplete", "err", fmt.Sprint(v...))
 }

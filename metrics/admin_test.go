@@ -24,9 +24,9 @@ func get(t *testing.T, h http.Handler, path string) *httptest.ResponseRecorder {
 	return w
 }
 
-func TestProbesAnswerOkOr503WithTheReason(t *testing.T) {
+func TestProbesAnswer503WithTheReason(t *testing.T) {
 	var notReady error
-	h := metrics.NewAdmin(metrics.Options{
+	h := metrics.NewAdmin(metrics.AdminOptions{
 		Gatherer: prometheus.NewRegistry(),
 		Ready:    func() error { return notReady },
 	}).Handler()
@@ -45,9 +45,9 @@ func TestProbesAnswerOkOr503WithTheReason(t *testing.T) {
 	}
 }
 
-func TestProfilesAreThereOnlyWhenAskedFor(t *testing.T) {
+func TestPprofIsServedOnlyIfEnabled(t *testing.T) {
 	for _, on := range []bool{false, true} {
-		h := metrics.NewAdmin(metrics.Options{Gatherer: prometheus.NewRegistry(), Pprof: on}).Handler()
+		h := metrics.NewAdmin(metrics.AdminOptions{Gatherer: prometheus.NewRegistry(), Pprof: on}).Handler()
 		want := map[bool]int{false: 404, true: 200}[on]
 		for _, path := range []string{"/debug/pprof/", "/debug/pprof/goroutine", "/debug/pprof/symbol"} {
 			if w := get(t, h, path); w.Code != want {
@@ -55,16 +55,16 @@ func TestProfilesAreThereOnlyWhenAskedFor(t *testing.T) {
 			}
 		}
 		if w := get(t, h, "/debug/pprof/cmdline"); w.Code != 404 {
-			t.Errorf("pprof %v: the command line is shown: %d", on, w.Code)
+			t.Errorf("pprof %v: /debug/pprof/cmdline: %d", on, w.Code)
 		}
 		if got := strings.Contains(get(t, h, "/").Body.String(), "pprof"); got != on {
-			t.Errorf("pprof %v: on the index page: %v", on, got)
+			t.Errorf("pprof %v: linked on the index page: %v", on, got)
 		}
 	}
 }
 
-func TestUnknownPathIs404AndOtherMethods405(t *testing.T) {
-	h := metrics.NewAdmin(metrics.Options{Gatherer: prometheus.NewRegistry()}).Handler()
+func TestAdminRejectsUnknownPathsAndMethods(t *testing.T) {
+	h := metrics.NewAdmin(metrics.AdminOptions{Gatherer: prometheus.NewRegistry()}).Handler()
 	if w := get(t, h, "/elsewhere"); w.Code != 404 {
 		t.Errorf("/elsewhere: %d", w.Code)
 	}
@@ -75,20 +75,20 @@ func TestUnknownPathIs404AndOtherMethods405(t *testing.T) {
 	}
 }
 
-func TestMetricsSpeakOpenMetricsWhenAsked(t *testing.T) {
+func TestMetricsServesOpenMetrics(t *testing.T) {
 	reg := prometheus.NewRegistry()
 	metrics.New(reg)
 	r := httptest.NewRequest("GET", "/metrics", nil)
 	r.Header.Set("Accept", "application/openmetrics-text; version=1.0.0")
 	w := httptest.NewRecorder()
-	metrics.NewAdmin(metrics.Options{Gatherer: reg}).Handler().ServeHTTP(w, r)
+	metrics.NewAdmin(metrics.AdminOptions{Gatherer: reg}).Handler().ServeHTTP(w, r)
 	if !strings.HasPrefix(w.Header().Get("Content-Type"), "application/openmetrics-text") || !strings.HasSuffix(w.Body.String(), "# EOF\n") {
 		t.Errorf("Content-Type %q", w.Header().Get("Content-Type"))
 	}
 }
 
-func TestServesUntilItsContextEnds(t *testing.T) {
-	a := metrics.NewAdmin(metrics.Options{Addr: "127.0.0.1:0", Gatherer: prometheus.NewRegistry()})
+func TestServeEndsWithItsContext(t *testing.T) {
+	a := metrics.NewAdmin(metrics.AdminOptions{Addr: "127.0.0.1:0", Gatherer: prometheus.NewRegistry()})
 	if err := a.Listen(); err != nil {
 		t.Fatal(err)
 	}
@@ -112,18 +112,18 @@ func TestServesUntilItsContextEnds(t *testing.T) {
 		t.Errorf("Serve: %v", err)
 	}
 	if _, err := client.Get("http://" + a.Addr() + "/healthz"); err == nil {
-		t.Error("it still answers after Serve returned")
+		t.Error("the server still answers after Serve returned")
 	}
 }
 
-func TestTakenPortSaysWhatToSet(t *testing.T) {
-	first := metrics.NewAdmin(metrics.Options{Addr: "127.0.0.1:0"})
+func TestListenOnAUsedPortNamesTheKey(t *testing.T) {
+	first := metrics.NewAdmin(metrics.AdminOptions{Addr: "127.0.0.1:0"})
 	if err := first.Listen(); err != nil {
 		t.Fatal(err)
 	}
-	err := metrics.NewAdmin(metrics.Options{Addr: first.Addr()}).Listen()
+	err := metrics.NewAdmin(metrics.AdminOptions{Addr: first.Addr()}).Listen()
 	if err == nil || !strings.Contains(err.Error(), first.Addr()) || !strings.Contains(err.Error(), "admin.addr") {
-		t.Errorf("Listen on a taken port: %v; want the address and admin.addr in it", err)
+		t.Errorf("Listen on a used port: %v; want the address and admin.addr in it", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -132,8 +132,8 @@ func TestTakenPortSaysWhatToSet(t *testing.T) {
 	}
 }
 
-func TestEmptyAddressIsNoServer(t *testing.T) {
-	a := metrics.NewAdmin(metrics.Options{})
+func TestListenWithoutAddressDoesNothing(t *testing.T) {
+	a := metrics.NewAdmin(metrics.AdminOptions{})
 	if err := a.Listen(); err != nil || a.Addr() != "" {
 		t.Fatalf("Listen: %v, Addr %q", err, a.Addr())
 	}

@@ -2,9 +2,8 @@ package metrics
 
 import "github.com/prometheus/client_golang/prometheus"
 
-// Observe notes a value, with the trace that it belongs to as its exemplar.
-// traceparent is of the form of decision.Traceparent; one that is empty, or whose
-// trace nobody records, leaves the value without.
+// Observe records a value with its trace as the exemplar. traceparent has the form of
+// decision.Traceparent. If it is empty or not sampled, the value gets no exemplar.
 func Observe(o prometheus.Observer, value float64, traceparent string) {
 	if e, ok := o.(prometheus.ExemplarObserver); ok && sampled(traceparent) {
 		e.ObserveWithExemplar(value, prometheus.Labels{"trace_id": traceparent[3:35]})
@@ -13,8 +12,8 @@ func Observe(o prometheus.Observer, value float64, traceparent string) {
 	o.Observe(value)
 }
 
-// sampled says whether the lowest bit of the flags is set, which end a
-// traceparent.
+// sampled reports whether the lowest bit of the flags, at the end of a traceparent, is
+// set.
 func sampled(traceparent string) bool {
 	if len(traceparent) != 55 {
 		return false

@@ -8,7 +8,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 )
 
-func TestAValueHasTheTraceThatSomebodyRecordsAsItsExemplar(t *testing.T) {
+func TestObserveAddsSampledTracesAsExemplars(t *testing.T) {
 	const trace = "4bf92f3577b34da6a3ce929d0e0e4736"
 	for traceparent, want := range map[string]string{
 		"":                                     "",

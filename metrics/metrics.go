@@ -1,6 +1,11 @@
-// Package metrics holds every metric of Verdict, on a registerer that is
-// injected, and the admin HTTP server that shows them. When to count is left to
-// the packages that do the work; so is what "ready" and "healthy" mean.
+// Package metrics declares every metric of Verdict and serves them on the admin HTTP
+// server. Other packages decide when to count, and what "ready" and "healthy" mean.
+//
+// The label values of a metric come from a closed set, from the configuration or from
+// the partitions that the instance owns, so no input can create series without end. For
+// the same reason callers count an HTTP status outside of 100 to 599 as "error". No
+// metric has the consumer group as a label, which would change every series with the
+// group: set the label group in the scrape configuration instead.
 package metrics
 
 import (
@@ -12,36 +17,36 @@ import (
 	"verdict/internal/passfort"
 )
 
-// namespace is the prefix of every metric of Verdict's own.
+// namespace is the prefix of Verdict's own metrics.
 const namespace = "verdict"
 
-// CommitOutcome is how a commit of offsets ended. Its text is the metric label.
+// CommitOutcome says how an offset commit ended. Its text is the metric label.
 type CommitOutcome string
 
-// The outcomes of a commit.
+// The outcomes of an offset commit.
 const (
 	CommitOK    CommitOutcome = "ok"
 	CommitError CommitOutcome = "error"
 )
 
-// CommitOutcomes is every outcome of a commit.
+// CommitOutcomes lists every outcome of an offset commit.
 var CommitOutcomes = [...]CommitOutcome{CommitOK, CommitError}
 
-// Metrics is every metric of one running service. All of it may be used by any
-// goroutine.
+// Metrics are the metrics of one running service. They are safe for concurrent use. The
+// comments name the labels.
 type Metrics struct {
 	Decisions          *prometheus.CounterVec   // lane, outcome
 	DeadLetters        *prometheus.CounterVec   // lane, reason
-	APIRequests        *prometheus.CounterVec   // operation, code (the status, or timeout, error)
+	APIRequests        *prometheus.CounterVec   // operation, code (a status, timeout or error)
 	APIRequestDuration *prometheus.HistogramVec // operation
 	Retries            *prometheus.CounterVec   // cause
 	DecisionDuration   *prometheus.HistogramVec // lane
 	InFlight           prometheus.Gauge
 	Pending            *prometheus.GaugeVec // lane
-	RateLimit          prometheus.Gauge     // calls per second; +Inf when unlimited
+	RateLimit          prometheus.Gauge     // calls per second; +Inf means unlimited
 	RateLimitWait      prometheus.Histogram
 	Paused             *prometheus.GaugeVec // cause
-	ConsumerLag        *prometheus.GaugeVec // topic, partition; delete what is no longer owned
+	ConsumerLag        *prometheus.GaugeVec // topic, partition; delete series of partitions that are no longer owned
 	TopicInfo          *prometheus.GaugeVec // topic, lane; 1 for each topic that is read
 	PartitionsAssigned prometheus.Gauge
 	Rebalances         prometheus.Counter
@@ -50,72 +55,71 @@ type Metrics struct {
 	OldestUnsettled    *OldestUnsettled
 }
 
-// Classic buckets, in seconds. They are for Prometheus servers that do not
-// scrape native histograms, so each set is short and has its boundaries where a
-// question is asked.
+// Classic buckets in seconds, for Prometheus servers that do not scrape native
+// histograms. Each set is short and has its boundaries where users need a quantile.
 var (
-	// A good call takes tens to hundreds of milliseconds. 60 is the API's own
-	// time-out: what lies beyond it was cut by ours (api.timeout, 65 s).
+	// A good call takes tens to hundreds of milliseconds. The API gives up after 60 s;
+	// longer calls were ended by api.timeout.
 	apiBuckets = []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}
-	// From a live decision taken at once to a backfill of days: a million
-	// decisions at 50 a second take five and a half hours.
+	// From a live decision that is called at once to a backfill of days: a million
+	// decisions at 50 per second take five and a half hours.
 	decisionBuckets = []float64{.025, .05, .1, .25, .5, 1, 5, 15, 60, 300, 1800, 3600, 6 * 3600, 24 * 3600, 72 * 3600}
-	// An idle limiter gives its token within microseconds; at a rate of one call
-	// in some seconds, or after a 429, the wait is as long as the pause.
+	// An idle limiter grants a call within microseconds. With a very low rate, or after
+	// a 429, the wait takes seconds to minutes.
 	waitBuckets = []float64{.0001, .001, .005, .01, .025, .05, .1, .25, .5, 1, 5, 15, 60}
-	// One round to all in-sync replicas takes milliseconds; seconds mean that
-	// Kafka is in trouble.
+	// All in-sync replicas acknowledge within milliseconds; seconds mean that Kafka has
+	// a problem.
 	publishBuckets = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}
 )
 
-// New makes the metrics and registers them. Every series of a closed label set
-// is there from the start at 0, so that a rate over it or an alert on it works
-// from the first event on. It panics where reg has one of the names already.
+// New returns metrics registered with reg. Every series of a closed label set exists
+// from the start, at 0, so that rates and alerts work from the first event on. New
+// panics if reg already has one of the names.
 func New(reg prometheus.Registerer) *Metrics {
 	f := factory{reg}
 	m := &Metrics{
 		Decisions: f.counters("decisions_total",
-			"Decisions settled, by lane and by how they were settled.", "lane", "outcome"),
+			"Decisions settled, by lane and outcome.", "lane", "outcome"),
 		DeadLetters: f.counters("dead_letters_total",
-			"Decisions settled as a dead letter, by lane and reason.", "lane", "reason"),
+			"Decisions settled as dead letters, by lane and reason.", "lane", "reason"),
 		APIRequests: f.counters("api_requests_total",
-			"Calls made to the API, by operation and HTTP status; code is timeout where no answer came in time, error where there was none for another cause.", "operation", "code"),
+			"API calls, by operation and HTTP status. The code is timeout if no answer came in time, and error if none came for another reason.", "operation", "code"),
 		APIRequestDuration: f.histograms("api_request_duration_seconds",
-			"Time of one call to the API in seconds, from sending it to its last byte or its failure.", apiBuckets, "operation"),
+			"Duration of one API call in seconds, from sending the request to the last byte of the answer or the failure.", apiBuckets, "operation"),
 		Retries: f.counters("retries_total",
-			"Calls put off to be made again, by cause.", "cause"),
+			"Retries scheduled, by cause.", "cause"),
 		DecisionDuration: f.histograms("decision_duration_seconds",
-			"Time in seconds from the timestamp of a decision's record until it was settled.", decisionBuckets, "lane"),
+			"Time in seconds from the timestamp of a decision's record until the decision is settled.", decisionBuckets, "lane"),
 		InFlight: f.gauge("in_flight",
-			"Calls to the API under way now."),
+			"API calls in flight."),
 		Pending: f.gauges("pending",
 			"Decisions fetched and not yet settled, by lane.", "lane"),
 		RateLimit: f.gauge("rate_limit",
-			"Calls per second that this instance may make now; +Inf when unlimited."),
+			"API calls per second that this instance may make now. +Inf means unlimited."),
 		RateLimitWait: f.histogram("rate_limit_wait_seconds",
-			"Time in seconds that ready work waited for the rate limit before it was sent.", waitBuckets),
+			"Time in seconds that ready work waited for the rate limit.", waitBuckets),
 		Paused: f.gauges("paused",
-			"Whether calls are held back (1) or not (0), by cause.", "cause"),
+			"Whether API calls are paused (1) or not (0), by cause.", "cause"),
 		ConsumerLag: f.gauges("consumer_lag",
-			"Records of an owned partition from its committed offset to its end.", "topic", "partition"),
+			"Records between the committed offset and the end of an owned partition.", "topic", "partition"),
 		TopicInfo: f.gauges("topic_info",
-			"Always 1; its labels say which lane the decisions of a topic are in.", "topic", "lane"),
+			"Always 1. The labels name the lane of each topic that is read.", "topic", "lane"),
 		PartitionsAssigned: f.gauge("partitions_assigned",
-			"Partitions that this instance owns now."),
+			"Partitions that this instance owns."),
 		Rebalances: f.counter("rebalances_total",
 			"Generations of the consumer group that this instance joined."),
 		Commits: f.counters("commits_total",
-			"Commits of offsets, by outcome.", "outcome"),
+			"Offset commits, by outcome.", "outcome"),
 		PublishDuration: f.histograms("publish_duration_seconds",
-			"Time in seconds from handing a record to the publisher until all in-sync replicas acknowledged it or it failed, by topic.", publishBuckets, "topic"),
+			"Time in seconds from handing a record to the publisher until all in-sync replicas acknowledge it or it fails, by topic.", publishBuckets, "topic"),
 		OldestUnsettled: register(f, newOldestUnsettled()),
 	}
-	m.begin()
+	m.createSeries()
 	return m
 }
 
-// begin brings every series of a closed label set into being.
-func (m *Metrics) begin() {
+// createSeries creates every series of a closed label set.
+func (m *Metrics) createSeries() {
 	for _, l := range decision.Lanes {
 		lane := l.String()
 		for _, o := range decision.Outcomes {
@@ -141,9 +145,10 @@ func (m *Metrics) begin() {
 	}
 }
 
-// factory makes and registers.
+// factory creates metrics and registers them.
 type factory struct{ reg prometheus.Registerer }
 
+// register registers c and returns it.
 func register[C prometheus.Collector](f factory, c C) C {
 	f.reg.MustRegister(c)
 	return c
@@ -173,10 +178,9 @@ func (f factory) histograms(name, help string, buckets []float64, labels ...stri
 	return register(f, prometheus.NewHistogramVec(histogramOpts(name, help, buckets), labels))
 }
 
-// histogramOpts keeps a native histogram beside the classic buckets: factor 1.1
-// is an error of a quantile below 5 %. From microseconds to days it needs more
-// buckets than 160; where it would pass them the histogram starts over at the
-// most once an hour and is made coarser until then, so its memory is bounded.
+// histogramOpts adds a native histogram to the classic buckets. With factor 1.1 the
+// error of a quantile is below 5 %. Its memory is bounded: at 160 buckets it resets, at
+// most once an hour, and otherwise becomes coarser.
 func histogramOpts(name, help string, buckets []float64) prometheus.HistogramOpts {
 	return prometheus.HistogramOpts{
 		Namespace: namespace, Name: name, Help: help,

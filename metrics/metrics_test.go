@@ -16,18 +16,18 @@ import (
 	"verdict/metrics"
 )
 
-// exposition is the text that a scrape of reg reads.
+// exposition returns the text of a scrape of reg.
 func exposition(t *testing.T, reg prometheus.Gatherer) string {
 	t.Helper()
 	w := httptest.NewRecorder()
-	metrics.NewAdmin(metrics.Options{Gatherer: reg}).Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	metrics.NewAdmin(metrics.AdminOptions{Gatherer: reg}).Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
 	if w.Code != 200 {
 		t.Fatalf("GET /metrics: %d: %s", w.Code, w.Body)
 	}
 	return w.Body.String()
 }
 
-func TestPromlintFindsNothing(t *testing.T) {
+func TestPromlintAcceptsAllMetrics(t *testing.T) {
 	reg := prometheus.NewPedanticRegistry()
 	m := metrics.New(reg)
 	metrics.RegisterProcess(reg, metrics.Build{Version: "v1.0.0", Revision: "abc", GoVersion: "go1.26"})
@@ -45,7 +45,7 @@ func TestPromlintFindsNothing(t *testing.T) {
 	}
 }
 
-func TestEveryClosedSeriesIsThereFromTheStartAtZero(t *testing.T) {
+func TestNewCreatesEveryClosedSeriesAtZero(t *testing.T) {
 	reg := prometheus.NewPedanticRegistry()
 	metrics.New(reg)
 	var want []string
@@ -84,12 +84,12 @@ func TestEveryClosedSeriesIsThereFromTheStartAtZero(t *testing.T) {
 	}
 	for _, line := range want {
 		if !got[line] {
-			t.Errorf("not in the exposition: %s", line)
+			t.Errorf("missing in the exposition: %s", line)
 		}
 	}
 }
 
-func TestProcessRegistersBuildGoAndProcess(t *testing.T) {
+func TestRegisterProcessAddsBuildAndRuntime(t *testing.T) {
 	reg := prometheus.NewPedanticRegistry()
 	metrics.RegisterProcess(reg, metrics.Build{Version: "v1.2.3", Revision: "abc", GoVersion: "go1.26"})
 	text := exposition(t, reg)
@@ -99,7 +99,7 @@ func TestProcessRegistersBuildGoAndProcess(t *testing.T) {
 		"process_start_time_seconds ",
 	} {
 		if !strings.Contains(text, want) {
-			t.Errorf("not in the exposition: %s", want)
+			t.Errorf("missing in the exposition: %s", want)
 		}
 	}
 }
@@ -123,5 +123,5 @@ func TestHistogramsAreClassicAndNative(t *testing.T) {
 		}
 		return
 	}
-	t.Fatal("verdict_rate_limit_wait_seconds is not there")
+	t.Fatal("verdict_rate_limit_wait_seconds is missing")
 }

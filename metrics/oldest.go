@@ -9,36 +9,36 @@ import (
 	"verdict/internal/decision"
 )
 
-// OldestUnsettled tells, at each scrape, since when the oldest decision that
-// this instance holds waits. It asks whoever holds the decisions, so that nobody
-// has to keep a gauge true with every decision that comes and goes.
+// OldestUnsettled is a gauge with the timestamp of the oldest decision that waits on
+// this instance. It gets the timestamp at each scrape, which is cheaper than updating a
+// gauge with every decision.
 type OldestUnsettled struct {
-	desc *prometheus.Desc
-	ask  atomic.Pointer[func(decision.Lane) time.Time] // set by From, read by scrapes
+	desc   *prometheus.Desc
+	source atomic.Pointer[func(decision.Lane) time.Time] // set by From, read by scrapes
 }
 
 func newOldestUnsettled() *OldestUnsettled {
 	return &OldestUnsettled{desc: prometheus.NewDesc(
 		namespace+"_oldest_unsettled_timestamp_seconds",
-		"Timestamp of the oldest record that was fetched and is not settled, in seconds since 1970, by lane; 0 where there is none.",
+		"Timestamp of the oldest record that was fetched and is not yet settled, in seconds since 1970, by lane. 0 means none.",
 		[]string{"lane"}, nil,
 	)}
 }
 
-// From sets who is asked: for a lane's oldest timestamp, zero where nothing
-// waits. It may be called from any goroutine and must not wait for long.
-func (o *OldestUnsettled) From(ask func(decision.Lane) time.Time) { o.ask.Store(&ask) }
+// From sets the function that returns a lane's oldest timestamp, or the zero time if
+// nothing waits. Scrapes call it from their own goroutines, so it must be fast.
+func (o *OldestUnsettled) From(source func(decision.Lane) time.Time) { o.source.Store(&source) }
 
-// Describe is prometheus.Collector.
+// Describe implements prometheus.Collector.
 func (o *OldestUnsettled) Describe(ch chan<- *prometheus.Desc) { ch <- o.desc }
 
-// Collect is prometheus.Collector.
+// Collect implements prometheus.Collector.
 func (o *OldestUnsettled) Collect(ch chan<- prometheus.Metric) {
-	ask := o.ask.Load()
+	source := o.source.Load()
 	for _, lane := range decision.Lanes {
 		seconds := 0.0
-		if ask != nil {
-			if t := (*ask)(lane); !t.IsZero() {
+		if source != nil {
+			if t := (*source)(lane); !t.IsZero() {
 				seconds = float64(t.UnixMilli()) / 1000
 			}
 		}

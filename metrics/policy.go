@@ -6,32 +6,30 @@ import (
 	"verdict/internal/decision"
 )
 
-// What stands in the label result, or in effect, for a record that is no check
-// result.
+// Values of the labels result and effect for records that are not check results.
 const (
-	PolicyUnreadable   = "unreadable"    // it can't be read as one
-	PolicyOtherEvent   = "other_event"   // it is the webhook of another event
-	PolicyDeadLettered = "dead_lettered" // the effect of what is unreadable
+	PolicyUnreadable   = "unreadable"    // result of a record that cannot be decoded
+	PolicyOtherEvent   = "other_event"   // result of a webhook for another event
+	PolicyDeadLettered = "dead_lettered" // effect of an unreadable record
 )
 
-// Policy is the metrics of decisions made from check results, which `verdict
-// decide` has beside Metrics.
+// Policy are the metrics that `verdict decide` has in addition to Metrics.
 type Policy struct {
 	Results   *prometheus.CounterVec // result, effect
 	Decisions *prometheus.CounterVec // state
 	Tasks     prometheus.Gauge
 }
 
-// NewPolicy makes the metrics and registers them, every series at 0.
+// NewPolicy returns metrics registered with reg, every series at 0.
 func NewPolicy(reg prometheus.Registerer) *Policy {
 	f := factory{reg}
 	p := &Policy{
 		Results: f.counters("policy_results_total",
-			"Check results that were settled, one for each task that they are about, by what the check came to and by what that did.", "result", "effect"),
+			"Check results settled, counted once for each task that they concern, by the result of the check and its effect.", "result", "effect"),
 		Decisions: f.counters("policy_decisions_total",
-			"Decisions that a policy made and Kafka has acknowledged, by the state that they ask for.", "state"),
+			"Decisions that a policy made and Kafka acknowledged, by the state that they ask for.", "state"),
 		Tasks: f.gauge("policy_tasks",
-			"Tasks whose counts this instance holds in memory now."),
+			"Tasks whose counts this instance holds in memory."),
 	}
 	for _, r := range decision.CheckResults {
 		for _, e := range decision.CheckEffects {

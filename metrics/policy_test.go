@@ -12,7 +12,7 @@ import (
 	"verdict/metrics"
 )
 
-func TestEveryPolicySeriesIsThereFromTheStartAtZero(t *testing.T) {
+func TestNewPolicyCreatesEverySeriesAtZero(t *testing.T) {
 	reg := prometheus.NewPedanticRegistry()
 	metrics.NewPolicy(reg)
 	text := exposition(t, reg)
@@ -30,7 +30,7 @@ func TestEveryPolicySeriesIsThereFromTheStartAtZero(t *testing.T) {
 	}
 	for _, line := range want {
 		if !strings.Contains(text, line+"\n") {
-			t.Errorf("not in the exposition: %s", line)
+			t.Errorf("missing in the exposition: %s", line)
 		}
 	}
 	problems, err := testutil.GatherAndLint(reg)
@@ -39,8 +39,8 @@ func TestEveryPolicySeriesIsThereFromTheStartAtZero(t *testing.T) {
 	}
 }
 
-// TestPolicyMetricsStandBesideTheOthers: decide registers both.
-func TestPolicyMetricsStandBesideTheOthers(*testing.T) {
+// decide registers both. Registering a name twice panics.
+func TestPolicyMetricsDoNotCollide(*testing.T) {
 	reg := prometheus.NewPedanticRegistry()
 	metrics.New(reg)
 	metrics.NewPolicy(reg) // panics where a name is taken

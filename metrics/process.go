@@ -5,21 +5,21 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 )
 
-// Build says what program this is.
+// Build describes the running program.
 type Build struct {
 	Version   string // such as v1.2.0, or devel
-	Revision  string // the commit; empty: not known
+	Revision  string // the commit; empty if unknown
 	GoVersion string // such as go1.26.0
 }
 
-// RegisterProcess registers what is told once a process and not once a
-// service: verdict_build_info and the collectors of the Go runtime and of the
-// operating system's process. It panics where reg has them already.
+// RegisterProcess registers the metrics of the process as a whole: verdict_build_info
+// and the collectors for the Go runtime and the operating system's process. It panics if
+// reg already has them.
 func RegisterProcess(reg prometheus.Registerer, b Build) {
 	info := prometheus.NewGauge(prometheus.GaugeOpts{
 		Namespace:   namespace,
 		Name:        "build_info",
-		Help:        "Always 1; its labels say which build of Verdict this is.",
+		Help:        "Always 1. The labels describe the build of Verdict.",
 		ConstLabels: prometheus.Labels{"version": b.Version, "revision": b.Revision, "goversion": b.GoVersion},
 	})
 	info.Set(1)

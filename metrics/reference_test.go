@@ -11,29 +11,29 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-var update = flag.Bool("update", false, "write docs/metrics.md anew")
+var update = flag.Bool("update", false, "write docs/metrics.md")
 
 const referenceFile = "../docs/metrics.md"
 
-// registered is a registerer that only notes what it is given.
+// registered is a Registerer that only collects what it is given.
 type registered struct{ all []prometheus.Collector }
 
 func (r *registered) Register(c prometheus.Collector) error    { r.all = append(r.all, c); return nil }
 func (r *registered) MustRegister(all ...prometheus.Collector) { r.all = append(r.all, all...) }
 func (*registered) Unregister(prometheus.Collector) bool       { return false }
 
-// kindOf is the kind of the metrics that a collector has.
+// kindOf returns the kind of a collector's metrics.
 func kindOf(c prometheus.Collector) string {
 	switch c.(type) {
 	case *prometheus.CounterVec:
 		return "counter"
 	case *prometheus.HistogramVec, prometheus.Histogram:
 		return "histogram"
-	case prometheus.Gauge, *prometheus.GaugeVec, *OldestUnsettled: // before counters, whose methods gauges have too
+	case prometheus.Gauge, *prometheus.GaugeVec, *OldestUnsettled: // before Counter, whose methods gauges have too
 		return "gauge"
 	case prometheus.Counter:
 		return "counter"
-	case prometheus.GaugeFunc: // a metric with no methods of its own
+	case prometheus.GaugeFunc: // an interface without methods of its own
 		return "gauge"
 	}
 	return ""
@@ -41,7 +41,7 @@ func kindOf(c prometheus.Collector) string {
 
 var description = regexp.MustCompile(`^Desc\{fqName: "(verdict_[a-z_]+)", help: "(.*)", unit: "", constLabels: \{(.*)\}, variableLabels: \{(.*)\}\}$`)
 
-// rows is one row for each metric of the project's own among collectors.
+// rows returns a table row for each of Verdict's own metrics.
 func rows(t *testing.T, all []prometheus.Collector) []string {
 	var rows []string
 	for _, c := range all {
@@ -51,7 +51,7 @@ func rows(t *testing.T, all []prometheus.Collector) []string {
 		for d := range descs {
 			m := description.FindStringSubmatch(d.String())
 			if m == nil {
-				continue // Go's or the process's own
+				continue // from the collectors of Go and the process
 			}
 			var labels []string
 			for label := range strings.SplitSeq(m[3]+","+m[4], ",") {
@@ -61,7 +61,7 @@ func rows(t *testing.T, all []prometheus.Collector) []string {
 			}
 			kind := kindOf(c)
 			if kind == "" {
-				t.Fatalf("%s: of what kind is a %T?", m[1], c)
+				t.Fatalf("%s: kindOf does not know %T", m[1], c)
 			}
 			rows = append(rows, "| `"+m[1]+"` | "+kind+" | "+strings.Join(labels, ", ")+" | "+m[2]+" |\n")
 		}
@@ -70,7 +70,7 @@ func rows(t *testing.T, all []prometheus.Collector) []string {
 	return rows
 }
 
-// reference is docs/metrics.md as the code makes it.
+// reference returns docs/metrics.md, generated from the code.
 func reference(t *testing.T) string {
 	var service, decide registered
 	New(&service)
@@ -78,13 +78,13 @@ func reference(t *testing.T) string {
 	RegisterProcess(&service, Build{})
 	NewPolicy(&decide)
 	const head = "\n| metric | kind | labels | meaning |\n| --- | --- | --- | --- |\n"
-	return "# Metrics\n\n<!-- Made from the code: go test ./metrics -update -->\n\n" +
-		"At `/metrics` of `admin.addr`, in the Prometheus text format, OpenMetrics (with exemplars) or, for a scraper that asks for native histograms, protobuf. Every series of a closed label set is there from the start, at 0. Go's and the process's own collectors are there as well. Alerts and dashboard are in [configs/prometheus](../configs/prometheus) and [configs/grafana](../configs/grafana).\n" +
+	return "# Metrics\n\n<!-- Generated from the code by: go test ./metrics -update -->\n\n" +
+		"Verdict serves its metrics at `/metrics` on `admin.addr`: in the Prometheus text format, as OpenMetrics (with exemplars), or as protobuf for scrapers that ask for native histograms. Every series of a closed label set exists from the start, at 0. The standard collectors for Go and the process are included. Alerts are in [configs/prometheus](../configs/prometheus), the dashboard in [configs/grafana](../configs/grafana).\n" +
 		"\n## The service\n" + head + strings.Join(rows(t, service.all), "") +
-		"\n## `verdict decide`, beside those of the service that it has a use for\n" + head + strings.Join(rows(t, decide.all), "")
+		"\n## Additional metrics of `verdict decide`\n" + head + strings.Join(rows(t, decide.all), "")
 }
 
-func TestTheReferenceIsWhatTheCodeRegisters(t *testing.T) {
+func TestReferenceIsUpToDate(t *testing.T) {
 	if *update {
 		if err := os.WriteFile(referenceFile, []byte(reference(t)), 0o644); err != nil {
 			t.Fatal(err)
@@ -95,6 +95,6 @@ func TestTheReferenceIsWhatTheCodeRegisters(t *testing.T) {
 		t.Fatal(err)
 	}
 	if string(data) != reference(t) {
-		t.Errorf("%s is not what the code registers; go test ./metrics -update writes it", referenceFile)
+		t.Errorf("%s is out of date; run go test ./metrics -update", referenceFile)
 	}
 }

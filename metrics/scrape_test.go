@@ -16,10 +16,10 @@ import (
 	"verdict/metrics"
 )
 
-// scrape reads /metrics over HTTP as a Prometheus that accepts a format would.
+// scrape reads /metrics over HTTP, as Prometheus does, in the format of accept.
 func scrape(t *testing.T, reg prometheus.Gatherer, accept string) (map[string]*dto.MetricFamily, string) {
 	t.Helper()
-	server := httptest.NewServer(metrics.NewAdmin(metrics.Options{Gatherer: reg}).Handler())
+	server := httptest.NewServer(metrics.NewAdmin(metrics.AdminOptions{Gatherer: reg}).Handler())
 	defer server.Close()
 	req, err := http.NewRequestWithContext(t.Context(), "GET", server.URL+"/metrics", nil)
 	if err != nil {
@@ -36,14 +36,14 @@ func scrape(t *testing.T, reg prometheus.Gatherer, accept string) (map[string]*d
 	for {
 		var f dto.MetricFamily
 		if err := decoder.Decode(&f); err != nil {
-			break // io.EOF; what else it may be shows in what is missing
+			break // io.EOF, or an error that shows as missing metrics
 		}
 		families[f.GetName()] = &f
 	}
 	return families, resp.Header.Get("Content-Type")
 }
 
-func TestNativeHistogramsStandBesideClassicOnesForAScraperThatAsks(t *testing.T) {
+func TestScrapeOffersClassicAndNativeHistograms(t *testing.T) {
 	reg := prometheus.NewRegistry()
 	m := metrics.New(reg)
 	m.APIRequestDuration.WithLabelValues("complete").Observe(0.123)
@@ -54,7 +54,7 @@ func TestNativeHistogramsStandBesideClassicOnesForAScraperThatAsks(t *testing.T)
 		"verdict_api_request_duration_seconds", "verdict_decision_duration_seconds",
 		"verdict_rate_limit_wait_seconds", "verdict_publish_duration_seconds",
 	}
-	// What Prometheus sends where native histograms are switched on.
+	// Prometheus sends this Accept header if native histograms are enabled.
 	protobuf := "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.8,text/plain;version=0.0.4;q=0.5"
 	families, contentType := scrape(t, reg, protobuf)
 	if !strings.HasPrefix(contentType, "application/vnd.google.protobuf") {
@@ -82,7 +82,7 @@ func TestNativeHistogramsStandBesideClassicOnesForAScraperThatAsks(t *testing.T)
 	}
 }
 
-func TestANativeHistogramKeepsFewBucketsWhateverItSees(t *testing.T) {
+func TestNativeHistogramBucketsAreBounded(t *testing.T) {
 	reg := prometheus.NewRegistry()
 	m := metrics.New(reg)
 	for seconds := 1e-9; seconds < 1e9; seconds *= 1.05 {
@@ -95,7 +95,7 @@ func TestANativeHistogramKeepsFewBucketsWhateverItSees(t *testing.T) {
 	}
 }
 
-func TestOldestUnsettledAndReadyAreAskedAtTheScrape(t *testing.T) {
+func TestScrapeReadsOldestUnsettledAndReady(t *testing.T) {
 	reg := prometheus.NewPedanticRegistry()
 	m := metrics.New(reg)
 	why := errors.New("not yet")
@@ -106,7 +106,7 @@ func TestOldestUnsettledAndReadyAreAskedAtTheScrape(t *testing.T) {
 		"verdict_oldest_unsettled_timestamp_seconds{lane=\"live\"} 0\n",
 	} {
 		if !strings.Contains(text, want) {
-			t.Errorf("at the start there is no %s", want)
+			t.Errorf("missing at the start: %s", want)
 		}
 	}
 	why = nil
@@ -123,7 +123,7 @@ func TestOldestUnsettledAndReadyAreAskedAtTheScrape(t *testing.T) {
 		"verdict_oldest_unsettled_timestamp_seconds{lane=\"backfill\"} 0\n",
 	} {
 		if !strings.Contains(text, want) {
-			t.Errorf("there is no %s", want)
+			t.Errorf("missing: %s", want)
 		}
 	}
 }

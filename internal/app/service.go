@@ -37,7 +37,7 @@ func newService(cfg configs.Config, o Options, stops *stops) (*service, error) {
 	s := &service{cfg: cfg, opts: o, metrics: metrics.New(o.Registry)}
 	s.kafka.log, s.kafka.failing = o.Log, make(map[string]error)
 	metrics.RegisterReady(o.Registry, s.readiness.err)
-	s.admin = metrics.NewAdmin(metrics.Options{
+	s.admin = metrics.NewAdmin(metrics.AdminOptions{
 		Addr: cfg.Admin.Addr, Gatherer: o.Registry, Ready: s.readiness.err, Pprof: cfg.Admin.Pprof, Logger: o.Log,
 	})
 	if err := s.admin.Listen(); err != nil {
@@ -58,8 +58,8 @@ func newService(cfg configs.Config, o Options, stops *stops) (*service, error) {
 	}
 
 	s.publisher = broker.NewPublisher(broker.PublisherOptions{
-		Client:  s.connection.Client(),
-		OnState: func(_ bool, err error) { s.kafka.set("publish", err) },
+		Client:         s.connection.Client(),
+		OnHealthChange: func(err error) { s.kafka.set("publish", err) },
 		Observe: func(rec *decision.Record, seconds float64) {
 			metrics.Observe(s.metrics.PublishDuration.WithLabelValues(rec.Topic), seconds, decision.Traceparent(rec.Headers))
 		},
@@ -88,12 +88,12 @@ func (s *service) consume(ctx context.Context, group string, topics []string, ha
 	k := s.cfg.Kafka
 	intake, err := consumer.New(consumer.Options{
 		Brokers: k.Brokers, Dialer: s.connection.Dialer(), Client: s.connection.Client(),
-		GroupID: group, Topics: topics, About: MemberOf(s.cfg).encode(), StartLatest: k.StartOffset == configs.StartLatest,
+		GroupID: group, Topics: topics, UserData: MemberOf(s.cfg).encode(), StartLatest: k.StartOffset == configs.StartLatest,
 		CommitInterval: k.CommitInterval, MaxUncommitted: k.MaxUncommitted,
 		SessionTimeout: k.SessionTimeout, RebalanceTimeout: k.RebalanceTimeout,
 		DrainTimeout: s.cfg.Processor.ShutdownTimeout,
 		Metrics:      s.metrics, Logger: s.opts.Log,
-		OnState: func(part consumer.Part, err error) { s.kafka.set(string(part), err) },
+		OnHealthChange: func(part consumer.Part, err error) { s.kafka.set(string(part), err) },
 	}, handler)
 	if err != nil {
 		return err

@@ -56,7 +56,7 @@ func inBubble(t *testing.T, o embedded.Options, f func(b *bench)) {
 func (b *bench) publisher(o broker.PublisherOptions) (*broker.Publisher, *told) {
 	told := &told{outcomes: make(map[string]error)}
 	o.Client = b.conn.Client()
-	o.OnState = told.state
+	o.OnHealthChange = told.state
 	p := broker.NewPublisher(o)
 	return p, told
 }
@@ -79,10 +79,10 @@ func (t *told) done(value string) func(error) {
 	}
 }
 
-func (t *told) state(failing bool, err error) {
+func (t *told) state(err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.states = append(t.states, fmt.Sprintf("%v %v", failing, err))
+	t.states = append(t.states, fmt.Sprintf("%v %v", err != nil, err))
 }
 
 // count is how many records were done with err, each counted as often as it

@@ -41,7 +41,7 @@ const (
 	CauseHostname    Cause = "the broker's certificate is for another name"
 	CauseExpired     Cause = "the broker's certificate is expired or not valid yet"
 	CauseCertificate Cause = "the broker's certificate can't be used"
-	CauseOurs        Cause = "the broker refuses our certificate, or wants one"
+	CauseClientCert  Cause = "the broker refuses our certificate, or wants one"
 	CauseFile        Cause = "a file that TLS or SASL needs can't be used"
 	CauseMechanism   Cause = "the broker does not offer this SASL mechanism"
 	CauseNoSASL      Cause = "the broker expects no SASL login at this port"
@@ -49,10 +49,10 @@ const (
 	CauseLoginWanted Cause = "the broker ended the connection at the first request: it may want a SASL login"
 	CauseNotKafka    Cause = "this port does not answer in Kafka's protocol"
 	CauseHandshake   Cause = "the broker ended the TLS handshake"
-	CauseUnclear     Cause = "the connection failed"
+	CauseUnknown     Cause = "the connection failed"
 )
 
-// causeOf is the table of causes. It returns CauseUnclear where the error leaves
+// causeOf is the table of causes. It returns CauseUnknown where the error leaves
 // it open.
 func causeOf(at step, err error) Cause {
 	var invalid x509.CertificateInvalidError
@@ -75,7 +75,7 @@ func causeOf(at step, err error) Cause {
 	case errors.As(err, &invalid):
 		return CauseCertificate
 	case isAlert(err) && strings.Contains(err.Error(), "certificate"):
-		return CauseOurs // with TLS 1.3 it is read after the handshake
+		return CauseClientCert // with TLS 1.3 it is read after the handshake
 	case isAlert(err):
 		return CauseHandshake
 
@@ -91,7 +91,7 @@ func causeOf(at step, err error) Cause {
 	case timedOut(err) && (at > stepVersions || isTimeoutOfDial(err)):
 		return CauseTimeout
 	}
-	return CauseUnclear
+	return CauseUnknown
 }
 
 func timedOut(err error) bool {

@@ -270,7 +270,7 @@ func nextGeneration(ctx context.Context, group *kafka.ConsumerGroup) (*kafka.Gen
 func publishToKafka(t *testing.T, conn *broker.Connection, n int, rec func(i int) decision.Record) *told {
 	t.Helper()
 	told := &told{outcomes: make(map[string]error)}
-	p := broker.NewPublisher(broker.PublisherOptions{Client: conn.Client(), OnState: told.state})
+	p := broker.NewPublisher(broker.PublisherOptions{Client: conn.Client(), OnHealthChange: told.state})
 	ctx := withTimeout(t)
 	for i := range n {
 		r := rec(i)

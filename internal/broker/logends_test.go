@@ -89,7 +89,7 @@ func TestABatchThatLandedIsNotSentAgain(t *testing.T) {
 		var asked []string
 		answers := []error{errors.New("can't tell yet"), nil}
 		p, told := b.publisher(broker.PublisherOptions{
-			Landed: func(_ context.Context, partition int, rec *decision.Record) (bool, error) {
+			AlreadyStored: func(_ context.Context, partition int, rec *decision.Record) (bool, error) {
 				asked = append(asked, string(rec.Value))
 				err := answers[0]
 				if len(answers) > 1 {
@@ -114,7 +114,7 @@ func TestABatchThatLandedIsNotSentAgain(t *testing.T) {
 func TestABatchThatDidNotLandIsSentAgain(t *testing.T) {
 	inBubble(t, oneTopic(1), func(b *bench) {
 		p, told := b.publisher(broker.PublisherOptions{
-			Landed: func(context.Context, int, *decision.Record) (bool, error) { return false, nil },
+			AlreadyStored: func(context.Context, int, *decision.Record) (bool, error) { return false, nil },
 		})
 		b.cluster.Inject(embedded.Fault{API: embedded.Produce, Code: int(kafka.NotLeaderForPartition), Times: 2})
 		b.publish(p, told, record("results", "k", "a"))
@@ -128,7 +128,7 @@ func TestABatchThatDidNotLandIsSentAgain(t *testing.T) {
 func TestCloseEndsAPublisherThatLooks(t *testing.T) {
 	inBubble(t, oneTopic(1), func(b *bench) {
 		p, told := b.publisher(broker.PublisherOptions{
-			Landed: func(ctx context.Context, _ int, _ *decision.Record) (bool, error) {
+			AlreadyStored: func(ctx context.Context, _ int, _ *decision.Record) (bool, error) {
 				<-ctx.Done()
 				return false, ctx.Err()
 			},

@@ -94,10 +94,10 @@ func (q *partitionQueue) look(first *item, err error, attempts *attempts) (lande
 		if !attempts.wait(fmt.Errorf("publish to %s/%d: %w%s", q.topic.name, q.id, err, likelyCause(err))) {
 			return false, false
 		}
-		if p.options.Landed == nil {
+		if p.options.AlreadyStored == nil {
 			return false, true
 		}
-		if landed, err = p.options.Landed(p.ctx, q.id, &first.rec); err == nil {
+		if landed, err = p.options.AlreadyStored(p.ctx, q.id, &first.rec); err == nil {
 			return landed, true
 		}
 	}

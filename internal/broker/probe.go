@@ -35,7 +35,7 @@ type Probe struct {
 // Probe connects to a broker as every other connection does: TLS, then the
 // login, then a first request. Its error is a *ConnectError. ctx bounds all of
 // that and the probe's requests, if it has a deadline.
-func (c *Connection) Probe(ctx context.Context, address string) (*Probe, error) {
+func (c *Connection) OpenProbe(ctx context.Context, address string) (*Probe, error) {
 	patience := probeAgain
 	if deadline, ok := ctx.Deadline(); ok {
 		patience = min(patience, time.Until(deadline))
@@ -197,7 +197,7 @@ const probeAgain = 5 * time.Second
 // TLS one tell two causes apart that look alike from outside.
 func (c *Connection) causeOf(ctx context.Context, address string, at step, err error, patience time.Duration) Cause {
 	cause := causeOf(at, err)
-	if cause != CauseUnclear {
+	if cause != CauseUnknown {
 		return cause
 	}
 	again, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)

@@ -39,7 +39,7 @@ func probe(t *testing.T, addr string, o broker.Options, patience time.Duration) 
 	t.Cleanup(conn.Close)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	t.Cleanup(cancel)
-	p, err := conn.Probe(ctx, addr)
+	p, err := conn.OpenProbe(ctx, addr)
 	if err == nil {
 		t.Cleanup(p.Close)
 	}
@@ -160,7 +160,7 @@ func TestFailedConnectionsAreToldApart(t *testing.T) {
 		{"authority", withTLS(nil, time.Time{}, loopback), broker.Options{TLS: broker.TLSFiles{CA: writeFile(t, dir, "other.pem", other.PEM())}.Config}, broker.CauseAuthority},
 		{"host name", withTLS(nil, time.Time{}, "elsewhere"), trusting, broker.CauseHostname},
 		{"expired", withTLS(nil, time.Date(2019, 1, 1, 0, 0, 0, 0, time.UTC), loopback), trusting, broker.CauseExpired},
-		{"no certificate of ours", withTLS(authority, time.Time{}, loopback), trusting, broker.CauseOurs},
+		{"no certificate of ours", withTLS(authority, time.Time{}, loopback), trusting, broker.CauseClientCert},
 		{"no CA file", "127.0.0.1:1", broker.Options{TLS: broker.TLSFiles{CA: filepath.Join(dir, "none")}.Config, DialFunc: func(ctx context.Context, n, _ string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, n, silent)
 		}}, broker.CauseFile},
@@ -191,7 +191,7 @@ func TestAProbeTriesWithoutDoing(t *testing.T) {
 		Topics: map[string]int{"in": 1, "out": 1},
 		Users: []embedded.User{
 			{Mechanism: broker.Plain, Name: "admin", Password: "p"},
-			{Mechanism: broker.Plain, Name: "verdict", Password: "p", May: []embedded.Permission{
+			{Mechanism: broker.Plain, Name: "verdict", Password: "p", Permissions: []embedded.Permission{
 				{Resource: "topic", Name: "in", Operation: "read"},
 				{Resource: "topic", Name: "out", Operation: "write"},
 				{Resource: "group", Name: "mine", Operation: "read"},

@@ -45,18 +45,18 @@ type PublisherOptions struct {
 	// BackoffMin and BackoffMax bound the wait between attempts; 0 means
 	// 100ms and 5s.
 	BackoffMin, BackoffMax time.Duration
-	// Landed is asked, after an attempt that failed and may have been carried
+	// AlreadyStored is asked, after an attempt that failed and may have been carried
 	// out all the same, whether a record is in its topic: the request's first,
 	// with which all of them are, since a request's records for a partition are
 	// stored together or not at all. If it fails it is asked again, after a
 	// wait. Nil means that nobody looks: the request is sent again.
-	Landed func(ctx context.Context, partition int, rec *decision.Record) (bool, error)
-	// OnState is called with true and the reason when publishing begins to
+	AlreadyStored func(ctx context.Context, partition int, rec *decision.Record) (bool, error)
+	// OnHealthChange is called with true and the reason when publishing begins to
 	// fail, and with false and nil when all that failed goes through again;
 	// nil means nobody asks. A single failed attempt is no failure yet: every
 	// move of a leader costs one. Close says no more. Calls are made one at a
 	// time and must be quick.
-	OnState func(failing bool, err error)
+	OnHealthChange func(err error)
 	// Observe is called for each acknowledged record with the time since
 	// Publish accepted it; nil means nobody asks. It must be quick.
 	Observe func(rec *decision.Record, seconds float64)
@@ -70,8 +70,8 @@ func (o PublisherOptions) withDefaults() PublisherOptions {
 	setDefault(&o.RequestTimeout, 30*time.Second)
 	setDefault(&o.BackoffMin, 100*time.Millisecond)
 	setDefault(&o.BackoffMax, max(5*time.Second, o.BackoffMin))
-	if o.OnState == nil {
-		o.OnState = func(bool, error) {}
+	if o.OnHealthChange == nil {
+		o.OnHealthChange = func(error) {}
 	}
 	if o.Observe == nil {
 		o.Observe = func(*decision.Record, float64) {}
@@ -92,7 +92,7 @@ func setDefault[T int | time.Duration](field *T, value T) {
 // none.
 //
 // Delivery is at least once: a request whose answer was lost is sent again, unless
-// Landed finds that it need not be.
+// AlreadyStored finds that it need not be.
 // Records with the same key go to one partition, the one that the Java client
 // chooses for the key, in the order of their Publish calls, also when requests
 // are sent again, since each partition has one request under way at a time.
@@ -224,7 +224,7 @@ func (p *Publisher) finish(it *item, err error) {
 	p.pending.Release(it.weight)
 }
 
-// setFailing tells OnState when the first of the sequences of attempts begins
+// setFailing tells OnHealthChange when the first of the sequences of attempts begins
 // to fail and when the last ends to.
 func (p *Publisher) setFailing(failing bool, err error) {
 	p.stateMu.Lock()
@@ -232,12 +232,12 @@ func (p *Publisher) setFailing(failing bool, err error) {
 	if failing {
 		p.failing++
 		if p.failing == 1 {
-			p.options.OnState(true, err)
+			p.options.OnHealthChange(err)
 		}
 		return
 	}
 	p.failing--
 	if p.failing == 0 {
-		p.options.OnState(false, nil)
+		p.options.OnHealthChange(nil)
 	}
 }

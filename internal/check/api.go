@@ -16,7 +16,7 @@ func checkAPI(ctx context.Context, cfg configs.Config, key *app.Key, o Options) 
 	const name = "api/key"
 	client, err := passfort.New(passfort.Options{
 		BaseURL: cfg.API.BaseURL, Key: key.Current, Timeout: min(cfg.API.Timeout, o.Timeout), AllowHTTP: cfg.API.AllowHTTP,
-		UserAgent: "verdict/" + app.Build().Version, DialContext: o.DialAPI,
+		MaxConnections: 1, UserAgent: "verdict/" + app.Build().Version, DialContext: o.DialAPI,
 	})
 	if err != nil {
 		f.fail(name, err.Error(), "correct the section api")

@@ -33,7 +33,7 @@ func (k *kafkaCheck) broker(ctx context.Context, f *Findings, addr, origin strin
 	ctx, cancel := k.bounded(ctx)
 	defer cancel()
 	name := "broker/" + addr
-	probe, err := k.connection.Probe(ctx, addr)
+	probe, err := k.connection.OpenProbe(ctx, addr)
 	if err != nil {
 		failed, ok := errors.AsType[*broker.ConnectError](err)
 		if !ok {
@@ -70,12 +70,13 @@ var connectHints = map[broker.Cause]string{
 	broker.CauseHostname:    "use a name from the certificate in kafka.brokers, or set kafka.tls.server_name to one",
 	broker.CauseExpired:     "have the broker's certificate renewed; is this machine's clock right?",
 	broker.CauseCertificate: "have the broker's certificate replaced",
-	broker.CauseOurs:        "set kafka.tls.cert_file and kafka.tls.key_file to a certificate that the brokers' ssl.truststore trusts",
+	broker.CauseClientCert:  "set kafka.tls.cert_file and kafka.tls.key_file to a certificate that the brokers' ssl.truststore trusts",
 	broker.CauseFile:        "correct the key that names the file, or the file's permissions",
 	broker.CauseMechanism:   "set kafka.sasl.mechanism to one that the broker offers",
 	broker.CauseNoSASL:      "leave kafka.sasl.mechanism empty, or use the port of the SASL listener in kafka.brokers",
 	broker.CauseCredentials: "correct kafka.sasl.username and kafka.sasl.password, or the file kafka.sasl.password_file, which is read again for each connection; a SCRAM user must exist for this mechanism",
 	broker.CauseLoginWanted: "set kafka.sasl.mechanism, kafka.sasl.username and kafka.sasl.password_file",
 	broker.CauseNotKafka:    "is the address in kafka.brokers that of a broker's listener?",
+	broker.CauseUnknown:     "see the broker's log for this connection",
 	broker.CauseHandshake:   "does the port speak TLS 1.2 or later, and does the broker accept the certificate in kafka.tls.cert_file?",
 }

@@ -11,7 +11,7 @@ import (
 func (k *kafkaCheck) rights(ctx context.Context, addr string) {
 	ctx, cancel := k.bounded(ctx)
 	defer cancel()
-	probe, err := k.connection.Probe(ctx, addr)
+	probe, err := k.connection.OpenProbe(ctx, addr)
 	if err != nil {
 		k.failErr("rights", err)
 		return

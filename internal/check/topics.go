@@ -41,7 +41,7 @@ func (k *kafkaCheck) topics(ctx context.Context, addr string) map[string]broker.
 // whyMissing returns why a topic was not found: a user without the right to
 // describe a topic is told that it does not exist.
 func (k *kafkaCheck) whyMissing(ctx context.Context, addr, topic string) error {
-	probe, err := k.connection.Probe(ctx, addr)
+	probe, err := k.connection.OpenProbe(ctx, addr)
 	if err != nil {
 		return err
 	}

@@ -27,7 +27,7 @@ func dryRun(ctx context.Context, s Process, policies policy.Set, file string) er
 		in = f
 	}
 	out := bufio.NewWriter(s.Out)
-	t := dryRunTable{out: out, ledger: policy.NewLedger(policies), effects: make(map[string]int), states: make(map[decision.State]int)}
+	t := dryRunTable{out: out, counts: policy.NewCounts(policies), effects: make(map[string]int), states: make(map[decision.State]int)}
 	err := t.run(ctx, in)
 	if err != nil {
 		err = fmt.Errorf("read %s: %w", file, err)
@@ -38,7 +38,7 @@ func dryRun(ctx context.Context, s Process, policies policy.Set, file string) er
 // dryRunTable prints rows as it reads, so the widths of its columns are fixed.
 type dryRunTable struct {
 	out     io.Writer
-	ledger  *policy.Ledger
+	counts  *policy.Counts
 	effects map[string]int         // rows by their column EFFECT
 	states  map[decision.State]int // decisions
 	lines   int                    // of the file so far
@@ -98,13 +98,13 @@ func (t *dryRunTable) line(value []byte) {
 		default:
 			name = "type " + task.Type
 		}
-		o := t.ledger.Apply(&c, task, time.Now())
+		effect, d := t.counts.Apply(&c, task, time.Now())
 		decided := ""
-		if o.Decision != nil {
-			t.states[o.Decision.State]++
-			decided = string(o.Decision.State) + ", " + o.Decision.Reason()
+		if d != nil {
+			t.states[d.State]++
+			decided = string(d.State) + ", " + d.Reason()
 		}
-		t.row(task.ProfileID, name, c.ID, string(c.Result), string(o.Effect), decided)
+		t.row(task.ProfileID, name, c.ID, string(c.Result), string(effect), decided)
 	}
 }
 

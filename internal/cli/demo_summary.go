@@ -55,11 +55,11 @@ func (s *demoSummary) settled() int64 {
 	return n
 }
 
-// demoColumns maps outcomes to their columns in the last line. Scripts read that
-// line, so it gets no further columns.
+// demoColumns maps outcomes to their columns in the last line; empty: none.
+// Scripts read that line, so it gets no further columns.
 var demoColumns = map[decision.Outcome]string{
 	decision.Completed: "completed", decision.AlreadyComplete: "completed",
-	decision.DeadLettered: "dead_lettered", decision.Duplicate: "duplicates",
+	decision.DeadLettered: "dead_lettered", decision.Duplicate: "duplicates", decision.Skipped: "",
 }
 
 // write prints the summary. Outcomes without a column in the last line, such as
@@ -69,7 +69,7 @@ func (s *demoSummary) write(out io.Writer) error {
 	columns := make(map[string]int64)
 	others := make(map[string]int64)
 	for outcome, n := range s.outcomes {
-		if column, ok := demoColumns[outcome]; ok {
+		if column := demoColumns[outcome]; column != "" {
 			columns[column] += n
 		} else if n > 0 {
 			others[string(outcome)] = n

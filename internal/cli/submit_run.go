@@ -54,7 +54,7 @@ func submit(ctx context.Context, s Process, cfg configs.Config, files []string, 
 	}
 	seconds := time.Since(start).Seconds()
 	fmt.Fprintf(s.Out, "batch_id=%s rows=%d invalid=%d superseded=%d duplicates=%d submitted=%d earlier=%d seconds=%.2f rate=%.1f\n",
-		id, batch.Rows, batch.Invalid, batch.Superseded, batch.Duplicates, sent.Sent, sent.Before, seconds, float64(sent.Sent)/max(seconds, 0.001))
+		id, batch.Rows, batch.Invalid, batch.Superseded, batch.Duplicates, sent.Sent, sent.Earlier, seconds, float64(sent.Sent)/max(seconds, 0.001))
 	if already && o.wait {
 		fmt.Fprintln(s.Err, "warning:", alreadySent)
 		err = nil
@@ -149,7 +149,7 @@ func sendBatch(ctx context.Context, s Process, cfg configs.Config, batch *rows.B
 	sent, err := bulksubmit.Submit(ctx, batch, bulksubmit.Options{
 		Connection: connection, Topic: topic, Group: cfg.Kafka.GroupID, Journal: journal, Host: host, Rate: o.rate,
 		Acknowledged: &acknowledged, Log: log,
-		Begins: func(before int64) {
+		OnStart: func(before int64) {
 			counter.Start(before)
 			showing.Go(func() { showCount(counter, &acknowledged, done) })
 		},

@@ -1,20 +1,20 @@
 package decision
 
 // CheckResult is what a check came to: the field decision of a check result. Its
-// text is the wire value and the metric label. Deciding a task from it is left to
-// package policy.
+// text is the wire value and the metric label. Deciding tasks from check results
+// is left to package policy.
 type CheckResult string
 
-// The results of a check. An error of a check is not a failed check.
+// The results of a check.
 const (
 	CheckPass    CheckResult = "PASS"
 	CheckFail    CheckResult = "FAIL"
 	CheckPartial CheckResult = "PARTIAL"
 	CheckWarn    CheckResult = "WARN"
-	CheckError   CheckResult = "ERROR"
+	CheckError   CheckResult = "ERROR" // the check itself broke; this is not a failed check
 )
 
-// CheckResults is every result of a check.
+// CheckResults holds every result of a check.
 var CheckResults = [...]CheckResult{CheckPass, CheckFail, CheckPartial, CheckWarn, CheckError}
 
 // CheckEffect is what a check result did to its task. Its text is the metric
@@ -27,12 +27,12 @@ const (
 	EffectCounted        CheckEffect = "counted"         // it counts towards one
 	EffectReset          CheckEffect = "reset"           // it ended a run of consecutive fails
 	EffectIgnored        CheckEffect = "ignored"         // the policy leaves it to people
-	EffectAlreadyDecided CheckEffect = "already_decided" // its task had its decision
-	EffectDuplicate      CheckEffect = "duplicate"       // its check was counted before
-	EffectUnmatched      CheckEffect = "unmatched"       // no policy is for its task
+	EffectAlreadyDecided CheckEffect = "already_decided" // its task had been decided before
+	EffectDuplicate      CheckEffect = "duplicate"       // its check had been counted before
+	EffectUnmatched      CheckEffect = "unmatched"       // no policy matches its task
 )
 
-// CheckEffects is every effect of a check result that could be read.
+// CheckEffects holds every effect of a check result that could be read.
 var CheckEffects = [...]CheckEffect{
 	EffectDecided, EffectCounted, EffectReset, EffectIgnored,
 	EffectAlreadyDecided, EffectDuplicate, EffectUnmatched,

@@ -10,24 +10,22 @@ import (
 	"unicode/utf8"
 )
 
-// SpecVersion is the version of CloudEvents that is understood.
+// SpecVersion is the version of CloudEvents that Verdict reads.
 const SpecVersion = "1.0"
 
-// Event is the CloudEvent around a decision: what it says about itself, apart
-// from its data.
+// Event is the CloudEvent around a decision, without its data.
 type Event struct {
-	attrs  [len(attributes)][]byte // JSON strings; nil: not given
-	faults []Fault
-	data   string // what faults call the data: "data", or "value" where it is the record's
-	sealed bool   // no data could be got at; faults say why
+	attrs     [len(attributes)][]byte // JSON strings; nil: not given
+	faults    []Fault
+	dataField string // what faults call the data: "data", or "value" in binary mode; "": neither
+	noData    bool   // the data could not be found; faults say why
 }
 
-// attributes is every attribute of a CloudEvent that matters here. The data of a
-// structured event are members beside them.
+// attributes holds the attributes of a CloudEvent that matter here.
 var attributes = [...]string{"specversion", "id", "source", "type", "time"}
 
-// stands is which attributes stand for which fields of the decision.
-var stands = [...]struct{ attribute, field string }{{"id", "id"}, {"source", "source"}, {"time", "decided_at"}}
+// attributeFields says which attributes fill in which fields of the decision.
+var attributeFields = [...]struct{ attribute, field string }{{"id", "id"}, {"source", "source"}, {"time", "decided_at"}}
 
 const (
 	contentType      = "content-type"
@@ -36,7 +34,7 @@ const (
 	structuredAsJSON = eventMediaType + "+json"
 )
 
-// IsEvent says whether a record's headers make it a CloudEvent, in either mode
+// IsEvent reports whether a record's headers make it a CloudEvent, in either mode
 // of the Kafka protocol binding.
 func IsEvent(rec *Record) bool {
 	for _, h := range rec.Headers {
@@ -51,8 +49,8 @@ func isAttribute(key string) bool {
 	return len(key) > len(headerPrefix) && strings.EqualFold(key[:len(headerPrefix)], headerPrefix)
 }
 
-// mediaType is the record's content type in lower case, without parameters; of
-// several the last, as with every header.
+// mediaType returns the record's content type in lower case, without parameters.
+// Of several the last counts, as with every header.
 func mediaType(rec *Record) string {
 	media := ""
 	for _, h := range rec.Headers {
@@ -64,37 +62,39 @@ func mediaType(rec *Record) string {
 	return media
 }
 
-// OpenEvent takes a record's CloudEvent and its data apart: by the content type a
-// structured one, by the headers ce_… a binary one, and without either the value
-// is taken for a structured one. What is wrong with the event is said by
-// DecodeValue, together with what is wrong with the data.
+// OpenEvent separates a record's CloudEvent from its data. The content type tells a
+// structured event and the headers ce_… a binary one; without either the value is
+// read as a structured event. DecodeValue reports the faults of the event together
+// with those of the data.
 func OpenEvent(rec *Record) (*Event, []byte) {
 	media := mediaType(rec)
 	switch {
 	case media == structuredAsJSON:
-		return structured(rec)
+		return openStructured(rec)
 	case strings.HasPrefix(media, eventMediaType+"-batch"):
-		return sealed(contentType, fmt.Sprintf("%s holds several events; send each in a record of its own", quote(media)))
+		return refuseEvent(contentType, fmt.Sprintf("%s holds several events; send each in a record of its own", quote(media)))
 	case strings.HasPrefix(media, eventMediaType):
-		return sealed(contentType, fmt.Sprintf("%s is not read; structured events come as %s", quote(media), structuredAsJSON))
+		return refuseEvent(contentType, fmt.Sprintf("%s is not supported; send structured events as %s", quote(media), structuredAsJSON))
 	case IsEvent(rec):
-		return binary(rec)
+		return openBinary(rec)
 	}
-	return structured(rec)
+	return openStructured(rec)
 }
 
-func sealed(field, problem string) (*Event, []byte) {
-	return &Event{sealed: true, faults: []Fault{{field, problem}}}, nil
+// refuseEvent returns an event without data because of one fault.
+func refuseEvent(field, problem string) (*Event, []byte) {
+	return &Event{noData: true, faults: []Fault{{field, problem}}}, nil
 }
 
-// binary is an event whose attributes are headers and whose data is the value.
-func binary(rec *Record) (*Event, []byte) {
-	e := &Event{data: "value"}
+// openBinary opens an event whose attributes are headers and whose data is the
+// record's value.
+func openBinary(rec *Record) (*Event, []byte) {
+	e := &Event{dataField: "value"}
 	for _, h := range rec.Headers {
 		if !isAttribute(h.Key) {
 			continue
 		}
-		i := e.place(strings.ToLower(h.Key[len(headerPrefix):]))
+		i := attributeIndex(strings.ToLower(h.Key[len(headerPrefix):]))
 		switch {
 		case i < 0:
 		case !utf8.Valid(h.Value):
@@ -109,28 +109,28 @@ func binary(rec *Record) (*Event, []byte) {
 	return e, rec.Value
 }
 
-// structured is an event that is a JSON object in the record's value.
-func structured(rec *Record) (*Event, []byte) {
-	if fault := WholeFault(rec, rec.Value, "a decision"); fault != "" {
-		return sealed("value", fault)
+// openStructured opens an event that is a JSON object in the record's value.
+func openStructured(rec *Record) (*Event, []byte) {
+	if fault := ObjectFault(rec, rec.Value, "a decision"); fault != "" {
+		return refuseEvent("value", fault)
 	}
-	e := &Event{data: "data"}
+	e := &Event{dataField: "data"}
 	var data, encoded []byte
 	members(rec.Value, func(name, raw []byte) {
-		at := &data
-		switch i := e.place(string(name)); {
+		into := &data
+		switch i := attributeIndex(string(name)); {
 		case i >= 0:
-			at = &e.attrs[i]
+			into = &e.attrs[i]
 		case string(name) == "data_base64":
-			at = &encoded
+			into = &encoded
 		case string(name) != "data":
 			return
 		}
 		switch {
-		case *at != nil:
+		case *into != nil:
 			e.fault(string(name), "given twice")
 		case string(raw) != "null":
-			*at = raw
+			*into = raw
 		}
 	})
 	e.check()
@@ -141,18 +141,18 @@ func structured(rec *Record) (*Event, []byte) {
 		var text string
 		err := json.Unmarshal(encoded, &text)
 		if data, _ = base64.StdEncoding.DecodeString(text); err != nil || len(data) == 0 {
-			e.sealed = true
+			e.noData = true
 			e.fault("data_base64", "must be a string of base64 that holds the decision")
 		}
 	case data == nil:
-		e.sealed = true
+		e.noData = true
 		e.fault("data", "missing; the decision goes there")
 	}
 	return e, data
 }
 
-// check finds the attributes that are missing or wrong. What is no string can't
-// stand for anything, and is taken out.
+// check reports the attributes that are missing or wrong. It drops those that are
+// not strings or are empty, since they can't fill in a field.
 func (e *Event) check() {
 	for i, name := range attributes {
 		raw := e.attrs[i]
@@ -162,7 +162,7 @@ func (e *Event) check() {
 		case raw == nil:
 			e.fault(name, "missing")
 		case err != nil || bytes.IndexByte(raw, '"') != 0:
-			e.fault(name, "must be a string, is %s", asItStands(raw))
+			e.fault(name, "must be a string, is %s", showJSON(raw))
 			e.attrs[i] = nil
 		case name == "specversion" && text != SpecVersion:
 			e.fault(name, "must be %s, is %s", SpecVersion, quote(text))
@@ -173,7 +173,8 @@ func (e *Event) check() {
 	}
 }
 
-func (e *Event) place(name string) int {
+// attributeIndex returns the index of a name among attributes, or -1.
+func attributeIndex(name string) int {
 	for i := range attributes {
 		if attributes[i] == name {
 			return i
@@ -189,35 +190,15 @@ func (e *Event) fault(name, problem string, args ...any) {
 	}
 }
 
-// lend puts the event's attributes in the place of the fields that the decision
-// does not have itself.
-func (f *fields) lend(e *Event) {
+// fillFrom fills in the fields that the decision does not have from the event's
+// attributes.
+func (f *fields) fillFrom(e *Event) {
 	if e == nil {
 		return
 	}
-	for _, s := range stands {
-		if raw := e.attrs[e.place(s.attribute)]; raw != nil && !f.has(s.field) {
-			f.raw[place(s.field)] = raw
+	for _, a := range attributeFields {
+		if raw := e.attrs[attributeIndex(a.attribute)]; raw != nil && !f.has(a.field) {
+			f.raw[fieldIndex(a.field)] = raw
 		}
 	}
-}
-
-// Unreadable is what is known of a record whose value can't be read as a decision
-// for one reason: the event's ID, where there is an event, and every fault.
-func Unreadable(event *Event, problem string) (Decision, error) {
-	var d Decision
-	var f fields
-	field := "value"
-	if event != nil {
-		f.faults = append(f.faults, event.faults...)
-		if event.data != "" {
-			field = event.data
-		}
-		f.lend(event)
-		d.ID, d.OwnID = f.id()
-	}
-	if event == nil || !event.sealed {
-		f.fault(field, "%s", problem)
-	}
-	return d, &Invalid{Faults: f.faults}
 }

@@ -20,8 +20,8 @@ import (
 	"verdict/internal/decision"
 )
 
-// sdkRecord is a record as CloudEvents' own SDK writes it: the SDK says what is
-// written, and this puts it where the Kafka protocol binding wants it.
+// sdkRecord is a record written by CloudEvents' own SDK: the SDK chooses what is
+// written, and sdkRecord puts it where the Kafka protocol binding wants it.
 type sdkRecord struct{ *decision.Record }
 
 func (r sdkRecord) header(key, value string) {
@@ -57,7 +57,7 @@ func (r sdkRecord) SetData(data io.Reader) (err error) {
 func (sdkRecord) Start(context.Context) error { return nil }
 func (sdkRecord) End(context.Context) error   { return nil }
 
-// sdkEncode is the event in one of the two modes.
+// sdkEncode returns the event as a record in one of the two modes.
 func sdkEncode(t testing.TB, e event.Event, structured bool) *decision.Record {
 	t.Helper()
 	rec := sdkRecord{record("")}
@@ -88,17 +88,17 @@ func sdkEvent(t testing.TB, contentType, data string) event.Event {
 	return e
 }
 
-func TestCloudEventsOfTheOfficialSDKAreReadInBothModes(t *testing.T) {
+func TestDecodeReadsEventsOfTheSDKInBothModes(t *testing.T) {
 	task := decision.Task{ProfileID: profileID, TaskID: taskID}
 	for name, tc := range map[string]struct {
 		data, contentType string
 		want              decision.Decision
 	}{
-		"attributes stand for what the decision has not": {
+		"attributes fill in absent fields": {
 			`{` + pass + `}`, "application/json",
 			decision.Decision{ID: "ce-1", OwnID: true, DecidedAt: "2026-11-01T06:00:29.5Z", Source: "/kyc/decider?team=ü"},
 		},
-		"null is as good as none": {
+		"null counts as absent": {
 			`{"id":null,"source":null,"decided_at":null,` + pass + `}`, "application/json",
 			decision.Decision{ID: "ce-1", OwnID: true, DecidedAt: "2026-11-01T06:00:29.5Z", Source: "/kyc/decider?team=ü"},
 		},
@@ -106,7 +106,7 @@ func TestCloudEventsOfTheOfficialSDKAreReadInBothModes(t *testing.T) {
 			`{"id":"d","source":"s","decided_at":"2026-10-01T00:00:00+01:00","reason":"r","batch_id":"b",` + pass + `}`, "application/json",
 			decision.Decision{ID: "d", OwnID: true, DecidedAt: "2026-10-01T00:00:00+01:00", Source: "s", Reason: "r", BatchID: "b"},
 		},
-		"JSON of another type": {
+		"another JSON media type": {
 			`{` + pass + `}`, "application/vnd.example.decision+json",
 			decision.Decision{ID: "ce-1", OwnID: true, DecidedAt: "2026-11-01T06:00:29.5Z", Source: "/kyc/decider?team=ü"},
 		},
@@ -128,7 +128,7 @@ func TestCloudEventsOfTheOfficialSDKAreReadInBothModes(t *testing.T) {
 	}
 }
 
-func TestACloudEventsOfAnotherVersionIsRefused(t *testing.T) {
+func TestDecodeRefusesEventsOfAnotherVersion(t *testing.T) {
 	e := sdkEvent(t, "application/json", `{`+pass+`}`)
 	e.SetSpecVersion(event.CloudEventsVersionV03)
 	for _, structured := range []bool{true, false} {
@@ -151,7 +151,7 @@ var ce = []string{"ce_specversion", "1.0", "ce_id", "ce-1", "ce_source", "/s", "
 
 const envelope = `"specversion":"1.0","id":"ce-1","source":"/s","type":"t"`
 
-func TestTheContentTypeTellsStructuredEventsInAnyCaseAndWithParameters(t *testing.T) {
+func TestDecodeReadsContentTypesInAnyCaseWithParameters(t *testing.T) {
 	for _, header := range []string{
 		"application/cloudevents+json", "Application/CloudEvents+JSON; charset=UTF-8", " application/cloudevents+json ;charset=\"utf-8\"",
 	} {
@@ -165,7 +165,7 @@ func TestTheContentTypeTellsStructuredEventsInAnyCaseAndWithParameters(t *testin
 	}
 }
 
-func TestCloudEventsAreRefusedWithEveryFault(t *testing.T) {
+func TestDecodeNamesEveryFaultOfAnEvent(t *testing.T) {
 	long := strings.Repeat("i", 129)
 	for name, tc := range map[string]struct {
 		value   string
@@ -173,7 +173,7 @@ func TestCloudEventsAreRefusedWithEveryFault(t *testing.T) {
 		want    string
 		id      string
 	}{
-		"binary: nothing but an ID": {
+		"binary: only an ID": {
 			`{` + ids + `}`, headers("ce_id", "a"),
 			"cloudevent.specversion: missing; cloudevent.source: missing; cloudevent.type: missing; state: missing", "a",
 		},
@@ -181,11 +181,11 @@ func TestCloudEventsAreRefusedWithEveryFault(t *testing.T) {
 			`{` + pass + `}`, headers(append(ce, "ce_id", "other", "ce_time", "")...),
 			"cloudevent.id: given twice; cloudevent.time: empty", "ce-1",
 		},
-		"binary: an attribute that is no UTF-8": {
+		"binary: an attribute in invalid UTF-8": {
 			`{` + pass + `}`, headers(append(ce[2:], "ce_specversion", "\xff")...),
 			"cloudevent.specversion: not valid UTF-8; cloudevent.specversion: missing", "ce-1",
 		},
-		"binary: an ID that can be none": {
+		"binary: an invalid ID": {
 			`{` + pass + `}`, headers(append(ce[4:], "ce_specversion", "1.0", "ce_id", "a\r\nverdict-reason: x")...),
 			`id: must be 1 to 128 printable characters, is "a\r\nverdict-reason: x"`, "",
 		},
@@ -193,7 +193,7 @@ func TestCloudEventsAreRefusedWithEveryFault(t *testing.T) {
 			`{` + pass + `}`, headers(append(ce[4:], "ce_specversion", "1.0", "ce_id", long)...),
 			`id: must be 1 to 128 printable characters, is "` + long[:48] + `…"`, "",
 		},
-		"binary: a time that is none": {
+		"binary: an invalid time": {
 			`{` + pass + `}`, headers(append(ce, "ce_time", "yesterday")...),
 			`decided_at: must be an RFC 3339 time such as 2026-11-01T06:00:29Z, is "yesterday"`, "ce-1",
 		},
@@ -202,9 +202,9 @@ func TestCloudEventsAreRefusedWithEveryFault(t *testing.T) {
 			"source: has 1025 bytes; the limit is 1024", "ce-1",
 		},
 		"binary: no value": {"", headers(ce...), "value: empty; a decision is a JSON object", "ce-1"},
-		"binary: no JSON":  {"<decision/>", headers(ce...), "value: not valid JSON: invalid character '<' looking for beginning of value", "ce-1"},
+		"binary: not JSON": {"<decision/>", headers(ce...), "value: not valid JSON: invalid character '<' looking for beginning of value", "ce-1"},
 
-		"structured: no JSON": {"ce", headers("content-type", "application/cloudevents+json"), "value: not valid JSON: invalid character 'c' looking for beginning of value", ""},
+		"structured: not JSON": {"ce", headers("content-type", "application/cloudevents+json"), "value: not valid JSON: invalid character 'c' looking for beginning of value", ""},
 		"structured: an array": {
 			"[]", headers("content-type", "application/cloudevents+json"), "value: not a JSON object", "",
 		},
@@ -223,11 +223,11 @@ func TestCloudEventsAreRefusedWithEveryFault(t *testing.T) {
 			`{` + envelope + `,"data":"{}"}`, headers("content-type", "application/cloudevents+json"),
 			"data: not a JSON object", "ce-1",
 		},
-		"structured: data that is no base64": {
+		"structured: data that is not base64": {
 			`{` + envelope + `,"data_base64":"{}"}`, headers("content-type", "application/cloudevents+json"),
 			"cloudevent.data_base64: must be a string of base64 that holds the decision", "ce-1",
 		},
-		"structured: base64 of no JSON": {
+		"structured: base64 of something else than JSON": {
 			`{` + envelope + `,"data_base64":"AAAA"}`, headers("content-type", "application/cloudevents+json"),
 			`data: not valid JSON: invalid character '\x00' looking for beginning of value`, "ce-1",
 		},
@@ -241,7 +241,7 @@ func TestCloudEventsAreRefusedWithEveryFault(t *testing.T) {
 		},
 		"another format": {
 			`<event/>`, headers("content-type", "application/cloudevents+xml"),
-			`content-type: "application/cloudevents+xml" is not read; structured events come as application/cloudevents+json`, "",
+			`content-type: "application/cloudevents+xml" is not supported; send structured events as application/cloudevents+json`, "",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -256,7 +256,7 @@ func TestCloudEventsAreRefusedWithEveryFault(t *testing.T) {
 	}
 }
 
-func TestHeadersOfOthersMakeNoCloudEvent(t *testing.T) {
+func TestDecodeIgnoresHeadersThatAreNotCloudEvents(t *testing.T) {
 	rec := record(`{"specversion":"1.0","data":{},` + pass + `}`)
 	rec.Headers = headers("content-type", "application/json", "ce_", "x", "certificate", "y", "traceparent", "z", "verdict-redrives", "1")
 	if d, err := decision.Decode(rec); err != nil || d.OwnID {
@@ -264,10 +264,10 @@ func TestHeadersOfOthersMakeNoCloudEvent(t *testing.T) {
 	}
 }
 
-func TestAnEventWithoutItsHeaderCanBeOpenedAsOne(t *testing.T) {
+func TestOpenEventReadsAnEventWithoutHeaders(t *testing.T) {
 	rec := record(`{` + envelope + `,"data":{` + pass + `}}`)
 	if decision.IsEvent(rec) {
-		t.Error("taken for an event without a header")
+		t.Error("a record without the header is taken for an event")
 	}
 	around, data := decision.OpenEvent(rec)
 	if d, err := decision.DecodeValue(rec, around, data); err != nil || d.ID != "ce-1" {
@@ -275,8 +275,8 @@ func TestAnEventWithoutItsHeaderCanBeOpenedAsOne(t *testing.T) {
 	}
 }
 
-// FuzzCloudEvent: no event makes decoding panic; faults are few and bounded; and
-// an event says the same in both modes, where both can carry it.
+// FuzzCloudEvent checks that no event makes decoding panic, that faults are few
+// and bounded, and that an event that both modes can carry means the same in both.
 func FuzzCloudEvent(f *testing.F) {
 	f.Add([]byte(`{`+pass+`}`), "1.0", "ce-1", "/s", "t", "2026-11-01T06:00:29Z", "application/cloudevents+json")
 	f.Add([]byte(`{"id":"a",`+pass+`}`), "1.0", "ce-1", "/s", "t", "x", "application/json")

@@ -2,54 +2,33 @@ package decision
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strconv"
-	"strings"
-	"unicode"
-	"unicode/utf8"
 )
 
-// The headers that a dead letter adds to the record that it repeats.
-const (
-	HeaderReason     = "verdict-reason"
-	HeaderError      = "verdict-error"
-	HeaderHTTPStatus = "verdict-http-status"
-	HeaderAttempts   = "verdict-attempts"
-	HeaderDecisionID = "verdict-decision-id"
-	HeaderTopic      = "verdict-topic"
-	HeaderPartition  = "verdict-partition"
-	HeaderOffset     = "verdict-offset"
-	HeaderTimestamp  = "verdict-timestamp"
-	HeaderFailedAt   = "verdict-failed-at"
-	HeaderInstance   = "verdict-instance"
-	HeaderRedrives   = "verdict-redrives"
-	// HeaderValueOmitted is added to a dead letter that goes without its value,
-	// because Kafka refused the record as too large; it holds the value's size.
-	HeaderValueOmitted = "verdict-value-omitted"
-)
-
-// ErrTooLarge is what a publisher says of a record that Kafka will never take,
+// ErrTooLarge is a publisher's error for a record that Kafka will never accept
 // because of its size.
 var ErrTooLarge = errors.New("the record is too large for its topic")
 
 // MaxErrorSize bounds HeaderError, in bytes.
 const MaxErrorSize = 1 << 10
 
-// DeadLetter is a decision that could not be carried out, or a record that
-// could not be read as one.
+// DeadLetter is what is said of a decision that could not be carried out, or of
+// a record that could not be read as one.
 type DeadLetter struct {
 	Reason     Reason
-	Error      string
-	HTTPStatus int // of the last answer; 0: none
+	Error      string // one line for people; longer text is cut
+	HTTPStatus int    // of the last answer; 0: none
 	Attempts   int
 	DecisionID string // empty: not readable
 	FailedAt   Time
 	Instance   string
 }
 
-// Record is the dead letter as it is published: the record as it came, and the
-// headers that say what happened. They come last, so that of two headers with
-// one name the last is Verdict's.
+// Record returns the dead letter to be published: the record itself and the
+// headers that say what happened. They come last, so that of two headers with one
+// name the last is Verdict's.
 func (d *DeadLetter) Record(topic string, from *Record) Record {
 	headers := make([]Header, 0, len(from.Headers)+12)
 	headers = append(headers, from.Headers...)
@@ -75,12 +54,12 @@ func (d *DeadLetter) Record(topic string, from *Record) Record {
 	return Record{Topic: topic, Key: from.Key, Value: from.Value, Headers: headers}
 }
 
-// WithoutValue is a dead letter whose value Kafka refused as too large: it
-// still points at the original, by topic, partition and offset. Headers that
-// came with the record go too, since they may be what is too large.
+// WithoutValue returns a dead letter without its value, for when Kafka refused it
+// as too large. It still points at the original by topic, partition and offset.
+// The original's headers are left out too, since they may be what is too large.
 func WithoutValue(rec Record) Record {
 	headers := make([]Header, 0, 16)
-	for _, h := range rec.Headers[added(rec.Headers):] {
+	for _, h := range rec.Headers[firstAdded(rec.Headers):] {
 		if len(h.Value) <= MaxErrorSize {
 			headers = append(headers, h)
 		}
@@ -93,10 +72,10 @@ func WithoutValue(rec Record) Record {
 	return rec
 }
 
-// added is the index of the first header that Verdict added to a record: the last
-// HeaderReason, since they come last and it comes first. It is len(headers) where
-// there is none.
-func added(headers []Header) int {
+// firstAdded returns the index of the first header that Verdict added to a record:
+// the last HeaderReason, since Verdict's headers come last and begin with it. It
+// returns len(headers) if there is none.
+func firstAdded(headers []Header) int {
 	for i, h := range slices.Backward(headers) {
 		if h.Key == HeaderReason {
 			return i
@@ -105,40 +84,81 @@ func added(headers []Header) int {
 	return len(headers)
 }
 
-// Redrives is how often the record was redriven so far, by its own header; a
-// value that is not a small number counts as 0.
-func Redrives(rec *Record) int {
-	for _, h := range slices.Backward(rec.Headers) {
-		if h.Key == HeaderRedrives {
-			n, err := strconv.ParseUint(string(h.Value), 10, 16)
-			if err != nil {
-				return 0
-			}
-			return int(n)
-		}
-	}
-	return 0
+// DeadRecord is a dead letter as read back from its topic.
+type DeadRecord struct {
+	DeadLetter
+	// Original is the record that was dead-lettered, with its topic, partition,
+	// offset and time. Its bytes are those of the record that was read, not copies.
+	Original Record
+	// Redrives is how often Original had been redriven.
+	Redrives int
+	// ValueOmitted reports that the dead letter was published without the value
+	// and the sender's headers, so that Original can't be sent again from it.
+	ValueOmitted bool
 }
 
-// OneLine is s fit for a header or a log line: valid UTF-8 without control
-// characters, at most size bytes.
-func OneLine(s string, size int) string {
-	s = strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) || r == '\u2028' || r == '\u2029' {
-			return ' '
+// ParseDeadLetter reads a dead letter back. The record must have a reason and say
+// where it came from. Any other header may be missing or unreadable, and its
+// field is then zero; unknown headers are ignored.
+func ParseDeadLetter(rec *Record) (DeadRecord, error) {
+	n := firstAdded(rec.Headers)
+	if n == len(rec.Headers) {
+		return DeadRecord{}, errors.New("parse dead letter: header " + HeaderReason + " is missing")
+	}
+	added := addedHeaders(rec.Headers[n:])
+	d := DeadRecord{
+		DeadLetter: DeadLetter{
+			Reason:     Reason(added.text(HeaderReason)),
+			Error:      added.text(HeaderError),
+			HTTPStatus: added.number(HeaderHTTPStatus),
+			Attempts:   added.number(HeaderAttempts),
+			DecisionID: added.text(HeaderDecisionID),
+			FailedAt:   added.time(HeaderFailedAt),
+			Instance:   added.text(HeaderInstance),
+		},
+		Original: Record{
+			Topic: added.text(HeaderTopic), Key: rec.Key, Value: rec.Value,
+			Headers: rec.Headers[:n:n], // capped: an append must not overwrite what follows
+			Time:    added.time(HeaderTimestamp).Time,
+		},
+		Redrives:     Redrives(rec),
+		ValueOmitted: added.text(HeaderValueOmitted) != "",
+	}
+	if !isWord(string(d.Reason)) {
+		return DeadRecord{}, fmt.Errorf("parse dead letter: header %s must be a word in lower case, is %s", HeaderReason, quote(string(d.Reason)))
+	}
+	partition, err := strconv.ParseUint(added.text(HeaderPartition), 10, 31)
+	offset, err2 := strconv.ParseInt(added.text(HeaderOffset), 10, 64)
+	if d.Original.Topic == "" || err != nil || err2 != nil || offset < 0 {
+		return DeadRecord{}, fmt.Errorf("parse dead letter: headers %s, %s and %s don't say where it came from",
+			HeaderTopic, HeaderPartition, HeaderOffset)
+	}
+	d.Original.Partition, d.Original.Offset = int(partition), offset
+	return d, nil
+}
+
+// addedHeaders are the headers that Verdict added to a dead letter.
+type addedHeaders []Header
+
+// text returns a header's text, bounded since it ends up in messages and reports.
+func (a addedHeaders) text(key string) string {
+	for _, h := range a {
+		if h.Key == key {
+			return OneLine(string(h.Value[:min(len(h.Value), 2*MaxErrorSize)]), MaxErrorSize)
 		}
-		return r
-	}, strings.ToValidUTF8(s, "\uFFFD"))
-	if len(s) <= size {
-		return s
 	}
-	more := "…"
-	if size < len(more) {
-		more = ""
+	return ""
+}
+
+func (a addedHeaders) number(key string) int {
+	n, err := strconv.ParseUint(a.text(key), 10, 31)
+	if err != nil {
+		return 0
 	}
-	cut := size - len(more)
-	for cut > 0 && !utf8.RuneStart(s[cut]) {
-		cut--
-	}
-	return s[:cut] + more
+	return int(n)
+}
+
+func (a addedHeaders) time(key string) Time {
+	t, _ := parseTime(a.text(key))
+	return Time{t.UTC()}
 }

@@ -2,6 +2,7 @@ package decision_test
 
 import (
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -42,7 +43,7 @@ func lines(headers []decision.Header) []string {
 	return all
 }
 
-func TestDeadLetterRepeatsTheRecordAndThenSaysWhatHappened(t *testing.T) {
+func TestDeadLetterRepeatsTheRecordAndAddsHeaders(t *testing.T) {
 	from, d := original(), letter()
 	rec := d.Record("task-decisions-dlq", from)
 	if rec.Topic != "task-decisions-dlq" || string(rec.Key) != string(from.Key) || string(rec.Value) != string(from.Value) {
@@ -70,7 +71,7 @@ func TestDeadLetterRepeatsTheRecordAndThenSaysWhatHappened(t *testing.T) {
 	}
 }
 
-func TestDeadLetterLeavesOutWhatThereIsNot(t *testing.T) {
+func TestDeadLetterLeavesOutAbsentHeaders(t *testing.T) {
 	d := decision.DeadLetter{Reason: decision.InvalidEvent, Error: "empty"}
 	rec := d.Record("dlq", &decision.Record{Topic: "t"})
 	if rec.Key != nil || rec.Value != nil {
@@ -103,7 +104,7 @@ func TestDeadLetterKeepsTheCountOfRedrives(t *testing.T) {
 	}
 }
 
-func TestDeadLettersErrorIsOneBoundedLine(t *testing.T) {
+func TestDeadLetterErrorIsOneBoundedLine(t *testing.T) {
 	d := letter()
 	d.Error = "line 1\r\nline 2\x00\xff\u2028" + strings.Repeat("ü", 1000)
 	rec := d.Record("dlq", original())
@@ -130,7 +131,7 @@ func TestWithoutValueStillPointsAtTheOriginal(t *testing.T) {
 	}
 }
 
-func TestWithoutValueIsSmallWhateverWasLarge(t *testing.T) {
+func TestWithoutValueIsSmall(t *testing.T) {
 	from, d := original(), letter()
 	from.Key = make([]byte, 1<<20)
 	from.Headers = []decision.Header{{Key: "verdict-x", Value: make([]byte, 1<<20)}}
@@ -141,22 +142,98 @@ func TestWithoutValueIsSmallWhateverWasLarge(t *testing.T) {
 	}
 }
 
-func FuzzOneLine(f *testing.F) {
-	f.Add("", 0)
-	f.Add("a\nb", 2)
-	f.Add("üüü", 3)
-	f.Add("\xff\xfe\u2028\u0085", 7)
-	f.Add(strings.Repeat("ü", 600), decision.MaxErrorSize)
-	f.Fuzz(func(t *testing.T, s string, size int) {
-		if size < 0 || size > 1<<16 {
-			return
+func TestParseDeadLetterReadsBackWhatWasWritten(t *testing.T) {
+	from, d := original(), letter()
+	from.Time = from.Time.Truncate(time.Millisecond).UTC()
+	from.Headers = append(from.Headers, decision.Header{Key: decision.HeaderRedrives, Value: []byte("2")})
+	rec := d.Record("dlq", from)
+
+	got, err := decision.ParseDeadLetter(&rec)
+	want := decision.DeadRecord{DeadLetter: d, Original: *from, Redrives: 2}
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %+v, %v\nwant %+v", got, err, want)
+	}
+	if _ = append(got.Original.Headers, decision.Header{Key: "more"}); rec.Headers[len(from.Headers)].Key != decision.HeaderReason {
+		t.Error("an append to the original's headers overwrote the dead letter's")
+	}
+}
+
+func TestParseDeadLetterReportsAnOmittedValue(t *testing.T) {
+	from, d := original(), letter()
+	rec := decision.WithoutValue(d.Record("dlq", from))
+	got, err := decision.ParseDeadLetter(&rec)
+	if err != nil || !got.ValueOmitted || got.Original.Value != nil || len(got.Original.Headers) != 0 || got.Original.Origin() != from.Origin() {
+		t.Errorf("got %+v, %v", got, err)
+	}
+}
+
+// letterWith returns a dead letter with some of its headers changed.
+func letterWith(changes map[string]string) *decision.Record {
+	d := letter()
+	rec := d.Record("dlq", &decision.Record{Topic: "t", Partition: 1, Offset: 2})
+	for i, h := range rec.Headers {
+		if value, ok := changes[h.Key]; ok {
+			rec.Headers[i].Value = []byte(value)
 		}
-		got := decision.OneLine(s, size)
-		if len(got) > size || !utf8.ValidString(got) || strings.ContainsFunc(got, unicode.IsControl) || strings.ContainsAny(got, "\u2028\u2029") {
-			t.Errorf("OneLine(%q, %d) = %q", s, size, got)
+	}
+	return &rec
+}
+
+func TestParseDeadLetterToleratesOptionalHeaders(t *testing.T) {
+	got, err := decision.ParseDeadLetter(letterWith(map[string]string{
+		decision.HeaderReason:     "newer_reason",
+		decision.HeaderHTTPStatus: "-1", decision.HeaderAttempts: "many", decision.HeaderFailedAt: "yesterday",
+		decision.HeaderTimestamp: "", decision.HeaderRedrives: "1e9",
+		decision.HeaderInstance: "a\nb", decision.HeaderError: strings.Repeat("\xff", 1<<16),
+	}))
+	if err != nil || got.Reason != "newer_reason" || got.HTTPStatus != 0 || got.Attempts != 0 || got.Redrives != 0 ||
+		!got.FailedAt.IsZero() || !got.Original.Time.IsZero() || got.Instance != "a b" || len(got.Error) > decision.MaxErrorSize {
+		t.Errorf("got %+v, %v", got, err)
+	}
+}
+
+func TestParseDeadLetterRefuses(t *testing.T) {
+	for name, rec := range map[string]*decision.Record{
+		"another record":              {Topic: "dlq", Headers: []decision.Header{{Key: "verdict-topic", Value: []byte("t")}}},
+		"a reason that is not a word": letterWith(map[string]string{decision.HeaderReason: "\x1b[31m"}),
+		"no topic":                    letterWith(map[string]string{decision.HeaderTopic: ""}),
+		"no partition":                letterWith(map[string]string{decision.HeaderPartition: ""}),
+		"negative partition":          letterWith(map[string]string{decision.HeaderPartition: "-1"}),
+		"negative offset":             letterWith(map[string]string{decision.HeaderOffset: "-1"}),
+		"offset past 64 bit":          letterWith(map[string]string{decision.HeaderOffset: "9223372036854775808"}),
+	} {
+		if got, err := decision.ParseDeadLetter(rec); err == nil || len(err.Error()) > 300 {
+			t.Errorf("%s: got %+v, %v", name, got, err)
 		}
-		if again := decision.OneLine(got, size); again != got {
-			t.Errorf("not stable: %q then %q", got, again)
+	}
+}
+
+// FuzzParseDeadLetter checks that whatever the headers, the dead letter read from
+// them is bounded, can be printed, and survives being written and read again.
+func FuzzParseDeadLetter(f *testing.F) {
+	f.Add("verdict-reason", "rejected", "verdict-topic", "t", "verdict-partition", "1", "verdict-offset", "2", "verdict-error", "a\x1b[31mb\n")
+	f.Add("verdict-reason", "x", "verdict-reason", "expired", "verdict-offset", "-1", "verdict-redrives", "70000", "verdict-attempts", "1e9")
+	f.Add("", "", "verdict-timestamp", "0000-01-01T00:00:00Z", "verdict-http-status", "4294967296", "verdict-value-omitted", "", "verdict-partition", "2147483648")
+	f.Fuzz(func(t *testing.T, a, b, c, d, e, g, h, i, j, k string) {
+		rec := letterWith(nil)
+		rec.Headers = append(rec.Headers, headers(a, b, c, d, e, g, h, i, j, k)...)
+		for _, from := range []*decision.Record{rec, {Headers: headers(a, b, c, d, e, g, h, i, j, k)}} {
+			got, err := decision.ParseDeadLetter(from)
+			if err != nil {
+				if len(err.Error()) > 300 {
+					t.Errorf("%d bytes of error", len(err.Error()))
+				}
+				continue
+			}
+			if got.Original.Partition < 0 || got.Original.Offset < 0 || got.Original.Topic == "" || got.Attempts < 0 || got.Redrives < 0 ||
+				len(got.Error) > decision.MaxErrorSize || strings.ContainsFunc(got.Error+got.Instance+got.DecisionID+got.Original.Topic, unicode.IsControl) {
+				t.Errorf("got %+v", got)
+			}
+			again := got.Record("dlq", &got.Original)
+			back, err := decision.ParseDeadLetter(&again)
+			if err != nil || back.Reason != got.Reason || back.Error != got.Error || back.Original.Origin() != got.Original.Origin() || back.Attempts != got.Attempts {
+				t.Errorf("got  %+v\nback %+v, %v", got, back, err)
+			}
 		}
 	})
 }

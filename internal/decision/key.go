@@ -1,24 +1,16 @@
 package decision
 
-import (
-	"bytes"
-	"strings"
-	"unicode"
-	"unicode/utf8"
-)
-
-// MaxKeyLength bounds an alias and a type, in characters.
-const MaxKeyLength = 256
+import "bytes"
 
 // Key names a task without its ID: by the alias of its variant, or by its type.
-// One of the two is set, or neither where the decision has the task's ID. Both
-// are compared exactly, case included. Which task it is has to be looked up.
+// One of the two is set, or neither if the decision has the task's ID. Both are
+// compared exactly, case included. The task's ID has to be resolved.
 type Key struct {
 	Alias string
 	Type  string
 }
 
-// String is the key as a message names it: alias "identity".
+// String returns the key as a message names it: alias "identity".
 func (k Key) String() string {
 	if k.Alias != "" {
 		return "alias " + quote(k.Alias)
@@ -26,25 +18,28 @@ func (k Key) String() string {
 	return "type " + quote(k.Type)
 }
 
-// taskID is the ID of the decision's task, or the key to look it up by.
-func (f *fields) taskID() (string, Key) {
+// task returns the ID of the decision's task, or the key that names it.
+func (f *fields) task() (id string, key Key) {
 	switch {
 	case !f.has("task"):
-		return f.taskPart("task_id"), Key{}
+		return f.apiID("task_id"), Key{}
 	case f.has("task_id"):
 		f.fault("task", "given beside task_id; give one of them")
-		f.key() // and what else is wrong with it
-		return f.taskPart("task_id"), Key{}
+		f.taskKey() // for its faults
+		return f.apiID("task_id"), Key{}
 	}
-	return "", f.key()
+	return "", f.taskKey()
 }
 
-// key reads the member task. An unknown member is a fault here, unlike in the
+// maxKeyFaults bounds the faults that are named of a hostile member task.
+const maxKeyFaults = 4
+
+// taskKey reads the member task. An unknown member is a fault here, unlike in the
 // decision itself: it may be meant to narrow down which task it is.
-func (f *fields) key() Key {
+func (f *fields) taskKey() Key {
 	raw := f.get("task")
 	if raw[0] != '{' {
-		f.fault("task", `must be an object with alias or type, is %s`, asItStands(raw))
+		f.fault("task", `must be an object with alias or type, is %s`, showJSON(raw))
 		return Key{}
 	}
 	var k Key
@@ -72,10 +67,10 @@ func (f *fields) key() Key {
 		}
 		given[field] = true
 		if bytes.Equal(value, []byte("null")) {
-			return // as good as none
+			return // counts as not given
 		}
-		s, ok := f.stringOf("task."+field, value)
-		if ok && !validKey(s) {
+		s, ok := f.unquote("task."+field, value)
+		if ok && !ValidKey(s) {
 			f.fault("task."+field, "must be 1 to %d printable characters, is %s", MaxKeyLength, quote(s))
 		}
 		*into = s
@@ -88,12 +83,4 @@ func (f *fields) key() Key {
 		f.fault("task", "has neither alias nor type")
 	}
 	return k
-}
-
-// maxKeyFaults bounds the faults that are named of a hostile member task.
-const maxKeyFaults = 4
-
-func validKey(s string) bool {
-	n := utf8.RuneCountInString(s)
-	return n >= 1 && n <= MaxKeyLength && strings.IndexFunc(s, func(r rune) bool { return !unicode.IsPrint(r) || r == utf8.RuneError }) < 0
 }

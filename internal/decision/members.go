@@ -5,9 +5,9 @@ import (
 	"encoding/json"
 )
 
-// Members calls each with every member of a JSON object, in order and also where
-// a name comes twice, its value as it stands. It says whether value is an object
-// at all; if not, there was no call.
+// Members calls each with the name and the raw value of every member of a JSON
+// object, in order, repeated names included. It reports whether value is an
+// object; if it is not, each was not called.
 func Members(value []byte, each func(name, raw []byte)) bool {
 	if !json.Valid(value) || bytes.TrimSpace(value)[0] != '{' {
 		return false
@@ -16,10 +16,9 @@ func Members(value []byte, each func(name, raw []byte)) bool {
 	return true
 }
 
-// members calls each with every member of a JSON object, in order, its value as
-// it stands. The object must have passed json.Valid: then a value ends at the
-// first comma or brace outside of strings and nested values, and nothing here
-// has to check for ends or errors.
+// members is Members for an object that has passed json.Valid: a value then ends at
+// the first comma or brace outside of strings and nested values, and nothing here
+// has to check for the end of the input or for errors.
 func members(object []byte, each func(name, raw []byte)) {
 	i := skipSpace(object, 0) + 1 // past {
 	for {
@@ -47,7 +46,7 @@ func skipSpace(b []byte, i int) int {
 	return i
 }
 
-// stringEnd is the index behind the string that begins at i.
+// stringEnd returns the index after the string that begins at i.
 func stringEnd(b []byte, i int) int {
 	for i++; b[i] != '"'; i++ {
 		if b[i] == '\\' {
@@ -57,7 +56,7 @@ func stringEnd(b []byte, i int) int {
 	return i + 1
 }
 
-// valueEnd is the index behind the value that begins at i.
+// valueEnd returns the index after the value that begins at i.
 func valueEnd(b []byte, i int) int {
 	depth := 0
 	for {
@@ -72,7 +71,7 @@ func valueEnd(b []byte, i int) int {
 			depth++
 		case '}', ']':
 			if depth == 0 {
-				return i // the object's own end, behind a bare number or word
+				return i // the object's own end, after a bare number or word
 			}
 			if depth--; depth == 0 {
 				return i + 1

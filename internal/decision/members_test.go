@@ -17,7 +17,7 @@ func TestMembersKeepsOrderRepeatsAndEveryByte(t *testing.T) {
 	}
 	for _, value := range []string{"", "null", "[1]", "{", `{"a":1}{}`, `"{"`} {
 		if decision.Members([]byte(value), func(name, _ []byte) { t.Errorf("%s: called with %s", value, name) }) {
-			t.Errorf("%q was taken for an object", value)
+			t.Errorf("%q was read as an object", value)
 		}
 	}
 }

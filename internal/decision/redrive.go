@@ -1,48 +1,33 @@
 package decision
 
 import (
+	"slices"
 	"strconv"
-	"strings"
 )
 
-// The headers that a redriven record has beside those of the original, and beside
-// HeaderRedrives. Both hold topic/partition/offset.
-const (
-	// HeaderRedrivenFrom is the dead letter that the record repeats.
-	HeaderRedrivenFrom = "verdict-redriven-from"
-	// HeaderRedrivenOrigin is the decision's first record, however often it was
-	// redriven since.
-	HeaderRedrivenOrigin = "verdict-redriven-origin"
-)
-
-// maxOrigin bounds an Origin as text: a topic's name has at most 249 characters.
-const maxOrigin = 300
-
-// ParseOrigin reads what Origin.String wrote.
-func ParseOrigin(s string) (Origin, bool) {
-	if len(s) > maxOrigin {
-		return Origin{}, false
+// Redrives returns how often the record has been redriven, by its own header; a
+// value that is not a small number counts as 0.
+func Redrives(rec *Record) int {
+	for _, h := range slices.Backward(rec.Headers) {
+		if h.Key == HeaderRedrives {
+			n, err := strconv.ParseUint(string(h.Value), 10, 16)
+			if err != nil {
+				return 0
+			}
+			return int(n)
+		}
 	}
-	words := strings.Split(s, "/")
-	if len(words) != 3 || words[0] == "" {
-		return Origin{}, false
-	}
-	partition, err := strconv.ParseUint(words[1], 10, 31)
-	offset, err2 := strconv.ParseUint(words[2], 10, 63)
-	if err != nil || err2 != nil {
-		return Origin{}, false
-	}
-	return Origin{Topic: words[0], Partition: int(partition), Offset: int64(offset)}, true
+	return 0
 }
 
-// RedrivenFrom is the dead letter that a record repeats; ok is false if it repeats
-// none.
+// RedrivenFrom returns the dead letter that a record repeats; ok is false if it
+// repeats none.
 func RedrivenFrom(rec *Record) (from Origin, ok bool) {
 	return originIn(rec.Headers, HeaderRedrivenFrom)
 }
 
-// RedrivenOrigin is the first record of a decision that was redriven; ok is false
-// if rec is that itself.
+// RedrivenOrigin returns the first record of a decision that was redriven; ok is
+// false if rec is that record itself.
 func RedrivenOrigin(rec *Record) (first Origin, ok bool) {
 	return originIn(rec.Headers, HeaderRedrivenOrigin)
 }
@@ -56,9 +41,9 @@ func originIn(headers []Header, key string) (Origin, bool) {
 	return Origin{}, false
 }
 
-// Redriven is the record that goes back to where the dead letter at `from` came
-// from: key, value and headers of the original as they were, and after them the
-// redrive's own, in place of those of a redrive before.
+// Redriven returns the record that goes back to where the dead letter at `from`
+// came from: the key, value and headers of the original, and then the headers of
+// this redrive, which replace those of an earlier one.
 func (d *DeadRecord) Redriven(from Origin) Record {
 	headers := make([]Header, 0, len(d.Original.Headers)+3)
 	for _, h := range d.Original.Headers {

@@ -7,12 +7,11 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"time"
 	"unicode/utf8"
 )
 
-// Result is what became of a decision that was settled without a dead letter.
-// Its encoding is the value of a record in the results topic.
+// Result is the outcome of a decision that was settled without a dead letter. As
+// JSON it is the value of a record in the results topic.
 type Result struct {
 	DecisionID  string          `json:"decision_id"`
 	ProfileID   string          `json:"profile_id"`
@@ -21,7 +20,7 @@ type Result struct {
 	Outcome     Outcome         `json:"outcome"`
 	Attempts    int             `json:"attempts"`              // calls made to complete the task; 0: none was needed
 	HTTPStatus  int             `json:"http_status,omitempty"` // of the answer that settled it; 0: no call
-	Task        json.RawMessage `json:"task,omitempty"`        // the API's answer as it came
+	Task        json.RawMessage `json:"task,omitempty"`        // the API's answer, unchanged
 	Profile     *Profile        `json:"profile,omitempty"`     // nil: not asked for, or not known
 	DecidedAt   string          `json:"decided_at,omitempty"`
 	ReceivedAt  Time            `json:"received_at"`  // when Verdict read the record
@@ -32,29 +31,29 @@ type Result struct {
 	Origin      Origin          `json:"origin"`
 }
 
-// Profile is what the tasks of a decision's profile came to, soon after the
-// decision was carried out. Tasks that are expired or skipped count for nothing.
+// Profile sums up the tasks of a decision's profile soon after the decision was
+// carried out. Expired and skipped tasks do not count.
 type Profile struct {
 	Outcome     ProfileOutcome `json:"outcome"`
 	OpenTasks   int            `json:"open_tasks"`   // in no completed state
 	FailedTasks int            `json:"failed_tasks"` // COMPLETED_FAIL
 }
 
-// ProfileOutcome is what a profile's tasks came to, in one word.
+// ProfileOutcome sums up a profile's tasks in one word.
 type ProfileOutcome string
 
 // The outcomes of a profile.
 const (
-	AllPassed  ProfileOutcome = "all_passed"  // at least one, and all of them: its application can be approved
-	SomeFailed ProfileOutcome = "some_failed" // at least one, others may be open: its application may be rejected
+	AllPassed  ProfileOutcome = "all_passed"  // there are tasks, and all passed: the application can be approved
+	SomeFailed ProfileOutcome = "some_failed" // at least one failed, others may be open: the application may be rejected
 	Open       ProfileOutcome = "open"        // none failed, and some are open or none passed
 )
 
-// Record is the result as it is published: the decision's key, so that the
+// Record returns the result to be published: the decision's key, so that the
 // results of a profile stay in one partition, and the JSON. Task must be valid
-// JSON or empty. It is written by hand because encoding/json would check and
-// compact the API's answer, which is to stay as it came, and because this is on
-// every decision's way.
+// JSON or empty. The JSON is written by hand because encoding/json would compact
+// the API's answer, which must stay unchanged, and because this runs for every
+// decision.
 func (r *Result) Record(topic string, key []byte) Record {
 	b := make([]byte, 0, 768+len(r.Task)+len(r.Reason))
 	text := func(name, value string) {
@@ -112,7 +111,7 @@ func appendName(b []byte, name string) []byte {
 	return append(b, '"', ':')
 }
 
-// appendString writes a JSON string. Most need no escapes; encoding/json sees to
+// appendString appends a JSON string. Most need no escapes; encoding/json handles
 // the others.
 func appendString(b []byte, s string) []byte {
 	escapes := func(r rune) bool { return r < ' ' || r == '"' || r == '\\' || r >= utf8.RuneSelf }
@@ -130,50 +129,28 @@ func appendString(b []byte, s string) []byte {
 	return append(b, '"')
 }
 
-// MaxResultSize bounds what ParseResult reads, in bytes: more than what Kafka
-// takes by default, so that the bound guards memory and refuses no real result.
+// MaxResultSize bounds what ParseResult reads, in bytes. Kafka accepts less by
+// default, so the bound guards memory and refuses no real result.
 const MaxResultSize = 4 << 20
 
-// ParseResult reads a result back. Fields that it does not know are left alone,
-// and so is an outcome that it does not know, since a newer version may have
-// written it; but what does not name its decision, task and outcome is no result.
+// ParseResult reads a result back. It ignores unknown fields and accepts an unknown
+// outcome, since a newer version may have written them, but a result must name its
+// decision, its task and an outcome.
 func ParseResult(value []byte) (Result, error) {
 	if len(value) > MaxResultSize {
-		return Result{}, fmt.Errorf("a result of %d bytes: the limit is %d", len(value), MaxResultSize)
+		return Result{}, fmt.Errorf("parse result: it has %d bytes; the limit is %d", len(value), MaxResultSize)
 	}
 	var r Result
 	if err := json.Unmarshal(value, &r); err != nil {
-		return Result{}, fmt.Errorf("parse a result: %w", err)
+		return Result{}, fmt.Errorf("parse result: %w", err)
 	}
 	switch {
 	case r.DecisionID == "":
-		return Result{}, errors.New("parse a result: no decision_id")
+		return Result{}, errors.New("parse result: decision_id is missing")
 	case !ValidID(r.ProfileID) || !ValidID(r.TaskID):
-		return Result{}, fmt.Errorf("parse the result of %s: no profile_id and task_id", quote(r.DecisionID))
-	case !word(string(r.Outcome)):
-		return Result{}, fmt.Errorf("parse the result of %s: no outcome but %s", quote(r.DecisionID), quote(string(r.Outcome)))
+		return Result{}, fmt.Errorf("parse result of %s: profile_id or task_id is missing or invalid", quote(r.DecisionID))
+	case !isWord(string(r.Outcome)):
+		return Result{}, fmt.Errorf("parse result of %s: outcome must be a word in lower case, is %s", quote(r.DecisionID), quote(string(r.Outcome)))
 	}
 	return r, nil
-}
-
-// word says whether s has the shape of an outcome or a reason, known or not.
-func word(s string) bool {
-	return s != "" && len(s) <= 64 && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz_") == ""
-}
-
-// Time is a time as Verdict writes it: RFC 3339 in UTC with milliseconds.
-type Time struct{ time.Time }
-
-const timeFormat = "2006-01-02T15:04:05.000Z"
-
-// String is the time as it stands in results and headers.
-func (t Time) String() string { return t.UTC().Format(timeFormat) }
-
-// MarshalJSON writes the time as a JSON string.
-func (t Time) MarshalJSON() ([]byte, error) { return t.append(nil), nil }
-
-func (t Time) append(b []byte) []byte {
-	b = append(b, '"')
-	b = t.UTC().AppendFormat(b, timeFormat)
-	return append(b, '"')
 }

@@ -10,7 +10,7 @@ import (
 	"verdict/internal/decision"
 )
 
-// answer is the API's published sample, with what an encoder likes to rewrite.
+// answer is the API's published sample with details that an encoder would rewrite.
 const answer = `{"check_ids":["ea70ade9-3de3-1785-203b-68044cd3ecbb"],"creation_date":"2019-10-03 13:48:16","form_instance_ids":[],` +
 	`"id":"a2c4393a-e219-67a4-5ab4-2186952e9038","is_complete":true,"state":"COMPLETED_PASS","n":1.50e+02,"big":12345678901234567890,` +
 	`"variant":{"name":"Verify <identity> & more – Forexo\u00fc"}}`
@@ -29,7 +29,7 @@ func fullResult() decision.Result {
 	}
 }
 
-func TestResultIsWrittenInTheContractsFieldsAndOrder(t *testing.T) {
+func TestResultHasTheContractsFieldsAndOrder(t *testing.T) {
 	result := fullResult()
 	rec := result.Record("task-results", []byte("key"))
 	want := `{"decision_id":"dec-1","profile_id":"` + profileID + `","task_id":"` + taskID + `","state":"COMPLETED_PASS",` +
@@ -61,7 +61,7 @@ func TestResultLeavesAbsentFieldsOut(t *testing.T) {
 	}
 }
 
-func FuzzResultIsTheJSONThatEncodingJSONWouldWrite(f *testing.F) {
+func FuzzResultMatchesEncodingJSON(f *testing.F) {
 	f.Add("dec-1", "a<b>&c \"quoted\" \\ Überprüfung \x00\xff\u2028", `{"id": "x",  "n": 1e400}`, int64(7))
 	f.Fuzz(func(t *testing.T, id, text, task string, n int64) {
 		r := fullResult()
@@ -81,7 +81,7 @@ func FuzzResultIsTheJSONThatEncodingJSONWouldWrite(f *testing.F) {
 	})
 }
 
-// plain is JSON in one form, whatever its spaces, escapes and order.
+// plain normalizes JSON: its spaces, escapes and order.
 func plain(t *testing.T, value []byte) string {
 	t.Helper()
 	dec := json.NewDecoder(bytes.NewReader(value))
@@ -122,8 +122,8 @@ func TestParseResultReadsBackWhatWasWritten(t *testing.T) {
 
 func TestParseResultTolerates(t *testing.T) {
 	for name, value := range map[string]string{
-		"a field that is new":    `{"decision_id":"a",` + ids + `,"outcome":"completed","profile":{"x":[1]}}`,
-		"an outcome that is new": `{"decision_id":"a",` + ids + `,"outcome":"looked_up"}`,
+		"an unknown field":   `{"decision_id":"a",` + ids + `,"outcome":"completed","profile":{"x":[1]}}`,
+		"an unknown outcome": `{"decision_id":"a",` + ids + `,"outcome":"looked_up"}`,
 	} {
 		if r, err := decision.ParseResult([]byte(value)); err != nil || r.DecisionID != "a" {
 			t.Errorf("%s: got %+v, %v", name, r, err)
@@ -133,15 +133,15 @@ func TestParseResultTolerates(t *testing.T) {
 
 func TestParseResultRefuses(t *testing.T) {
 	for name, value := range map[string]string{
-		"nothing":            "",
-		"a decision":         `{"id":"a",` + pass + `}`,
-		"no outcome":         `{"decision_id":"a",` + ids + `}`,
-		"a strange outcome":  `{"decision_id":"a",` + ids + `,"outcome":"\u001b[31m"}`,
-		"no task":            `{"decision_id":"a","profile_id":"` + profileID + `","outcome":"completed"}`,
-		"another type":       `{"decision_id":1,` + ids + `,"outcome":"completed"}`,
-		"an array":           `[]`,
-		"null":               `null`,
-		"more than the most": `{"decision_id":"a",` + ids + `,"outcome":"completed","x":"` + strings.Repeat("x", decision.MaxResultSize) + `"}`,
+		"nothing":                       "",
+		"a decision":                    `{"id":"a",` + pass + `}`,
+		"no outcome":                    `{"decision_id":"a",` + ids + `}`,
+		"an outcome that is not a word": `{"decision_id":"a",` + ids + `,"outcome":"\u001b[31m"}`,
+		"no task":                       `{"decision_id":"a","profile_id":"` + profileID + `","outcome":"completed"}`,
+		"another type":                  `{"decision_id":1,` + ids + `,"outcome":"completed"}`,
+		"an array":                      `[]`,
+		"null":                          `null`,
+		"larger than the limit":         `{"decision_id":"a",` + ids + `,"outcome":"completed","x":"` + strings.Repeat("x", decision.MaxResultSize) + `"}`,
 	} {
 		if r, err := decision.ParseResult([]byte(value)); err == nil || len(err.Error()) > 300 {
 			t.Errorf("%s: got %+v, %v", name, r, err)
@@ -160,7 +160,7 @@ func FuzzParseResult(f *testing.F) {
 			return
 		}
 		if again := r.Record("t", nil); !json.Valid(again.Value) {
-			t.Errorf("written again it is no JSON: %s", again.Value)
+			t.Errorf("written again, it is not JSON: %s", again.Value)
 		}
 	})
 }

@@ -18,7 +18,7 @@ import (
 	"verdict/internal/decision"
 )
 
-// document is a shipped JSON Schema, as it stands.
+// document returns a shipped JSON Schema.
 func document(t testing.TB, name string) map[string]any {
 	t.Helper()
 	text, err := os.ReadFile("schema/" + name)
@@ -32,7 +32,7 @@ func document(t testing.TB, name string) map[string]any {
 	return doc.(map[string]any)
 }
 
-// compiled is a schema, with formats checked.
+// compiled returns a schema that also checks formats.
 func compiled(t testing.TB, doc map[string]any) *jsonschema.Schema {
 	t.Helper()
 	c := jsonschema.NewCompiler()
@@ -55,7 +55,7 @@ func valid(s *jsonschema.Schema, value []byte) error {
 	return s.Validate(v)
 }
 
-// candidates is, for each field, values that are right, wrong, and almost right.
+// candidates holds, for each field, values that are right, wrong and almost right.
 var candidates = map[string][]string{
 	"id":          {`"a"`, `"ü 1"`, `""`, `"a\nb"`, `"a\u00a0b"`, `"\ufffd"`, `"\u200b"`, `7`, `"` + strings.Repeat("ü", 128) + `"`, `"` + strings.Repeat("i", 129) + `"`},
 	"profile_id":  {`"` + profileID + `"`, `"` + strings.ToUpper(profileID) + `"`, `"` + profileID + `"`, `"` + profileID + `0"`, `"` + strings.ReplaceAll(profileID, "-", "") + `"`, `"` + profileID + `\n"`, `5`},
@@ -74,17 +74,16 @@ var candidates = map[string][]string{
 	"other": {`{}`, `[1]`},
 }
 
-// sayable says whether a schema can say all of this that is wrong with a decision,
-// or at least one of it.
-func sayable(err error) bool {
+// expressible reports whether a schema can express at least one of the faults.
+func expressible(err error) bool {
 	invalid, ok := errors.AsType[*decision.Invalid](err)
 	return ok && slices.ContainsFunc(invalid.Faults, func(f decision.Fault) bool { return f.Problem != "given twice" && f.Field != "value" })
 }
 
-func TestTheSchemaOfDecisionsSaysWhatDecodeSays(t *testing.T) {
+func TestDecisionSchemaAgreesWithDecode(t *testing.T) {
 	s := compiled(t, document(t, "decision.json"))
 	base := map[string]string{"profile_id": `"` + profileID + `"`, "task_id": `"` + taskID + `"`, "state": `"COMPLETED_PASS"`}
-	each := func(with map[string]string, do func(members map[string]string)) { // in one field more
+	each := func(with map[string]string, do func(members map[string]string)) { // with one more field changed
 		for field, values := range candidates {
 			for _, v := range append(values, "null", "") {
 				members := maps.Clone(with)
@@ -100,7 +99,7 @@ func TestTheSchemaOfDecisionsSaysWhatDecodeSays(t *testing.T) {
 	})
 	for _, field := range decision.Fields {
 		if _, ok := document(t, "decision.json")["properties"].(map[string]any)[field]; !ok {
-			t.Errorf("the schema does not know %s", field)
+			t.Errorf("the schema lacks %s", field)
 		}
 	}
 	rapid.Check(t, func(t *rapid.T) {
@@ -122,14 +121,14 @@ func agree(t interface{ Errorf(string, ...any) }, s *jsonschema.Schema, members 
 	value := "{" + strings.Join(parts, ",") + "}"
 	_, decoded := decision.Decode(record(value))
 	bySchema := valid(s, []byte(value))
-	if decoded == nil && bySchema != nil || decoded != nil && bySchema == nil && sayable(decoded) {
+	if decoded == nil && bySchema != nil || decoded != nil && bySchema == nil && expressible(decoded) {
 		t.Errorf("%s\nDecode: %v\nschema: %v", value, decoded, bySchema)
 	}
 }
 
-func TestResultsAreAsTheirSchemaSays(t *testing.T) {
+func TestResultSchemaFitsEveryResult(t *testing.T) {
 	doc := document(t, "result.json")
-	doc["additionalProperties"] = false // here, so that a member nobody described is found
+	doc["additionalProperties"] = false // so that a member without a description is found
 	s := compiled(t, doc)
 	for _, outcome := range decision.Outcomes {
 		for _, full := range []bool{true, false} {
@@ -145,7 +144,7 @@ func TestResultsAreAsTheirSchemaSays(t *testing.T) {
 			err := valid(s, rec.Value)
 			if outcome == decision.DeadLettered { // which has no result
 				if err == nil {
-					t.Error("the schema takes dead_lettered for an outcome of a result")
+					t.Error("the schema accepts dead_lettered as the outcome of a result")
 				}
 				continue
 			}
@@ -160,14 +159,14 @@ func TestResultsAreAsTheirSchemaSays(t *testing.T) {
 				without := maps.Clone(members)
 				delete(without, name.(string))
 				if s.Validate(without) == nil {
-					t.Errorf("a result without %s is taken", name)
+					t.Errorf("a result without %s is accepted", name)
 				}
 			}
 		}
 	}
 }
 
-func TestHeadersOfDeadLettersAreAsTheirSchemaSays(t *testing.T) {
+func TestDeadLetterSchemaFitsEveryDeadLetter(t *testing.T) {
 	doc := document(t, "dead-letter-headers.json")
 	doc["additionalProperties"] = false
 	s := compiled(t, doc)
@@ -191,7 +190,7 @@ func TestHeadersOfDeadLettersAreAsTheirSchemaSays(t *testing.T) {
 				without := maps.Clone(headers)
 				delete(without, name.(string))
 				if s.Validate(without) == nil {
-					t.Errorf("headers without %s are taken", name)
+					t.Errorf("headers without %s are accepted", name)
 				}
 			}
 		}

@@ -2,13 +2,9 @@ package decision
 
 import "strings"
 
-// HeaderTraceparent is the header, of records and of HTTP alike, that ties what
-// it comes with to a trace (https://www.w3.org/TR/trace-context/).
-const HeaderTraceparent = "traceparent"
-
-// Traceparent is the trace that a record's headers name: as it stands, or empty
-// where there is none or it is not of the form that version 00 has. The first
-// one counts.
+// Traceparent returns the trace that a record's headers name. It returns "" if
+// there is none or if it does not have the form of version 00. The first header
+// of the name counts.
 func Traceparent(headers []Header) string {
 	for _, h := range headers {
 		if strings.EqualFold(h.Key, HeaderTraceparent) {
@@ -22,13 +18,13 @@ func Traceparent(headers []Header) string {
 }
 
 // validTraceparent checks for 00-(32 hex)-(16 hex)-(2 hex), in lower case, where
-// neither ID is all zeros. A later version may be longer and is not carried,
+// neither ID is all zeros. A later version may be longer and is not carried on,
 // since it could hold anything.
 func validTraceparent(b []byte) bool {
 	if len(b) != 55 || b[0] != '0' || b[1] != '0' {
 		return false
 	}
-	zeros := [2]bool{true, true} // of the trace's ID, of the span's
+	zeros := [2]bool{true, true} // of the trace ID, of the span ID
 	for i, c := range b {
 		switch {
 		case i == 2 || i == 35 || i == 52:

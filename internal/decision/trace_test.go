@@ -6,7 +6,7 @@ import (
 	"verdict/internal/decision"
 )
 
-func TestATraceIsCarriedOnlyInItsForm(t *testing.T) {
+func TestTraceparentReadsOnlyValidHeaders(t *testing.T) {
 	const good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 	header := func(key, value string) decision.Header { return decision.Header{Key: key, Value: []byte(value)} }
 	for name, c := range map[string]struct {

@@ -12,8 +12,7 @@ import (
 	"verdict/internal/passfort/sandbox"
 )
 
-// canned answers without a network, so that what is left is the client's own
-// work.
+// canned answers without a network, which leaves the client's own work to measure.
 type canned []byte
 
 func (c canned) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -29,9 +28,9 @@ func (c canned) RoundTrip(r *http.Request) (*http.Response, error) {
 
 func BenchmarkCompleteTaskWithoutNetwork(b *testing.B) {
 	answer := `{"check_ids":[],"creation_date":"2019-10-03 13:48:16","form_instance_ids":[],"id":"` + taskID + `","is_complete":true,"is_expired":false,"is_skipped":false,"state":"COMPLETED_PASS","type":"INDIVIDUAL_VERIFY_IDENTITY","variant":{"id":"5562c4e4-4d12-b16a-a151-7c9eed6816e9","name":"Verify identity - Forexo","task_type":"INDIVIDUAL_VERIFY_IDENTITY"}}`
-	client, err := passfort.New(passfort.Options{
-		BaseURL: "https://api.passfort.com/4.0", Key: func() string { return key }, Transport: canned(answer),
-	})
+	o := options("https://api.passfort.com/4.0")
+	o.Transport = canned(answer)
+	client, err := passfort.New(o)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -43,8 +42,8 @@ func BenchmarkCompleteTaskWithoutNetwork(b *testing.B) {
 	}
 }
 
-// BenchmarkCompleteTask is the client and the sandbox over loopback TCP, beside a
-// bare net/http client that does nothing with the answer.
+// BenchmarkCompleteTask measures the client against the sandbox over loopback TCP, and
+// a bare net/http client that ignores the answer.
 func BenchmarkCompleteTask(b *testing.B) {
 	box, err := sandbox.New(sandbox.Options{Key: key})
 	if err != nil {
@@ -54,7 +53,7 @@ func BenchmarkCompleteTask(b *testing.B) {
 	defer server.Close()
 
 	b.Run("client", func(b *testing.B) {
-		client, err := passfort.New(passfort.Options{BaseURL: server.URL + "/4.0", Key: func() string { return key }})
+		client, err := passfort.New(options(server.URL + "/4.0"))
 		if err != nil {
 			b.Fatal(err)
 		}

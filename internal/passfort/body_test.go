@@ -3,7 +3,6 @@ package passfort
 import (
 	"encoding/json"
 	"reflect"
-	"strings"
 	"testing"
 
 	"verdict/internal/decision"
@@ -11,7 +10,7 @@ import (
 
 const sample = `{"check_ids":["ea70ade9-3de3-1785-203b-68044cd3ecbb"],"creation_date":"2019-10-03 13:48:16","form_instance_ids":[],"id":"a2c4393a-e219-67a4-5ab4-2186952e9038","is_complete":true,"is_expired":false,"is_skipped":false,"state":"COMPLETED_PASS","type":"INDIVIDUAL_VERIFY_IDENTITY","variant":{"id":"5562c4e4-4d12-b16a-a151-7c9eed6816e9","name":"Verify identity - Forexo","task_type":"INDIVIDUAL_VERIFY_IDENTITY"}}`
 
-func TestThePublishedSampleIsATask(t *testing.T) {
+func TestDecodeTaskReadsThePublishedSample(t *testing.T) {
 	task, f, err := decodeTask([]byte(sample))
 	if err != nil || f.any {
 		t.Fatal(err, f)
@@ -26,7 +25,7 @@ func TestThePublishedSampleIsATask(t *testing.T) {
 	}
 }
 
-func TestWhatATaskMayGrowIsTolerated(t *testing.T) {
+func TestDecodeTaskToleratesOtherFields(t *testing.T) {
 	const id = `"id":"a2c4393a-e219-67a4-5ab4-2186952e9038"`
 	for _, body := range []string{
 		`{` + id + `,"state":"SOMETHING_NEW","new":[{}]}`,
@@ -43,55 +42,26 @@ func TestWhatATaskMayGrowIsTolerated(t *testing.T) {
 	}
 	for _, body := range []string{``, `null`, `[]`, `{}`, `"x"`, `{` + id + `}`, `{"state":"INCOMPLETE"}`, `{"id":"../whoami","state":"INCOMPLETE"}`, sample + `x`, sample[:99]} {
 		if _, f, err := decodeTask([]byte(body)); err == nil || f.any {
-			t.Errorf("%s was taken as a task", body)
+			t.Errorf("%s was accepted as a task", body)
 		}
 	}
 }
 
-func TestErrorsAreReadInEveryShape(t *testing.T) {
-	for body, want := range map[string]faults{
-		`{"errors":[{"code":201,"message":"invalid"}]}`:                       {any: true, codes: []int{201}, message: "invalid"},
-		`{"errors":{"code":204,"message":"bad key"}}`:                         {any: true, codes: []int{204}, message: "bad key"},
-		`{"errors":[{"code":1,"message":"a"},{"code":"2","detail":"b"},"c"]}`: {any: true, codes: []int{1, 2}, message: "a; b; c"},
-		`{"errors":[{"code":204.0}]}`:                                         {any: true, codes: []int{204}, message: `{"code":204.0}`},
-		`{"errors":[{"code":1e99,"message":{"x":1},"title":"t"}]}`:            {any: true, message: "t"},
-		`{"errors":"down"}`:       {any: true, message: "down"},
-		`{"errors":true}`:         {any: true, message: "true"},
-		`{"errors":[null]}`:       {any: true, message: `{"errors":[null]}`},
-		`{"errors":[]}`:           {message: `{"errors":[]}`},
-		`{"message":"no route"}`:  {message: "no route"},
-		`{"error":"unavailable"}`: {message: "unavailable"},
-		`"text"`:                  {message: "text"},
-		`{}`:                      {},
-	} {
-		got, isJSON := decodeFaults([]byte(body))
-		if !isJSON || !reflect.DeepEqual(got, want) {
-			t.Errorf("%s: got %+v, want %+v", body, got, want)
-		}
-	}
-	if _, isJSON := decodeFaults([]byte("<html>502</html>")); isJSON {
-		t.Error("HTML was taken as JSON")
-	}
-	many := `{"errors":[` + strings.Repeat(`{"code":5},`, 5000) + `{"code":204}]}`
-	if f, _ := decodeFaults([]byte(many)); len(f.codes) != maxFaults {
-		t.Errorf("%d errors were read, want %d", len(f.codes), maxFaults)
-	}
-}
-
-func TestAnIdentityHasAtLeastOneOfItsKeys(t *testing.T) {
+func TestDecodeIdentityNeedsADocumentedField(t *testing.T) {
 	who, _, err := decodeIdentity([]byte(`{"auditee_name":"Acme","institution":{"id":"i","logo_url":null,"name":"Acme Ltd"},"user":null}`))
 	if err != nil || who.AuditeeName != "Acme" || who.Institution.Name != "Acme Ltd" {
 		t.Errorf("got %+v, %v", who, err)
 	}
 	for _, body := range []string{`{}`, `[]`, `{"user":null}`, `{"status":"ok"}`, `<html>`} {
 		if _, _, err := decodeIdentity([]byte(body)); err == nil {
-			t.Errorf("%s was taken as an identity", body)
+			t.Errorf("%s was accepted as an identity", body)
 		}
 	}
 }
 
-// Whatever comes, decoding does not panic, and what it takes for a task is one.
-func FuzzAnswersAreDecodedOrRefused(f *testing.F) {
+// FuzzDecode checks that no body makes decoding panic, and that every task it returns is
+// one.
+func FuzzDecode(f *testing.F) {
 	f.Add([]byte(sample))
 	f.Add([]byte(`[` + sample + `,` + sample + `]`))
 	f.Add([]byte(`{"errors":[{"code":104,"message":"limit"}]}`))
@@ -105,17 +75,17 @@ func FuzzAnswersAreDecodedOrRefused(f *testing.F) {
 				t.Errorf("not a task: %+v", task)
 			}
 		}
-		if task, faults, err := decodeTask(body); err == nil && !faults.any {
+		if task, errs, err := decodeTask(body); err == nil && !errs.any {
 			check(task)
 		}
-		if tasks, faults, err := decodeTasks(body); err == nil && !faults.any {
+		if tasks, errs, err := decodeTasks(body); err == nil && !errs.any {
 			for _, task := range tasks {
 				check(task)
 			}
 		}
 		_, _, _ = decodeIdentity(body)
-		if f, isJSON := decodeFaults(body); !isJSON && f.any || len(f.codes) > maxFaults {
-			t.Errorf("faults %+v", f)
+		if errs, isJSON := decodeErrors(body); !isJSON && errs.any || len(errs.codes) > maxErrors {
+			t.Errorf("errors %+v", errs)
 		}
 	})
 }

@@ -5,7 +5,7 @@ import (
 	"crypto/x509"
 )
 
-// Trust makes the client's own transport trust one server, before its first call.
+// Trust makes the client trust a server's certificate. Call it before the first call.
 func (c *Client) Trust(certificate *x509.Certificate) {
 	pool := x509.NewCertPool()
 	pool.AddCert(certificate)

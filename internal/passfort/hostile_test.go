@@ -26,13 +26,14 @@ import (
 	"verdict/internal/passfort"
 )
 
+// complete completes the task of the tests and returns the response.
 func complete(t *testing.T, client *passfort.Client) (passfort.Response, error) {
 	t.Helper()
 	_, resp, err := client.CompleteTask(t.Context(), profileID, taskID, decision.CompletedPass)
 	return resp, err
 }
 
-func TestABodyWithoutEndIsReadUpToTheLimit(t *testing.T) {
+func TestEndlessBodyIsReadUpToTheLimit(t *testing.T) {
 	for _, status := range []int{200, 404} {
 		var written atomic.Int64
 		client := serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -58,7 +59,7 @@ func TestABodyWithoutEndIsReadUpToTheLimit(t *testing.T) {
 	}
 }
 
-func TestAGzipBombIsReadUpToTheLimit(t *testing.T) {
+func TestGzipBombIsReadUpToTheLimit(t *testing.T) {
 	const limit = 1 << 20
 	var bomb bytes.Buffer
 	z := gzip.NewWriter(&bomb)
@@ -78,7 +79,7 @@ type zeros struct{}
 
 func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 
-func TestACompressedAnswerIsUnderstood(t *testing.T) {
+func TestGzipAnswerIsDecoded(t *testing.T) {
 	client := serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Encoding", "gzip")
 		z := gzip.NewWriter(w)
@@ -90,7 +91,7 @@ func TestACompressedAnswerIsUnderstood(t *testing.T) {
 	}
 }
 
-func TestADeclaredLengthAloneTakesNoMemory(t *testing.T) {
+func TestDeclaredLengthAllocatesNothing(t *testing.T) {
 	client := raw(t, func(conn net.Conn) {
 		_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 1099511627776\r\n\r\n{}")
 	})
@@ -98,7 +99,7 @@ func TestADeclaredLengthAloneTakesNoMemory(t *testing.T) {
 	failure(t, err, passfort.KindUnconfirmed, true)
 }
 
-func TestASlowBodyEndsWithTheCallsTime(t *testing.T) {
+func TestSlowBodyEndsAtTheTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			_, _ = io.Copy(io.Discard, r.Body)
@@ -125,7 +126,7 @@ func TestASlowBodyEndsWithTheCallsTime(t *testing.T) {
 	})
 }
 
-func TestHeadersBeyondTheLimitAreNotRead(t *testing.T) {
+func TestLargeHeadersAreNotRead(t *testing.T) {
 	client := serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		for i := range 100 {
 			w.Header().Set(fmt.Sprintf("X-%d", i), strings.Repeat("x", 1<<10))
@@ -135,7 +136,7 @@ func TestHeadersBeyondTheLimitAreNotRead(t *testing.T) {
 	failure(t, err, passfort.KindConnection, true)
 }
 
-func TestARedirectIsNotFollowedAndTheKeyStays(t *testing.T) {
+func TestRedirectIsNotFollowed(t *testing.T) {
 	var reached atomic.Int32
 	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { reached.Add(1) }))
 	defer elsewhere.Close()
@@ -162,28 +163,28 @@ func TestARedirectIsNotFollowedAndTheKeyStays(t *testing.T) {
 	}
 }
 
-func TestABadCertificateIsRefusedBeforeAnythingIsSent(t *testing.T) {
+func TestBadCertificateIsRefusedBeforeSending(t *testing.T) {
 	now := time.Now()
 	for name, c := range map[string]struct {
 		from, until time.Time
 		host        string
 		trusted     bool
-		says        string
+		message     string
 	}{
-		"nobody vouches for it": {now.Add(-time.Hour), now.Add(time.Hour), "127.0.0.1", false, "unknown authority"},
-		"it has expired":        {now.Add(-2 * time.Hour), now.Add(-time.Hour), "127.0.0.1", true, "expired"},
-		"it is not valid yet":   {now.Add(time.Hour), now.Add(2 * time.Hour), "127.0.0.1", true, "not yet valid"},
-		"it is of another host": {now.Add(-time.Hour), now.Add(time.Hour), "127.0.0.2", true, "127.0.0.2"},
-		"it is good":            {now.Add(-time.Hour), now.Add(time.Hour), "127.0.0.1", true, ""},
+		"unknown authority": {now.Add(-time.Hour), now.Add(time.Hour), "127.0.0.1", false, "unknown authority"},
+		"expired":           {now.Add(-2 * time.Hour), now.Add(-time.Hour), "127.0.0.1", true, "expired"},
+		"not valid yet":     {now.Add(time.Hour), now.Add(2 * time.Hour), "127.0.0.1", true, "not yet valid"},
+		"another host":      {now.Add(-time.Hour), now.Add(time.Hour), "127.0.0.2", true, "127.0.0.2"},
+		"good":              {now.Add(-time.Hour), now.Add(time.Hour), "127.0.0.1", true, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var reached atomic.Int32
 			server := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { reached.Add(1) }))
-			server.Config.ErrorLog = log.New(io.Discard, "", 0) // it says that the handshake failed
+			server.Config.ErrorLog = log.New(io.Discard, "", 0) // discards the failed handshakes
 			server.TLS = &tls.Config{Certificates: []tls.Certificate{certificate(t, c.from, c.until, c.host)}}
 			server.StartTLS()
 			defer server.Close()
-			client, err := passfort.New(passfort.Options{BaseURL: server.URL, Key: func() string { return key }})
+			client, err := passfort.New(options(server.URL))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -192,14 +193,14 @@ func TestABadCertificateIsRefusedBeforeAnythingIsSent(t *testing.T) {
 				client.Trust(server.Certificate())
 			}
 			_, err = complete(t, client)
-			if c.says == "" {
+			if c.message == "" {
 				if reached.Load() != 1 {
-					t.Errorf("not sent: %v", err)
+					t.Errorf("the request was not sent: %v", err)
 				}
 				return
 			}
-			if e := failure(t, err, passfort.KindConnection, false); !strings.Contains(e.Message, "certificate") || !strings.Contains(e.Message, c.says) {
-				t.Errorf("message %q, want %q in it", e.Message, c.says)
+			if e := failure(t, err, passfort.KindConnection, false); !strings.Contains(e.Message, "certificate") || !strings.Contains(e.Message, c.message) {
+				t.Errorf("message %q, want %q in it", e.Message, c.message)
 			}
 			if reached.Load() != 0 {
 				t.Error("the request was sent")
@@ -208,7 +209,7 @@ func TestABadCertificateIsRefusedBeforeAnythingIsSent(t *testing.T) {
 	}
 }
 
-// certificate is one that a server signed itself, for an address.
+// certificate returns a self-signed certificate for an address.
 func certificate(t *testing.T, from, until time.Time, address string) tls.Certificate {
 	t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -226,13 +227,13 @@ func certificate(t *testing.T, from, until time.Time, address string) tls.Certif
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: private}
 }
 
-func TestAServerThatDoesNotSpeakHTTP(t *testing.T) {
+func TestServerThatIsNotHTTP(t *testing.T) {
 	for name, answer := range map[string]string{
-		"nothing":                   "",
-		"garbage":                   "SSH-2.0-OpenSSH_9.9 " + key + "\r\n",
-		"half a header":             "HTTP/1.1 200 OK\r\nContent-",
-		"two lengths":               "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
-		"a header line from nobody": "HTTP/1.1 200 OK\r\n\x00: " + key + "\r\n\r\n",
+		"nothing":             "",
+		"garbage":             "SSH-2.0-OpenSSH_9.9 " + key + "\r\n",
+		"half a header":       "HTTP/1.1 200 OK\r\nContent-",
+		"two lengths":         "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
+		"invalid header line": "HTTP/1.1 200 OK\r\n\x00: " + key + "\r\n\r\n",
 	} {
 		client := raw(t, func(conn net.Conn) { _, _ = io.WriteString(conn, answer) })
 		_, err := complete(t, client)
@@ -242,9 +243,9 @@ func TestAServerThatDoesNotSpeakHTTP(t *testing.T) {
 	}
 }
 
-func TestABrokenEncodingIsUnconfirmed(t *testing.T) {
+func TestBrokenEncodingIsUnconfirmed(t *testing.T) {
 	for name, answer := range map[string]string{
-		"no gzip":   "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}",
+		"not gzip":  "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}",
 		"bad chunk": "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
 		"too short": "HTTP/1.1 200 OK\r\nContent-Length: 200\r\n\r\n{}",
 	} {
@@ -257,7 +258,7 @@ func TestABrokenEncodingIsUnconfirmed(t *testing.T) {
 	}
 }
 
-func TestSwitchingProtocolsIsNoAnswer(t *testing.T) {
+func TestSwitchingProtocolsIsRejected(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		done := make(chan struct{})
 		client := raw(t, func(conn net.Conn) {

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"testing"
 
+	"verdict/configs"
 	"verdict/internal/passfort"
 )
 
@@ -16,7 +17,15 @@ const (
 	key       = "s3cret-key-of-the-test"
 )
 
-// network is a listener in memory, so that a server and a client can talk in a
+// options returns valid options with the default timeout of the configuration.
+func options(baseURL string) passfort.Options {
+	return passfort.Options{
+		BaseURL: baseURL, Key: func() string { return key },
+		Timeout: configs.Default().API.Timeout, MaxConnections: 64,
+	}
+}
+
+// network is an in-memory listener, so that a server and a client can talk in a
 // synctest bubble.
 type network struct {
 	conns  chan net.Conn
@@ -52,14 +61,15 @@ func (n *network) Accept() (net.Conn, error) {
 func (n *network) Close() error   { n.once.Do(func() { close(n.closed) }); return nil }
 func (n *network) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 80} }
 
-// serve is a client of h, in memory. Both end with the test.
+// serve returns an in-memory client of h. Both end with the test.
 func serve(t *testing.T, h http.Handler, change ...func(*passfort.Options)) *passfort.Client {
 	t.Helper()
 	n := newNetwork()
 	server := &http.Server{Handler: h}
 	var wg sync.WaitGroup
 	wg.Go(func() { _ = server.Serve(n) })
-	o := passfort.Options{BaseURL: "http://localhost/4.0", Key: func() string { return key }, DialContext: n.DialContext}
+	o := options("http://localhost/4.0")
+	o.DialContext = n.DialContext
 	for _, c := range change {
 		c(&o)
 	}
@@ -75,7 +85,7 @@ func serve(t *testing.T, h http.Handler, change ...func(*passfort.Options)) *pas
 	return client
 }
 
-// respond answers everything with status and body.
+// respond answers every call with status and body.
 func respond(status int, body string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(status)
@@ -83,8 +93,8 @@ func respond(status int, body string) http.HandlerFunc {
 	}
 }
 
-// raw is a client of a server that is no HTTP server: script has each connection
-// once the whole request was read.
+// raw returns a client of a server that need not speak HTTP: script gets each
+// connection once the request was read.
 func raw(t *testing.T, script func(net.Conn)) *passfort.Client {
 	t.Helper()
 	n := newNetwork()
@@ -104,9 +114,9 @@ func raw(t *testing.T, script func(net.Conn)) *passfort.Client {
 			})
 		}
 	})
-	client, err := passfort.New(passfort.Options{
-		BaseURL: "http://localhost/4.0", Key: func() string { return key }, DialContext: n.DialContext,
-	})
+	o := options("http://localhost/4.0")
+	o.DialContext = n.DialContext
+	client, err := passfort.New(o)
 	if err != nil {
 		t.Fatal(err)
 	}

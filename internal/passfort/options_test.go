@@ -3,12 +3,11 @@ package passfort_test
 import (
 	"strings"
 	"testing"
-	"time"
 
 	"verdict/internal/passfort"
 )
 
-func TestPlainHTTPIsForLoopbackUnlessAllowed(t *testing.T) {
+func TestCheckBaseURLAllowsPlainHTTPForLoopback(t *testing.T) {
 	for _, url := range []string{
 		"https://api.passfort.com/4.0", "https://api.passfort.com", "https://[2001:db8::1]:8443/4.0/",
 		"http://localhost:8081/4.0", "http://LOCALHOST/4.0", "http://127.0.0.1:1/4.0", "http://127.9.8.7/4.0", "http://[::1]:8081/4.0",
@@ -27,7 +26,7 @@ func TestPlainHTTPIsForLoopbackUnlessAllowed(t *testing.T) {
 	}
 }
 
-func TestABaseURLThatCanNotBeOneIsRefused(t *testing.T) {
+func TestCheckBaseURLRejectsInvalidURLs(t *testing.T) {
 	for _, url := range []string{
 		"", "api.passfort.com", "ftp://api.passfort.com", "https://", "https:///4.0", "https:api.passfort.com", "//api.passfort.com/4.0",
 		"https://api.passfort.com/4.0?a=b", "https://api.passfort.com/4.0#", "https://api.passfort.com:99999/", "https://api.passfort.com:x/",
@@ -35,23 +34,23 @@ func TestABaseURLThatCanNotBeOneIsRefused(t *testing.T) {
 	} {
 		err := passfort.CheckBaseURL(url, true)
 		if err == nil {
-			t.Errorf("%q was taken", url)
+			t.Errorf("%q was accepted", url)
 		} else if strings.Contains(err.Error(), "hunter2") {
-			t.Errorf("the error tells a password: %v", err)
+			t.Errorf("the error contains a password: %v", err)
 		}
 	}
 }
 
-func TestOptionsNameTheFieldThatIsWrong(t *testing.T) {
-	good := passfort.Options{BaseURL: "https://api.passfort.com/4.0", Key: func() string { return key }}
+func TestNewNamesTheBadOption(t *testing.T) {
+	good := options("https://api.passfort.com/4.0")
 	if _, err := passfort.New(good); err != nil {
 		t.Fatal(err)
 	}
 	for field, change := range map[string]func(*passfort.Options){
 		"BaseURL":        func(o *passfort.Options) { o.BaseURL = "" },
 		"Key":            func(o *passfort.Options) { o.Key = nil },
-		"Timeout":        func(o *passfort.Options) { o.Timeout = -time.Second },
-		"MaxConnections": func(o *passfort.Options) { o.MaxConnections = -1 },
+		"Timeout":        func(o *passfort.Options) { o.Timeout = 0 },
+		"MaxConnections": func(o *passfort.Options) { o.MaxConnections = 0 },
 		"UserAgent":      func(o *passfort.Options) { o.UserAgent = "a\r\nb" },
 	} {
 		o := good

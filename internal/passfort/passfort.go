@@ -1,11 +1,15 @@
-// Package passfort calls the PassFort API: it completes tasks, looks at them,
-// lists those of a profile and asks who the API key is. Each call is made once,
-// bounded in time and in what is read, and ends as a value or as an *Error whose
-// Kind says what happened and whose MaybeApplied says whether the server may have
-// acted all the same.
+// Package passfort is a client of the PassFort API. It completes a task, looks at
+// one, lists those of a profile, and asks whose the API key is.
 //
-// It leaves to its caller: whether and when to call again, how many calls to
-// make a second, measuring, and logging. It imports nothing else of this module.
+// Each call makes one request, bounded in time and in the size of its answer, and
+// returns a value or an *Error. The error's Kind says what happened, and its
+// MaybeApplied whether the server may have acted all the same: classify holds the
+// one table. A completion succeeds only if the answer names the task in the wanted
+// state; a 2xx alone is not enough.
+//
+// The package leaves to its caller whether and when to call again, how many calls
+// to make per second, metrics and logging. It takes the states and IDs of tasks
+// from package decision, and knows nothing about decisions or Kafka.
 package passfort
 
 import (
@@ -15,8 +19,8 @@ import (
 	"verdict/internal/decision"
 )
 
-// Task is a task as the API told it. Fields that this package does not know are
-// in Raw alone.
+// Task is a task as the API describes it. Raw has the fields that this package
+// does not know.
 type Task struct {
 	ID         string         `json:"id"`
 	State      decision.State `json:"state"`
@@ -26,12 +30,12 @@ type Task struct {
 	IsSkipped  bool           `json:"is_skipped"`
 	Variant    Variant        `json:"variant"`
 
-	// Raw is the task as it came: one valid JSON object of at most 1 MiB.
+	// Raw is the task exactly as received: one valid JSON object of at most 1 MiB.
 	Raw json.RawMessage `json:"-"`
 }
 
-// Variant is the kind of task that the account configured. Its ID is never the
-// task's; Name and Alias may be missing.
+// Variant is the kind of task that the account configured. Its ID is never a
+// task's ID; Name and Alias may be empty.
 type Variant struct {
 	ID       string `json:"id"`
 	Name     string `json:"name"`
@@ -39,30 +43,29 @@ type Variant struct {
 	TaskType string `json:"task_type"`
 }
 
-// Identity is whom an API key belongs to.
+// Identity says who an API key belongs to.
 type Identity struct {
 	AuditeeName string      `json:"auditee_name"`
 	Institution Institution `json:"institution"`
 
-	// Raw is the whole answer as it came, one valid JSON object.
+	// Raw is the answer exactly as received: one valid JSON object.
 	Raw json.RawMessage `json:"-"`
 }
 
-// Institution is the account that a key selects.
+// Institution is the account of an API key.
 type Institution struct {
 	ID   string `json:"id"`
 	Name string `json:"name"`
 }
 
-// Response is what is known of every call, of a failed one as well.
+// Response describes the HTTP answer of a call, also of a failed one.
 type Response struct {
-	Status int       // HTTP status; 0: no answer came
+	Status int       // HTTP status; 0 if no answer came
 	Rate   RateLimit // what the answer said about limits
-	Date   time.Time // of WhoAmI's answer: the server's clock, to the second; zero: not said
+	Date   time.Time // the server's clock, to the second; WhoAmI only; zero if the answer does not say
 }
 
-// Operation is a call that this package makes. Its text is fit for a metric
-// label.
+// Operation is a kind of call. Its text is the metric label.
 type Operation string
 
 // The operations. Only OpComplete changes anything at the API.
@@ -73,5 +76,5 @@ const (
 	OpWhoAmI    Operation = "whoami"
 )
 
-// Operations is every operation.
+// Operations lists every operation of Client.
 var Operations = [...]Operation{OpComplete, OpGetTask, OpListTasks, OpWhoAmI}

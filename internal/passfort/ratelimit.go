@@ -9,15 +9,15 @@ import (
 	"time"
 )
 
-// Bounds on what a server may ask for. A value beyond is taken as the bound: the
-// wish is plain, and a mistaken or hostile one must not stop a service for a day.
+// Bounds on what a server can ask for. Larger values count as the bound, so that a
+// wrong or hostile value cannot stop the service for a day.
 const (
 	MaxRetryAfter = 5 * time.Minute
 	MaxReset      = time.Hour
 	maxRemaining  = 1 << 30
 )
 
-// The headers, as net/http spells their keys.
+// The headers, in the canonical form of net/http.
 const (
 	headerRemaining = "X-Ratelimit-Remaining"
 	headerResetSecs = "X-Ratelimit-Reset-Secs"
@@ -26,29 +26,29 @@ const (
 	headerRetry     = "Retry-After"
 )
 
-// RateLimit is what an answer said about limits. What is missing or can't be
-// understood is not said.
+// RateLimit is what an answer says about limits. Missing and malformed headers say
+// nothing.
 type RateLimit struct {
-	// Remaining is how many calls may follow at once; -1: not said.
+	// Remaining is how many calls may follow at once; -1 if the answer does not say.
 	Remaining int
 
-	// Reset is the time until the whole allowance is back, at most MaxReset.
-	// HasReset: it was said.
+	// Reset is the time until the whole allowance is available again, at most MaxReset.
+	// HasReset is false if the answer does not say.
 	Reset    time.Duration
 	HasReset bool
 
 	// RetryAfter is the time to wait before the next call, at most MaxRetryAfter.
-	// HasRetryAfter: it was said.
+	// HasRetryAfter is false if the answer does not say.
 	RetryAfter    time.Duration
 	HasRetryAfter bool
 }
 
-// noRateLimit is the RateLimit of an answer that said nothing.
+// noRateLimit is the RateLimit of an answer that says nothing about limits.
 var noRateLimit = RateLimit{Remaining: -1}
 
-// parseRateLimit reads X-RateLimit-Remaining; X-RateLimit-Reset-Secs, else the
-// date X-RateLimit-Reset; X-RateLimit-Retry-Secs, else Retry-After in seconds or
-// as a date. A header that is garbage is passed over for the next one.
+// parseRateLimit reads X-RateLimit-Remaining; X-RateLimit-Reset-Secs, or the date
+// X-RateLimit-Reset; X-RateLimit-Retry-Secs, or Retry-After as seconds or a date. A
+// malformed header counts as missing.
 func parseRateLimit(h http.Header, now time.Time) RateLimit {
 	r := noRateLimit
 	if n, ok := parseNumber(first(h, headerRemaining)); ok {
@@ -67,8 +67,8 @@ func parseRateLimit(h http.Header, now time.Time) RateLimit {
 	return r
 }
 
-// first is the header's first value. http.Header.Get would do the same and
-// canonicalise the key each time.
+// first returns the header's first value. Unlike http.Header.Get it does not
+// canonicalize the key each time.
 func first(h http.Header, key string) string {
 	if v := h[key]; len(v) > 0 {
 		return strings.TrimSpace(v[0])
@@ -76,8 +76,8 @@ func first(h http.Header, key string) string {
 	return ""
 }
 
-// parseNumber takes digits with or without a fraction, and nothing else that
-// strconv would: no sign, exponent, hexadecimal, NaN or infinity.
+// parseNumber parses digits with an optional fraction. Unlike strconv it accepts no
+// sign, exponent, hexadecimal number, NaN or infinity.
 func parseNumber(s string) (float64, bool) {
 	if s == "" || len(s) > 32 {
 		return 0, false
@@ -91,21 +91,22 @@ func parseNumber(s string) (float64, bool) {
 	return n, err == nil
 }
 
-func parseSeconds(s string, most time.Duration) (time.Duration, bool) {
+// parseSeconds parses seconds and rounds up to the nanosecond.
+func parseSeconds(s string, limit time.Duration) (time.Duration, bool) {
 	n, ok := parseNumber(s)
 	switch {
 	case !ok:
 		return 0, false
-	case n >= most.Seconds():
-		return most, true
+	case n >= limit.Seconds():
+		return limit, true
 	}
 	return time.Duration(math.Ceil(n * float64(time.Second))), true
 }
 
-// parseDate is the time until the date s, 0 if it is past. It is measured from
-// the answer's own Date where there is one, so that a clock that is wrong here or
-// there makes no difference.
-func parseDate(h http.Header, s string, now time.Time, most time.Duration) (time.Duration, bool) {
+// parseDate returns the time until the date s, and 0 if it has passed. It counts from
+// the answer's Date header, if any, so that a wrong clock on either side makes no
+// difference.
+func parseDate(h http.Header, s string, now time.Time, limit time.Duration) (time.Duration, bool) {
 	if s == "" || len(s) > 64 {
 		return 0, false
 	}
@@ -118,5 +119,5 @@ func parseDate(h http.Header, s string, now time.Time, most time.Duration) (time
 	if date, err := http.ParseTime(first(h, "Date")); err == nil {
 		now = date
 	}
-	return min(max(at.Sub(now), 0), most), true
+	return min(max(at.Sub(now), 0), limit), true
 }

@@ -16,7 +16,7 @@ func headers(pairs ...string) http.Header {
 	return h
 }
 
-func TestRateLimitHeadersAreReadInTheDocumentedOrder(t *testing.T) {
+func TestParseRateLimitHeaders(t *testing.T) {
 	for name, c := range map[string]struct {
 		header http.Header
 		want   RateLimit
@@ -65,7 +65,7 @@ func TestRateLimitHeadersAreReadInTheDocumentedOrder(t *testing.T) {
 	}
 }
 
-func TestHostileRateLimitsAreIgnoredOrBounded(t *testing.T) {
+func TestParseRateLimitBoundsHostileHeaders(t *testing.T) {
 	for _, garbage := range []string{
 		"-1", "+5", "NaN", "Inf", "1e3", "0x10", "1_0", "..", ".", "", "1.2.3", "5s", "١٢", "999999999999999999999999999999999999999",
 		"Sun, 99 Mar 2026 12:00:00 GMT",
@@ -89,7 +89,7 @@ func TestHostileRateLimitsAreIgnoredOrBounded(t *testing.T) {
 	}
 }
 
-func FuzzRateLimitHeadersStayWithinBounds(f *testing.F) {
+func FuzzParseRateLimit(f *testing.F) {
 	f.Add("1", "2.5", "Sun, 01 Mar 2026 12:00:30 +0000", "3", "Sun, 01 Mar 2026 12:01:00 GMT", "Sun, 01 Mar 2026 12:00:00 GMT")
 	f.Add("-1", "NaN", "garbage", "1e309", "-5", "0")
 	f.Add("99999999999999999999", "9e99", "Sun, 01 Mar 0000 12:00:00 GMT", "0x1p10", "5 minutes", "\x00")

@@ -9,7 +9,7 @@ import (
 	"verdict/internal/passfort/sandbox"
 )
 
-func TestACallCarriesItsContextsTraceAndNoOther(t *testing.T) {
+func TestCallCarriesTraceparentOfItsContext(t *testing.T) {
 	box := newSandbox(t, sandbox.Options{})
 	var got []string
 	client := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

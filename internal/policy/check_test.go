@@ -21,7 +21,7 @@ func decodeText(text string) (Check, bool, error) {
 	return Decode(&decision.Record{Value: []byte(text), Time: time.Unix(1000, 0)})
 }
 
-func TestCheckResultsAreRead(t *testing.T) {
+func TestDecodeReadsCheckResults(t *testing.T) {
 	at := time.Unix(1568997222, 0).UTC()
 	for name, c := range map[string]struct {
 		text string
@@ -31,7 +31,7 @@ func TestCheckResultsAreRead(t *testing.T) {
 			`{"id":"r-1","profile_id":"` + strings.ToUpper(profile) + `","task_id":"` + strings.ToUpper(task1) + `","check_id":"EA70ADE9-3de3-1785-203b-68044cd3ecbb","decision":"PASS","checked_at":"2019-09-20T17:33:42+01:00","more":{"a":[1]}}`,
 			Check{ID: "ea70ade9-3de3-1785-203b-68044cd3ecbb", Tasks: []Task{{ProfileID: profile, TaskID: task1}}, Result: decision.CheckPass, At: at},
 		},
-		"an id alone, and the record's time": {
+		"only an id, and the record's time": {
 			`{"id":"Result 1","profile_id":"` + profile + `","task_id":"` + task1 + `","check_id":null,"decision":"ERROR"}`,
 			Check{ID: "Result 1", Tasks: []Task{{ProfileID: profile, TaskID: task1}}, Result: decision.CheckError, At: time.Unix(1000, 0).UTC()},
 		},
@@ -39,7 +39,7 @@ func TestCheckResultsAreRead(t *testing.T) {
 			`{"check_id":"c","profile_id":"` + profile + `","task":{"alias":"docs"},"decision":"WARN","checked_at":"2019-09-20T16:33:42Z"}`,
 			Check{ID: "c", Tasks: []Task{{ProfileID: profile, Alias: "docs"}}, Result: decision.CheckWarn, At: at},
 		},
-		"a task by its ID, with what it is": {
+		"a task by its ID, with alias and type": {
 			`{"check_id":"c","profile_id":"` + profile + `","task_id":"` + task1 + `","task":{"alias":"docs","type":"T"},"decision":"PARTIAL","checked_at":"2019-09-20T16:33:42Z"}`,
 			Check{ID: "c", Tasks: []Task{{ProfileID: profile, TaskID: task1, Alias: "docs", Type: "T"}}, Result: decision.CheckPartial, At: at},
 		},
@@ -59,7 +59,7 @@ func TestCheckResultsAreRead(t *testing.T) {
 	}
 }
 
-func TestTheEnvelopeOfAnotherEventIsNoCheckResult(t *testing.T) {
+func TestDecodeIgnoresTheEnvelopeOfAnotherEvent(t *testing.T) {
 	for _, text := range []string{
 		`{"id":"e","event":"TASK_STATE_CHANGED","secret":"x","timestamp":1,"data":{"profile_id":"` + profile + `"}}`,
 		`{"id":"e","event":"Events created","secret":"x","timestamp":1,"data":[]}`,
@@ -70,7 +70,7 @@ func TestTheEnvelopeOfAnotherEventIsNoCheckResult(t *testing.T) {
 	}
 }
 
-func TestEveryFaultOfACheckResultIsTold(t *testing.T) {
+func TestDecodeNamesEveryFaultOfACheckResult(t *testing.T) {
 	envelope := func(data string) string {
 		return `{"id":"e","event":"CHECK_COMPLETED","secret":"` + secret + `","timestamp":1,"data":` + data + `}`
 	}
@@ -101,16 +101,16 @@ func TestEveryFaultOfACheckResultIsTold(t *testing.T) {
 			t.Errorf("%.200s:\n got %v\nwant %s", text, err, want)
 		}
 		if err != nil && strings.Contains(err.Error(), secret) {
-			t.Errorf("the secret is in %v", err)
+			t.Errorf("the secret is in the error %v", err)
 		}
 		if !reflect.DeepEqual(c, Check{}) {
-			t.Errorf("%.200s: half a check: %+v", text, c)
+			t.Errorf("%.200s: part of a check is returned: %+v", text, c)
 		}
 	}
 }
 
-// FuzzDecode: whatever comes in, it is a check, no check, or a fault; and what is
-// decided by any check can be read by `verdict run`.
+// FuzzDecode checks that Decode returns a check, no check or a fault, and that
+// `verdict run` can read the decisions of any check.
 func FuzzDecode(f *testing.F) {
 	f.Add([]byte(`{"id":"r-1","profile_id":"`+profile+`","task_id":"`+task1+`","check_id":"c","decision":"PASS","checked_at":"2019-09-20T17:33:42+01:00"}`), int64(0))
 	f.Add([]byte(`{"id":"r-1","profile_id":"`+profile+`","task":{"type":"T"},"decision":"PASS"}`), int64(1))
@@ -124,7 +124,7 @@ func FuzzDecode(f *testing.F) {
 		c, ok, err := Decode(&rec)
 		if err != nil || !ok {
 			if len(c.Tasks) > 0 {
-				t.Fatalf("tasks of no check: %+v", c)
+				t.Fatalf("tasks without a check: %+v", c)
 			}
 			if err != nil && len(err.Error()) > 64<<10 {
 				t.Fatalf("an error of %d bytes", len(err.Error()))
@@ -134,16 +134,16 @@ func FuzzDecode(f *testing.F) {
 		if len(c.Tasks) == 0 || len(c.Tasks) > maxTasks || c.ID == "" {
 			t.Fatalf("%+v", c)
 		}
-		l := NewLedger(set)
+		counts := NewCounts(set)
 		for i := range c.Tasks {
-			o := l.Apply(&c, &c.Tasks[i], time.Unix(0, 0))
-			if (o.Decision != nil) != (c.Result != decision.CheckError && o.Effect == decision.EffectDecided) {
-				t.Fatalf("%+v: %+v", c, o)
+			effect, decided := counts.Apply(&c, &c.Tasks[i], time.Unix(0, 0))
+			if (decided != nil) != (c.Result != decision.CheckError && effect == decision.EffectDecided) {
+				t.Fatalf("%+v: %s, %+v", c, effect, decided)
 			}
-			if o.Decision == nil {
+			if decided == nil {
 				continue
 			}
-			out, err := o.Decision.Record("decisions")
+			out, err := decided.Record("decisions")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -151,23 +151,23 @@ func FuzzDecode(f *testing.F) {
 			if err != nil {
 				t.Fatalf("run can't read %s: %v", out.Value, err)
 			}
-			if named := d.Key != (decision.Key{}); d.ID != o.Decision.ID || d.Task != decision.NewTask(c.Tasks[i].ProfileID, c.Tasks[i].TaskID) || named != (d.Task.TaskID == "") {
+			if named := d.Key != (decision.Key{}); d.ID != decided.ID || d.Task != decision.NewTask(c.Tasks[i].ProfileID, c.Tasks[i].TaskID) || named != (d.Task.TaskID == "") {
 				t.Fatalf("%s is read as %+v", out.Value, d)
 			}
 		}
-		changes, err := l.Changes()
+		changes, err := counts.Changes()
 		if err != nil {
 			t.Fatal(err)
 		}
-		again := NewLedger(set)
+		again := NewCounts(set)
 		for _, change := range changes {
 			again.Restore(change.Key, change.Value)
 		}
 		if err := again.Restored(); err != nil {
 			t.Fatal(err)
 		}
-		if again.Tasks() != l.Tasks() {
-			t.Fatalf("%d tasks restored of %d", again.Tasks(), l.Tasks())
+		if again.Tasks() != counts.Tasks() {
+			t.Fatalf("%d tasks restored of %d", again.Tasks(), counts.Tasks())
 		}
 	})
 }

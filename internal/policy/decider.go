@@ -15,102 +15,96 @@ import (
 	"verdict/metrics"
 )
 
-// StateTopic is the topic that counts are kept in, where no other is named.
+// StateTopic is the usual name of the topic that keeps the counts. It is the default
+// of --state-topic.
 const StateTopic = "verdict-policy-state"
 
-// Claim is the hold on a partition of the input, which can be lost.
+// Claim is the ownership of a partition of the input in one generation of the group.
 type Claim interface {
-	// Settle tells that the record at offset need not be read again.
+	// Settle reports that the record at offset need not be read again.
 	Settle(offset int64)
-	// Lost says whether the partition may belong to another instance by now.
+	// Lost reports whether the partition may already belong to another instance.
 	Lost() bool
 }
 
-// Publisher publishes decisions and dead letters; broker.Publisher is one.
+// Publisher publishes decisions and dead letters; broker.Publisher implements it.
 type Publisher interface {
 	Publish(ctx context.Context, rec decision.Record, done func(error)) error
 }
 
-// Log is what the state topic is read and written by; broker.Connection is one.
+// Log reads and writes the state topic; broker.Connection implements it.
 type Log interface {
 	Bounds(ctx context.Context, topic string) (map[int]broker.Bound, error)
 	Scan(ctx context.Context, o broker.ScanOptions, each func(decision.Record) error) error
 	Append(ctx context.Context, topic string, partition int, records []decision.Record) (offset int64, err error)
 }
 
-// Options configure a Decider. What has no default is required.
+// Options configure a Decider. All fields are required but SweepEvery and Instance.
 type Options struct {
-	Policies  Set
-	Publisher Publisher
-	Log       Log
-	State     string // the compacted topic of counts; empty: StateTopic
-	// Decisions is the topic that decisions go to, DeadLetters the one for what
-	// can't be read.
-	Decisions, DeadLetters string
-	// MaxBytes bounds the records that are held: read and not yet settled. At it
-	// Accept waits. 0: 32 MiB.
+	Policies    Set
+	Publisher   Publisher
+	Log         Log
+	State       string // topic of the counts, compacted
+	Decisions   string // topic that decisions are published to
+	DeadLetters string // topic for records that can't be read
+	// MaxBytes bounds the records that are read and not settled yet. Accept waits
+	// while there are that many.
 	MaxBytes int64
-	// SweepEvery is the time between looks for counts that are too old. 0: 10
-	// minutes.
+	// SweepEvery is the time between searches for counts to forget; 0: 10 minutes.
 	SweepEvery time.Duration
 	Metrics    *metrics.Policy
 	Logger     *slog.Logger
-	Instance   string // names this process in dead letters
-}
-
-func (o *Options) withDefaults() {
-	o.State = cmp.Or(o.State, StateTopic)
-	o.MaxBytes = cmp.Or(o.MaxBytes, 32<<20)
-	o.SweepEvery = cmp.Or(o.SweepEvery, 10*time.Minute)
+	Instance   string // names this process in dead letters; empty: they name none
 }
 
 func (o *Options) validate() error {
 	switch {
 	case o.Publisher == nil || o.Log == nil || o.Metrics == nil || o.Logger == nil:
-		return errors.New("policy: Publisher, Log, Metrics and Logger are needed")
-	case o.Decisions == "" || o.DeadLetters == "":
-		return errors.New("policy: Decisions and DeadLetters are needed")
+		return errors.New("policy: Publisher, Log, Metrics and Logger are required")
+	case o.State == "" || o.Decisions == "" || o.DeadLetters == "":
+		return errors.New("policy: State, Decisions and DeadLetters are required")
 	case len(o.Policies.policies) == 0:
-		return errors.New("policy: Policies: none")
-	case o.MaxBytes < 0 || o.SweepEvery < 0:
-		return errors.New("policy: MaxBytes and SweepEvery must not be negative")
+		return errors.New("policy: Policies has no policy")
+	case o.MaxBytes <= 0 || o.SweepEvery < 0:
+		return errors.New("policy: MaxBytes must be positive, and SweepEvery not negative")
 	}
 	return nil
 }
 
-// Decider decides the check results of the partitions that this instance owns.
-// Each partition has a worker, from its first result in a generation to the
-// generation's end; so there is one order in a partition, and none between two.
+// Decider makes decisions from the check results of the partitions that this
+// instance owns. Each partition has one worker, from its first result in a
+// generation until the generation ends, so the results of a partition keep their
+// order.
 type Decider struct {
 	opts Options
-	held *semaphore.Weighted // of MaxBytes
-	// decode is Decode; a test has one that panics.
+	held *semaphore.Weighted // bytes of the records held, up to MaxBytes
+	// decode is Decode; a test replaces it with one that panics.
 	decode func(*decision.Record) (Check, bool, error)
 
 	mu      sync.Mutex // short pure sections only
 	workers map[Claim]*worker
 }
 
-// New is a Decider that waits for results.
+// New returns a Decider without workers.
 func New(o Options) (*Decider, error) {
-	o.withDefaults()
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
+	o.SweepEvery = cmp.Or(o.SweepEvery, 10*time.Minute)
 	return &Decider{opts: o, held: semaphore.NewWeighted(o.MaxBytes), decode: Decode, workers: make(map[Claim]*worker)}, nil
 }
 
-// Accept takes a record over, to be settled by its claim. It waits while there is
-// no room, and while its partition's counts are restored and its queue is full; an
-// error means that the record was not taken. ctx must end before Drain is called
-// for the claim.
+// Accept takes over a record, which its claim will settle. It waits while MaxBytes
+// are held, while the partition's counts are being restored and while its queue is
+// full. An error means that the record was not taken over. ctx must end before
+// Drain is called for the claim.
 func (d *Decider) Accept(ctx context.Context, claim Claim, rec decision.Record) error {
-	w, err := d.worker(ctx, claim, rec.Partition)
+	w, err := d.workerOf(ctx, claim, rec.Partition)
 	if err != nil {
 		return err
 	}
-	// Before it takes room: a partition whose counts can't be read must not
-	// hold the room of those that go on.
+	// This comes before Acquire: a partition whose counts can't be read must not
+	// use up the bytes of the others.
 	select {
 	case <-w.ready:
 	case <-w.ended:
@@ -139,18 +133,18 @@ func (d *Decider) Accept(ctx context.Context, claim Claim, rec decision.Record) 
 	return err
 }
 
-// weight is the part of MaxBytes that a record takes; one that is larger than
-// everything is let in alone.
+// weight returns the part of MaxBytes that a record takes. A record larger than
+// MaxBytes takes all of it.
 func (d *Decider) weight(rec *decision.Record) int64 {
 	return min(int64(rec.Size()), d.opts.MaxBytes)
 }
 
-// worker is the claim's worker, started by its first record.
-func (d *Decider) worker(ctx context.Context, claim Claim, partition int) (*worker, error) {
+// workerOf returns the claim's worker, which its first record starts.
+func (d *Decider) workerOf(ctx context.Context, claim Claim, partition int) (*worker, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	// Looked at under the lock: a worker that Drain, which comes after the end
-	// of ctx, does not see would be waited for by nobody.
+	// Checked under the lock: Drain, which comes after the end of ctx, would not
+	// see a worker started later, and nothing would wait for it.
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
@@ -163,8 +157,8 @@ func (d *Decider) worker(ctx context.Context, claim Claim, partition int) (*work
 	return w, nil
 }
 
-// Drain lets the workers of these claims end what they have begun, and returns
-// when they have, or have given up because ctx ended.
+// Drain stops the workers of these claims and waits until they have finished the
+// batch that they are at, or have given up because ctx ended.
 func (d *Decider) Drain(ctx context.Context, claims []Claim) {
 	var draining []*worker
 	d.mu.Lock()

@@ -18,7 +18,7 @@ import (
 	"verdict/metrics"
 )
 
-// kafka is a publisher and a state topic of one partition, in memory.
+// kafka is an in-memory publisher and state topic with one partition.
 type kafka struct {
 	mu        sync.Mutex
 	published []decision.Record
@@ -58,7 +58,7 @@ func (k *kafka) Append(_ context.Context, _ string, _ int, records []decision.Re
 	return int64(len(k.states) - len(records)), nil
 }
 
-// claim notes what is settled.
+// claim records what is settled.
 type claim struct {
 	mu      sync.Mutex
 	settled []int64
@@ -77,12 +77,12 @@ func (c *claim) Lost() bool {
 	return c.lost
 }
 
-// inDecider runs a test with a Decider between a kafka and a claim, in a bubble.
+// inDecider runs a test with a Decider, a kafka and a claim in a synctest bubble.
 func inDecider(t *testing.T, change func(*Decider), test func(accept func(values ...string), k *kafka, c *claim)) {
 	synctest.Test(t, func(t *testing.T) {
 		k, c := &kafka{}, &claim{}
 		d, err := New(Options{
-			Policies: Default(), Publisher: k, Log: k, Decisions: "decisions", DeadLetters: "letters",
+			Policies: Default(), Publisher: k, Log: k, State: StateTopic, Decisions: "decisions", DeadLetters: "letters", MaxBytes: 1 << 20,
 			Metrics: metrics.NewPolicy(prometheus.NewRegistry()), Logger: slog.New(slog.DiscardHandler),
 		})
 		if err != nil {
@@ -111,9 +111,9 @@ func fail(id string) string {
 	return fmt.Sprintf(`{"profile_id":%q,"task_id":%q,"check_id":%q,"decision":"FAIL"}`, profile, task1, id)
 }
 
-// TestARecordThatPanicsIsADeadLetter: and what was counted of its batch before it
-// is counted once.
-func TestARecordThatPanicsIsADeadLetter(t *testing.T) {
+// TestDeciderMakesAPanicADeadLetter also checks that the records of the batch before
+// it count once.
+func TestDeciderMakesAPanicADeadLetter(t *testing.T) {
 	inDecider(t, func(d *Decider) {
 		d.decode = func(rec *decision.Record) (Check, bool, error) {
 			if strings.Contains(string(rec.Value), "poison") {
@@ -142,9 +142,9 @@ func TestARecordThatPanicsIsADeadLetter(t *testing.T) {
 	})
 }
 
-// TestNothingIsPublishedForAPartitionThatIsLost: neither decisions nor counts, and
-// nothing is settled.
-func TestNothingIsPublishedForAPartitionThatIsLost(t *testing.T) {
+// TestDeciderPublishesNothingForALostPartition: neither decisions nor counts, and it
+// settles nothing.
+func TestDeciderPublishesNothingForALostPartition(t *testing.T) {
 	inDecider(t, nil, func(accept func(...string), k *kafka, c *claim) {
 		accept(fail("a"), fail("b"))
 		c.mu.Lock()
@@ -158,13 +158,13 @@ func TestNothingIsPublishedForAPartitionThatIsLost(t *testing.T) {
 	})
 }
 
-// TestAcceptWaitsForRoom: the records that are held are bounded by their bytes.
-func TestAcceptWaitsForRoom(t *testing.T) {
+// TestAcceptWaitsAtMaxBytes checks that the records held are bounded by their bytes.
+func TestAcceptWaitsAtMaxBytes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k, c := &kafka{}, &claim{}
 		stuck := make(chan struct{})
 		d, err := New(Options{
-			Policies: Default(), Publisher: stuckPublisher(stuck), Log: k, Decisions: "decisions", DeadLetters: "letters",
+			Policies: Default(), Publisher: stuckPublisher(stuck), Log: k, State: StateTopic, Decisions: "decisions", DeadLetters: "letters",
 			MaxBytes: 100, Metrics: metrics.NewPolicy(prometheus.NewRegistry()), Logger: slog.New(slog.DiscardHandler),
 		})
 		if err != nil {
@@ -177,12 +177,12 @@ func TestAcceptWaitsForRoom(t *testing.T) {
 			accepted++
 		}
 		if accepted != 3 {
-			t.Errorf("%d records of 31 bytes were taken, want 3", accepted)
+			t.Errorf("%d records of 31 bytes were accepted, want 3", accepted)
 		}
 		close(stuck)
 		d.Drain(t.Context(), []Claim{c})
 		if !d.held.TryAcquire(100) {
-			t.Error("room is not given back")
+			t.Error("bytes are not released")
 		}
 	})
 }

@@ -9,13 +9,13 @@ import (
 	"verdict/internal/decision"
 )
 
-// envelope reads a webhook's envelope, and says whether it is of a completed
-// check. Documented is {id, event, secret, timestamp, data}, timestamp in Unix
-// seconds, that events are written as PRODUCT_STATUS_CHANGED is, and that data has
-// a profile_id. How data holds a check is not documented: it may have the fields
-// of a plain check result, or under check those by which the API shows a check
-// (id, decision, task_ids). Webhooks that were sent in a batch come as envelopes
-// one by one or not at all.
+// envelope reads a webhook's envelope and reports whether it is about a completed
+// check. The API documents {id, event, secret, timestamp, data} with the timestamp
+// in Unix seconds, event names such as PRODUCT_STATUS_CHANGED, and a profile_id in
+// data. It does not document how data holds a check, so two forms are read: the
+// fields of a plain check result, or under check the fields that the API has for a
+// check (id, decision, task_ids). A batch of webhooks must be sent as one envelope
+// a record.
 func (r *reader) envelope(c *Check, top map[string][]byte) bool {
 	event, ok := r.text(top, "", "event")
 	if !ok || !isCheckCompleted(event) {
@@ -27,14 +27,14 @@ func (r *reader) envelope(c *Check, top map[string][]byte) bool {
 		field = "data.check"
 		check = r.object(field, raw, "id", "check_id", "decision", "task_ids")
 	} else if check["check_id"] == nil && check["id"] == nil && top["id"] != nil {
-		check["id"] = top["id"] // the event's: a redelivery has the same
+		check["id"] = top["id"] // the event's: a redelivery has the same ID
 	}
-	r.check(c, check, field)
+	r.result(c, check, field)
 
 	profile := r.uuid(data, "data", "profile_id", true)
 	task := Task{ProfileID: profile, TaskID: r.uuid(data, "data", "task_id", false)}
 	if raw := data["task"]; raw != nil {
-		r.task(&task, raw)
+		r.taskNames(&task, raw)
 	}
 	ids := check["task_ids"]
 	if ids == nil {
@@ -59,17 +59,16 @@ func (r *reader) envelope(c *Check, top map[string][]byte) bool {
 	return true
 }
 
-// maxUnix is the last second that RFC 3339 can write.
+// maxUnix is the last second that RFC 3339 can express.
 const maxUnix = 253402300799
 
-// isCheckCompleted says whether an event is "Check completed", however it is
-// spelled: only CHECK_COMPLETED fits the way of the others, and none of them is
-// near it.
+// isCheckCompleted reports whether an event is "Check completed", in any spelling.
+// CHECK_COMPLETED would match the documented events, and none of them is similar.
 func isCheckCompleted(event string) bool {
 	return strings.EqualFold(strings.NewReplacer("_", "", "-", "", ".", "", " ", "").Replace(event), "checkcompleted")
 }
 
-// tasks is the tasks of a list of IDs, each once.
+// tasks returns the tasks of a list of IDs, each once.
 func (r *reader) tasks(profile string, raw []byte, field string) []Task {
 	var ids []string
 	if json.Unmarshal(raw, &ids) != nil || len(ids) == 0 || len(ids) > maxTasks {

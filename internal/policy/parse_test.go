@@ -10,7 +10,7 @@ import (
 	"verdict/internal/decision"
 )
 
-// faultsOf is every fault of a policy file, one a line.
+// faultsOf returns every fault of a policy file, one per line.
 func faultsOf(text string) string {
 	_, faults := Parse("p.yaml", []byte(text))
 	lines := make([]string, len(faults))
@@ -20,7 +20,7 @@ func faultsOf(text string) string {
 	return strings.Join(lines, "\n")
 }
 
-func TestTheDefaultPassesOnPassAndFailsOnTheThirdFail(t *testing.T) {
+func TestDefaultPassesOnPassAndFailsOnTheThirdFail(t *testing.T) {
 	set := Default()
 	if len(set.policies) != 1 || set.ForgetAfter != 90*24*time.Hour {
 		t.Fatalf("%+v", set)
@@ -34,13 +34,13 @@ func TestTheDefaultPassesOnPassAndFailsOnTheThirdFail(t *testing.T) {
 		decision.CheckPartial: ignored, decision.CheckWarn: ignored, decision.CheckError: ignored,
 	}
 	for r, m := range want {
-		if got := p.meaning(r); got != m {
+		if got := p.meaningOf(r); got != m {
 			t.Errorf("%s means %d, want %d", r, got, m)
 		}
 	}
 }
 
-func TestTheFirstPolicyThatMatchesWins(t *testing.T) {
+func TestMatchReturnsTheFirstPolicyThatMatches(t *testing.T) {
 	set, faults := Parse("p.yaml", []byte(`
 policies:
   - match: {type: INDIVIDUAL_VERIFY_IDENTITY, alias: docs}
@@ -65,7 +65,7 @@ forget_after: 36h
 		{Task{Type: "INDIVIDUAL_VERIFY_IDENTITY"}, 4},
 		{Task{Alias: "address"}, 2},
 		{Task{Type: "OTHER"}, 0},
-		{Task{TaskID: "not told what it is"}, 0},
+		{Task{TaskID: "without type and alias"}, 0},
 	} {
 		p := set.match(&c.task)
 		if p == nil || p.times != c.times {
@@ -77,7 +77,7 @@ forget_after: 36h
 	}
 }
 
-func TestEveryFaultOfAPolicyFileIsToldWithItsLine(t *testing.T) {
+func TestParseNamesEveryFaultWithItsLine(t *testing.T) {
 	text, err := os.ReadFile("testdata/faults.yaml")
 	if err != nil {
 		t.Fatal(err)
@@ -91,7 +91,7 @@ func TestEveryFaultOfAPolicyFileIsToldWithItsLine(t *testing.T) {
 	}
 }
 
-func TestAFileThatIsNoPolicyFile(t *testing.T) {
+func TestParseRefusesOtherFiles(t *testing.T) {
 	for text, want := range map[string]string{
 		"":                             "p.yaml: is empty; give policies",
 		"# nothing\n":                  "p.yaml: is empty; give policies",
@@ -113,7 +113,7 @@ func TestAFileThatIsNoPolicyFile(t *testing.T) {
 	}
 }
 
-func TestForgetAfterHasUnits(t *testing.T) {
+func TestParseReadsForgetAfterWithUnits(t *testing.T) {
 	for text, want := range map[string]time.Duration{"0": 0, "1h": time.Hour, "7d": 7 * 24 * time.Hour, "100h30m": 100*time.Hour + 30*time.Minute} {
 		set, faults := Parse("p.yaml", fmt.Appendf(nil, "forget_after: %s\npolicies: [{pass: {on: [PASS]}}]", text))
 		if faults != nil || set.ForgetAfter != want {
@@ -138,16 +138,16 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text []byte) {
 		set, faults := Parse("p.yaml", text)
 		if len(faults) == 0 && len(set.policies) == 0 {
-			t.Fatal("neither policies nor faults")
+			t.Fatal("no policies and no faults")
 		}
 		for _, fault := range faults {
 			if s := fault.Error(); len(s) > 2000 || strings.ContainsAny(s, "\n\r\x00") {
-				t.Fatalf("a fault that is no line: %q", s)
+				t.Fatalf("a fault that is not one short line: %q", s)
 			}
 		}
 		for i := range set.policies {
 			p := &set.policies[i]
-			if p.meaning(decision.CheckError) == fails || p.meaning(decision.CheckError) == passes {
+			if p.meaningOf(decision.CheckError) == fails || p.meaningOf(decision.CheckError) == passes {
 				t.Fatal("ERROR decides")
 			}
 			if len(p.fail) > 0 && (p.times < 1 || p.times > MaxTimes) {

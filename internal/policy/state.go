@@ -9,30 +9,30 @@ import (
 	"verdict/internal/decision"
 )
 
-// maxChecks is how many checks of a task are remembered: the last that changed
-// its counts. It is above MaxTimes, so that those which count are always among
-// them.
+// maxChecks is the number of checks that a task's counts remember: the last ones
+// that changed them. It is above MaxTimes, so that those which count are among them.
 const maxChecks = 64
 
-// state is the counts of one task.
+// state holds the counts of one task.
 type state struct {
-	// checks are the IDs of the last checks that changed the counts, oldest
-	// first; run is how many of the last ones are fails that count now.
+	// checks holds the IDs of the last checks that changed the counts, oldest first.
+	// The last run of them are fails that count now.
 	checks []string
 	run    int
-	// decided is what was decided last, and by which decision; empty: nothing.
+	// decided is the last state that was decided, and decisionID that decision;
+	// empty: none was.
 	decided    decision.State
 	decisionID string
 	// seq counts the changes of this state. The same results in the same order
-	// make the same state under the same number, so that of two records of a
-	// task the one with the higher number knows more, whoever wrote it and
+	// give the same state with the same number. Of two records of a task the one
+	// with the higher number is therefore the newer one, whoever wrote it and
 	// whenever it arrived.
 	seq     uint64
 	changed time.Time // by the clock of the instance that changed it
-	dirty   bool      // not yet written
+	dirty   bool      // not written yet; its key is in Counts.dirty
 }
 
-// add remembers a check that changes the counts.
+// add adds a check that changes the counts.
 func (s *state) add(check string, now time.Time) {
 	if len(s.checks) >= maxChecks {
 		s.checks = append(s.checks[:0], s.checks[len(s.checks)-maxChecks+1:]...)
@@ -45,7 +45,7 @@ func (s *state) add(check string, now time.Time) {
 // stateVersion is the version of stateRecord.
 const stateVersion = 1
 
-// stateRecord is a state as the value of its record; the key is Task.key.
+// stateRecord is the value of a state's record; the key is Task.key.
 type stateRecord struct {
 	Version    int            `json:"v"`
 	Seq        uint64         `json:"seq"`
@@ -63,23 +63,23 @@ func (s *state) encode() ([]byte, error) {
 	})
 }
 
-// decodeState reads a state back. It takes only what encode can have written:
-// to go on from anything else would be to decide from counts that nobody made.
+// decodeState reads a state back. It accepts only what encode can have written, so
+// that no decision rests on counts that were never made.
 func decodeState(value []byte) (*state, error) {
 	var r stateRecord
 	if len(value) > decision.MaxRecordSize {
-		return nil, fmt.Errorf("%d bytes are more than a state has", len(value))
+		return nil, fmt.Errorf("it has %d bytes; the limit is %d", len(value), decision.MaxRecordSize)
 	}
 	if err := json.Unmarshal(value, &r); err != nil {
 		return nil, err
 	}
 	switch {
 	case r.Version != stateVersion:
-		return nil, fmt.Errorf("version %d; this program knows %d", r.Version, stateVersion)
+		return nil, fmt.Errorf("it has version %d; this program reads version %d", r.Version, stateVersion)
 	case r.Seq == 0, len(r.Checks) == 0, len(r.Checks) > maxChecks, r.Run < 0, r.Run > min(len(r.Checks), MaxTimes):
-		return nil, errors.New("counts that can't be")
+		return nil, errors.New("seq, checks or run is out of range")
 	case r.Decided != "" && r.Decided != decision.CompletedPass && r.Decided != decision.CompletedFail:
-		return nil, errors.New("a decision that can't be")
+		return nil, fmt.Errorf("decided must be %s or %s, is %q", decision.CompletedPass, decision.CompletedFail, decision.OneLine(string(r.Decided), 48))
 	}
 	return &state{
 		checks: r.Checks, run: r.Run, decided: r.Decided, decisionID: r.DecisionID,

@@ -9,43 +9,43 @@ import (
 	"verdict/internal/decision"
 )
 
-// maxRequest bounds the records of one request to the state topic, in bytes;
-// half of what a broker takes by default.
+// maxRequest bounds the records of one request to the state topic, in bytes: half
+// of what a broker accepts by default.
 const maxRequest = 512 << 10
 
-// stateLog is the partition of the state topic that belongs to a partition of
-// the input. Its owner alone writes it, which makes it possible to notice that
-// somebody else did: its records then don't lie end to end.
+// stateLog is the partition of the state topic that belongs to a partition of the
+// input. Only its owner should write to it, so the offsets of its records have no
+// gaps; a gap shows that another instance has written.
 type stateLog struct {
 	log       Log
 	topic     string
 	partition int
-	next      int64 // the offset that the next record must have
+	next      int64 // the offset of the next record if nobody else writes
 }
 
-// restore is a ledger with the counts of the whole of it.
-func (s *stateLog) restore(ctx context.Context, policies Set) (*Ledger, error) {
+// restore reads the whole partition and returns its counts.
+func (s *stateLog) restore(ctx context.Context, policies Set) (*Counts, error) {
 	bounds, err := s.log.Bounds(ctx, s.topic)
 	if err != nil {
 		return nil, err
 	}
 	bound, ok := bounds[s.partition]
 	if !ok {
-		return nil, fmt.Errorf("topic %s has %d partitions, none for partition %d of the input; add partitions (kafka-topics.sh --alter --topic %s --partitions …)",
+		return nil, fmt.Errorf("topic %s has %d partitions, but the input has a partition %d; add partitions (kafka-topics.sh --alter --topic %s --partitions …)",
 			s.topic, len(bounds), s.partition, s.topic)
 	}
-	ledger := NewLedger(policies)
+	counts := NewCounts(policies)
 	if err := s.read(ctx, bound.First, bound.End, func(rec decision.Record) error {
-		ledger.Restore(rec.Key, rec.Value)
+		counts.Restore(rec.Key, rec.Value)
 		return nil
 	}); err != nil {
 		return nil, err
 	}
-	if err := ledger.Restored(); err != nil {
+	if err := counts.Restored(); err != nil {
 		return nil, fmt.Errorf("%s/%d: %w", s.topic, s.partition, err)
 	}
 	s.next = bound.End
-	return ledger, nil
+	return counts, nil
 }
 
 func (s *stateLog) read(ctx context.Context, from, to int64, each func(decision.Record) error) error {
@@ -58,11 +58,11 @@ func (s *stateLog) read(ctx context.Context, from, to int64, each func(decision.
 	}, each)
 }
 
-// write makes one attempt to write records. Where the log turns out to have
-// records between the last that was known and these (an owner before, who wrote
-// late; or an attempt before, whose answer was lost), the states that they are
-// about are written again behind them, with the next flush.
-func (s *stateLog) write(ctx context.Context, ledger *Ledger, records []decision.Record) error {
+// write makes one attempt to write records. If the log turns out to have records
+// between the last known one and these, an earlier owner wrote late or the answer
+// to an earlier attempt was lost. The states of those records are then written
+// again with the next flush.
+func (s *stateLog) write(ctx context.Context, counts *Counts, records []decision.Record) error {
 	offset, err := s.log.Append(ctx, s.topic, s.partition, records)
 	if err != nil {
 		return err
@@ -70,15 +70,15 @@ func (s *stateLog) write(ctx context.Context, ledger *Ledger, records []decision
 	from := s.next
 	s.next = offset + int64(len(records))
 	if err := s.read(ctx, from, offset, func(rec decision.Record) error {
-		ledger.Again(rec.Key)
+		counts.WriteAgain(rec.Key)
 		return nil
 	}); err != nil {
-		s.next = from // these records are written; the next write looks back again
+		s.next = from // these records are written; the next write reads the gap again
 	}
 	return nil
 }
 
-// batches cuts changes into requests.
+// batches splits changes into requests.
 func batches(changes []Change) iter.Seq[[]decision.Record] {
 	return func(yield func([]decision.Record) bool) {
 		var batch []decision.Record

@@ -264,7 +264,7 @@ func (s *soak) check() {
 		}
 	}
 	for task, at := range final {
-		if got, want := s.api.State(task.ProfileID, task.TaskID), decision.State(s.sent[at].state); got != want {
+		if got, want := s.api.State(task.ProfileID, task.TaskID), s.sent[at].state; got != want {
 			s.t.Errorf("task %v is %s in the end, want %s", task, got, want)
 		}
 	}

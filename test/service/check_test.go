@@ -160,7 +160,7 @@ func TestCheckFailsForEachMissingRight(t *testing.T) {
 				w.kafka, err = embedded.Start(embedded.Options{
 					Listen: w.network.Listen,
 					Topics: map[string]int{topics.Decisions: 1, topics.Backfill: 1, topics.Results: 1, topics.DeadLetters: 1},
-					Users:  []embedded.User{{Mechanism: "SCRAM-SHA-256", Name: "verdict", Password: "p", May: may}},
+					Users:  []embedded.User{{Mechanism: "SCRAM-SHA-256", Name: "verdict", Password: "p", Permissions: may}},
 				})
 				if err != nil {
 					t.Fatal(err)

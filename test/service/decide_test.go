@@ -158,7 +158,7 @@ func TestDecideRejectsAnUnfitStateTopic(t *testing.T) {
 		for topic, want := range map[string]string{
 			"missing":  "topic missing does not exist, and counts are kept in it; create it (`verdict topics`)",
 			"narrow":   "topic narrow has 3 partitions, and task-check-results has 4",
-			"deleting": "topic deleting has cleanup.policy=delete, by which counts would be deleted; set it to compact",
+			"deleting": "topic deleting has cleanup.policy=delete, which would delete counts; set it to compact",
 		} {
 			m := w.startDecideBy(policy.Default(), topic)
 			if err := m.wait(); err == nil || !strings.Contains(err.Error(), want) {

@@ -63,7 +63,7 @@ func (k *securedKafka) testCauses(t *testing.T) {
 		"TLS port":               {k.config("SASL_SSL"), broker.CauseTLSPort},
 		"authority":              {k.config("SASL_SSL", k.withTLS, func(c *configs.Config) { c.Kafka.TLS.CAFile = k.file("other.pem") }), broker.CauseAuthority},
 		"host name":              {k.config("SASL_SSL", k.withTLS, func(c *configs.Config) { c.Kafka.TLS.ServerName = "kafka" }), broker.CauseHostname},
-		"no client certificate":  {k.config("SSL", k.withTLS), broker.CauseOurs},
+		"no client certificate":  {k.config("SSL", k.withTLS), broker.CauseClientCert},
 		"no login wanted":        {k.config("PLAINTEXT", withSASL(configs.SASLPlain)), broker.CauseNoSASL},
 		"login wanted":           {k.config("SASL_PLAINTEXT"), broker.CauseLoginWanted},
 		"PLAIN password":         {k.config("SASL_SSL", k.withTLS, withSASL(configs.SASLPlain), wrongPassword), broker.CauseCredentials},
@@ -112,13 +112,13 @@ func (k *securedKafka) testChangedPassword(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer connection.Close()
-	if _, err := connection.Probe(t.Context(), cfg.Kafka.Brokers[0]); err == nil {
+	if _, err := connection.OpenProbe(t.Context(), cfg.Kafka.Brokers[0]); err == nil {
 		t.Error("logged in with the wrong password")
 	}
 	if err := os.WriteFile(file, []byte(scramPassword+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	probe, err := connection.Probe(t.Context(), cfg.Kafka.Brokers[0])
+	probe, err := connection.OpenProbe(t.Context(), cfg.Kafka.Brokers[0])
 	if err != nil {
 		t.Fatal(err)
 	}

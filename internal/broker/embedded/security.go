@@ -12,7 +12,7 @@ type User struct {
 	Mechanism      string // PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512
 	Name, Password string
 	// May is all that the user may do; nil means everything.
-	May []Permission
+	Permissions []Permission
 }
 
 // Permission is an operation on one resource.
@@ -29,12 +29,12 @@ func securityOpts(users []User) ([]kfake.Opt, error) {
 	}
 	opts := []kfake.Opt{kfake.EnableSASL()}
 	for _, u := range users {
-		if u.May == nil {
+		if u.Permissions == nil {
 			opts = append(opts, kfake.Superuser(u.Mechanism, u.Name, u.Password))
 			continue
 		}
-		acls := make([]kfake.ACL, len(u.May))
-		for i, p := range u.May {
+		acls := make([]kfake.ACL, len(u.Permissions))
+		for i, p := range u.Permissions {
 			resource, err := kmsg.ParseACLResourceType(p.Resource)
 			if err != nil {
 				return nil, fmt.Errorf("embedded: user %s: %w", u.Name, err)

@@ -1,3 +1,5 @@
+// Package atomicfile replaces files so that a reader never sees a part of one. What the
+// files hold is left to the caller.
 package atomicfile
 
 import (
@@ -6,9 +8,9 @@ import (
 	"path/filepath"
 )
 
-// Replace writes a file beside path and, when it is on the disk, gives it that
-// name: whoever opens path finds the old content or the new one, never a part.
-// A path that is no file, such as /dev/null, stays what it is and is written to.
+// Replace writes a temporary file beside path, syncs it and renames it to path: whoever
+// opens path finds the old content or the new, never a part. A path that is not
+// a regular file, such as /dev/null, is written to in place.
 func Replace(path string, write func(*os.File) error) error {
 	if target, err := filepath.EvalSymlinks(path); err == nil {
 		path = target
@@ -24,7 +26,7 @@ func Replace(path string, write func(*os.File) error) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = os.Remove(f.Name()) }() // which fails once it has its new name
+	defer func() { _ = os.Remove(f.Name()) }() // fails once it is renamed
 	err = write(f)
 	if err == nil {
 		err = f.Sync()
@@ -39,7 +41,7 @@ func Replace(path string, write func(*os.File) error) error {
 	return syncFolder(filepath.Dir(path))
 }
 
-// syncFolder makes a new name in a folder last.
+// syncFolder syncs a folder, so that a new name in it survives a crash.
 func syncFolder(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {

@@ -1,3 +1,5 @@
+// Package bulktest provides an embedded Kafka cluster and records for tests of the bulk
+// packages. Only tests import it.
 package bulktest
 
 import (
@@ -10,7 +12,7 @@ import (
 	"verdict/internal/decision"
 )
 
-// The topics of the tests' cluster.
+// The topics of the cluster.
 const (
 	LiveTopic     = "live"
 	BackfillTopic = "backfill"
@@ -18,8 +20,8 @@ const (
 	LettersTopic  = "letters"
 )
 
-// kafka is a cluster in a bubble with something that writes into it by hand what
-// the service would.
+// Kafka is a cluster in a synctest bubble, with a publisher that stands in for submits and
+// for the service.
 type Kafka struct {
 	*testing.T
 	Network   *embedded.Network
@@ -28,6 +30,7 @@ type Kafka struct {
 	Publisher *broker.Publisher
 }
 
+// InKafka runs a test in a synctest bubble with a cluster.
 func InKafka(t *testing.T, test func(b *Kafka)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -50,7 +53,7 @@ func InKafka(t *testing.T, test func(b *Kafka)) {
 	})
 }
 
-// put publishes records and waits until they are there.
+// Put publishes records and waits until they are acknowledged.
 func (b *Kafka) Put(records ...decision.Record) {
 	b.Helper()
 	done := make(chan error, len(records))
@@ -66,7 +69,7 @@ func (b *Kafka) Put(records ...decision.Record) {
 	}
 }
 
-// all is every record of a topic.
+// All returns every record of a topic.
 func (b *Kafka) All(topic string) []decision.Record {
 	b.Helper()
 	var all []decision.Record

@@ -10,7 +10,7 @@ import (
 	"verdict/internal/decision"
 )
 
-// decided is the record of a decision, by its number.
+// Decision returns the record of the ith decision.
 func Decision(topic string, i int, headers ...decision.Header) decision.Record {
 	profile := fmt.Sprintf("%08x-aaaa-bbbb-cccc-%012x", i, i)
 	return decision.Record{
@@ -19,20 +19,20 @@ func Decision(topic string, i int, headers ...decision.Header) decision.Record {
 	}
 }
 
-// inBatch is the record of a decision as submit sends it.
+// InBatch returns the record of the ith decision of a batch as submit sends it.
 func InBatch(topic, batch string, i, size int) decision.Record {
 	return Decision(topic, i, decision.BatchPlace{ID: batch, Line: int64(i), Size: int64(size)}.Headers()...)
 }
 
-// named is the record of a decision that has its batch in its value alone.
+// Named returns the record of the ith decision with its batch only in its value.
 func Named(topic, batch string, i int) decision.Record {
 	rec := Decision(topic, i)
 	rec.Value = append(rec.Value[:len(rec.Value)-1], fmt.Sprintf(`,"batch_id":%q}`, batch)...)
 	return rec
 }
 
-// settle publishes what the service would for a record: a result, or for a reason
-// a dead letter.
+// Settle publishes what the service would for a record: a result, or if there is
+// a reason, a dead letter.
 func (b *Kafka) Settle(rec decision.Record, outcome decision.Outcome, reason decision.Reason) {
 	b.Helper()
 	d, _ := decision.Decode(&rec)
@@ -48,6 +48,7 @@ func (b *Kafka) Settle(rec decision.Record, outcome decision.Outcome, reason dec
 	b.Put(result.Record(ResultsTopic, rec.Key))
 }
 
+// MustDecode decodes a valid decision.
 func MustDecode(t testing.TB, rec decision.Record) decision.Decision {
 	t.Helper()
 	d, err := decision.Decode(&rec)
@@ -57,6 +58,7 @@ func MustDecode(t testing.TB, rec decision.Record) decision.Decision {
 	return d
 }
 
+// DecisionLines returns n valid decisions as JSON Lines, each on a task of its own.
 func DecisionLines(t testing.TB, n int, seed uint64) string {
 	t.Helper()
 	g, err := rows.NewGenerator(rows.GeneratorOptions{Seed: seed, Repeated: -1, Profiles: 50})

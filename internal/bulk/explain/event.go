@@ -2,23 +2,23 @@ package explain
 
 import "verdict/internal/decision"
 
-// EventKind is what happened to a decision.
+// EventKind is what happened to a decision. Its text is the value of "event" in JSON.
 type EventKind string
 
 // The kinds of events.
 const (
 	EventSubmitted    EventKind = "submitted"
-	EventRedriven     EventKind = "redriven" // a copy of a dead letter was put back
+	EventRedriven     EventKind = "redriven" // a dead letter was sent back
 	EventSettled      EventKind = "settled"  // with a result
 	EventDeadLettered EventKind = "dead_lettered"
-	EventPending      EventKind = "pending" // no end of it was found
+	EventPending      EventKind = "pending" // no result and no dead letter was found
 )
 
-// Event is one thing that happened to a decision, as a record says it.
+// Event is one thing that happened to a decision, according to one record.
 type Event struct {
 	Time       decision.Time    `json:"time"`
 	Kind       EventKind        `json:"event"`
-	Place      decision.Origin  `json:"place"`  // of the record that says it
+	Place      decision.Origin  `json:"place"`  // of that record
 	Origin     decision.Origin  `json:"origin"` // of the decision's record
 	DecisionID string           `json:"decision_id,omitempty"`
 	ProfileID  string           `json:"profile_id,omitempty"`
@@ -31,7 +31,7 @@ type Event struct {
 	HTTPStatus int              `json:"http_status,omitempty"`
 	Redrives   int              `json:"redrives,omitempty"`
 	Source     string           `json:"source,omitempty"`
-	Why        string           `json:"why,omitempty"` // the decision's own reason
+	Why        string           `json:"why,omitempty"` // the reason in the decision
 	BatchID    string           `json:"batch_id,omitempty"`
 	BatchLine  int64            `json:"batch_line,omitempty"`
 	Note       string           `json:"note,omitempty"`

@@ -12,76 +12,84 @@ import (
 	"verdict/internal/decision"
 )
 
-// Options say where a decision is looked for.
+// Options say where to search.
 type Options struct {
 	// Connection reaches the cluster. Required.
 	Connection *broker.Connection
-	// Decisions are the topics that decisions are read from. Required.
+	// Decisions are the topics from which decisions are read. Required.
 	Decisions []string
-	// Results and DeadLetters are the topics that they end in. Required.
+	// Results and DeadLetters are the topics in which decisions end. Required.
 	Results, DeadLetters string
-	// Group is the consumer group that carries decisions out; what it has
-	// committed says how far away a pending decision is. Empty: not looked at.
+	// Group is the consumer group that carries decisions out. Its committed offsets tell
+	// how far it is from a pending decision. Empty: not looked up.
 	Group string
-	// Since bounds the search, by the records' timestamps; zero means all that the
-	// topics hold. A decision that is named by its place is found whatever its
-	// time, and then what came after it.
+	// Since skips records whose timestamps are older. A decision named by its place is
+	// found whatever its age, with everything after it. Zero: read all that the topics
+	// hold.
 	Since time.Time
-	// Retrying is told what fails and is tried again; nil: nobody asks.
+	// Retrying is called with each error that is retried. Nil: not wanted.
 	Retrying func(err error)
 }
 
-// Explanation is what was found.
+// Explanation is what Explain found.
 type Explanation struct {
-	Events []Event // by their times
-	Read   int64   // records that were read
+	Events []Event // in the order of time
+	Read   int64   // records read
 	More   bool    // there are more than maxEvents
 }
 
 // maxEvents bounds the events of an Explanation.
 const maxEvents = 10000
 
-// ErrNotFound is the error of Explain for what no record speaks of.
-var ErrNotFound = errors.New("nothing was found")
+// ErrNotFound reports that no record speaks of the subject.
+var ErrNotFound = errors.New("found no record of it")
 
-// Explain says what happened to a decision, or to all those on a task. The subject
-// is the ID of a decision, PROFILE/TASK, or the place topic/partition/offset of a
-// decision's record, which is the ID of a decision without one of its own.
+// Explain finds what happened to a decision, or to all decisions on a task. The subject
+// is the ID of a decision, PROFILE/TASK, or topic/partition/offset: the place of
+// a decision's record, which is also the ID of a decision without one of its own.
 func Explain(ctx context.Context, o Options, subject string) (Explanation, error) {
 	if o.Retrying == nil {
 		o.Retrying = func(error) {}
 	}
-	e := &explainer{o: o, id: subject, origins: make(map[decision.Origin]struct{}), ended: make(map[decision.Origin]bool)}
+	s := &search{options: o, id: subject, origins: make(map[decision.Origin]struct{}), ended: make(map[decision.Origin]bool)}
 	if profile, task, ok := strings.Cut(subject, "/"); ok && decision.ValidID(profile) && decision.ValidID(task) {
-		e.task = decision.NewTask(profile, task)
+		s.task = decision.NewTask(profile, task)
 	}
+	err := s.run(ctx)
+	return s.found, err
+}
+
+// run searches all topics, the decisions first, so that results and dead letters are
+// recognized by their decisions.
+func (s *search) run(ctx context.Context) error {
+	o := &s.options
 	for _, topic := range append([]string{o.Results, o.DeadLetters}, o.Decisions...) {
 		if _, err := topicread.Bounds(ctx, o.Connection, topic); err != nil {
-			return e.found, err
+			return err
 		}
 	}
-	if at, ok := decision.ParseOrigin(subject); ok && slices.Contains(o.Decisions, at.Topic) {
-		if err := e.lookUp(ctx, at); err != nil {
-			return e.found, err
+	if at, ok := decision.ParseOrigin(s.id); ok && slices.Contains(o.Decisions, at.Topic) {
+		if err := s.startAt(ctx, at); err != nil {
+			return err
 		}
 	}
 	for _, topic := range o.Decisions {
-		if err := e.scan(ctx, topic, e.decision); err != nil {
-			return e.found, err
+		if err := s.scan(ctx, topic, s.addDecision); err != nil {
+			return err
 		}
 	}
-	if err := e.scan(ctx, o.Results, e.result); err != nil {
-		return e.found, err
+	if err := s.scan(ctx, o.Results, s.addResult); err != nil {
+		return err
 	}
-	if err := e.scan(ctx, o.DeadLetters, e.deadLetter); err != nil {
-		return e.found, err
+	if err := s.scan(ctx, o.DeadLetters, s.addDeadLetter); err != nil {
+		return err
 	}
-	if len(e.found.Events) == 0 {
-		return e.found, ErrNotFound
+	if len(s.found.Events) == 0 {
+		return ErrNotFound
 	}
-	if err := e.pending(ctx); err != nil {
-		return e.found, err
+	if err := s.addPending(ctx); err != nil {
+		return err
 	}
-	slices.SortStableFunc(e.found.Events, func(a, b Event) int { return a.Time.Compare(b.Time.Time) })
-	return e.found, nil
+	slices.SortStableFunc(s.found.Events, func(a, b Event) int { return a.Time.Compare(b.Time.Time) })
+	return nil
 }

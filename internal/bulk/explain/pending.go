@@ -10,18 +10,18 @@ import (
 	"verdict/internal/decision"
 )
 
-// pending adds an event for each decision of which no end was found, with how far
+// addPending adds an event for each record without a result or dead letter, with how far
 // the group is from it.
-func (e *explainer) pending(ctx context.Context) error {
+func (s *search) addPending(ctx context.Context) error {
 	committed := make(map[string]map[int]broker.GroupOffset)
-	for _, ev := range e.found.Events {
-		if ev.Kind != EventSubmitted && ev.Kind != EventRedriven || e.ended[ev.Origin] {
+	for _, ev := range s.found.Events {
+		if ev.Kind != EventSubmitted && ev.Kind != EventRedriven || s.ended[ev.Origin] {
 			continue
 		}
 		at := ev.Origin
-		if committed[at.Topic] == nil && e.o.Group != "" {
+		if committed[at.Topic] == nil && s.options.Group != "" {
 			ctx, cancel := context.WithTimeout(ctx, topicread.AnswerTimeout)
-			offsets, err := e.o.Connection.GroupOffsets(ctx, e.o.Group, at.Topic)
+			offsets, err := s.options.Connection.GroupOffsets(ctx, s.options.Group, at.Topic)
 			cancel()
 			if err != nil {
 				return err
@@ -29,23 +29,23 @@ func (e *explainer) pending(ctx context.Context) error {
 			committed[at.Topic] = offsets
 		}
 		ev.Kind, ev.Time = EventPending, decision.Time{Time: time.Now()}
-		ev.Note = e.distance(at, committed[at.Topic])
-		e.add(ev)
+		ev.Note = s.distance(at, committed[at.Topic])
+		s.addEvent(ev)
 	}
 	return nil
 }
 
-// distance says how far the group is from a decision.
-func (e *explainer) distance(at decision.Origin, committed map[int]broker.GroupOffset) string {
+// distance describes how far the group is from a record.
+func (s *search) distance(at decision.Origin, committed map[int]broker.GroupOffset) string {
 	group, ok := committed[at.Partition]
 	switch {
-	case e.o.Group == "":
-		return "neither a result nor a dead letter was found"
+	case s.options.Group == "":
+		return "no result and no dead letter was found"
 	case !ok:
-		return fmt.Sprintf("group %s has committed nothing in %s/%d: does verdict run?", e.o.Group, at.Topic, at.Partition)
+		return fmt.Sprintf("group %s has committed nothing in %s/%d: is the service running?", s.options.Group, at.Topic, at.Partition)
 	case group.Offset > at.Offset:
-		return fmt.Sprintf("group %s has committed it, and neither a result nor a dead letter was found: deleted by retention?", e.o.Group)
+		return fmt.Sprintf("group %s has committed it, but no result and no dead letter was found: did retention delete it?", s.options.Group)
 	default:
-		return fmt.Sprintf("group %s has committed %s/%d up to offset %d, %d before it", e.o.Group, at.Topic, at.Partition, group.Offset, at.Offset-group.Offset)
+		return fmt.Sprintf("group %s has committed %s/%d up to offset %d, %d offsets before it", s.options.Group, at.Topic, at.Partition, group.Offset, at.Offset-group.Offset)
 	}
 }

@@ -8,60 +8,63 @@ import (
 	"verdict/internal/decision"
 )
 
-// explainer is one Explain. It belongs to one goroutine.
-type explainer struct {
-	o       Options
-	id      string
-	task    decision.Task // zero: not one of a task
-	origins map[decision.Origin]struct{}
-	ended   map[decision.Origin]bool
+// search is one call of Explain. It belongs to one goroutine.
+type search struct {
+	options Options
+	id      string                       // the subject
+	task    decision.Task                // zero: the subject is not a task
+	origins map[decision.Origin]struct{} // records of the decisions that match
+	ended   map[decision.Origin]bool     // records with a result or dead letter
 	found   Explanation
 }
 
-func (e *explainer) scan(ctx context.Context, topic string, each func(*decision.Record)) error {
-	return e.o.Connection.Scan(ctx, broker.ScanOptions{Topic: topic, Since: e.o.Since, Retrying: e.o.Retrying}, func(rec decision.Record) error {
-		e.found.Read++
-		each(&rec)
+// scan reads a topic.
+func (s *search) scan(ctx context.Context, topic string, add func(*decision.Record)) error {
+	o := broker.ScanOptions{Topic: topic, Since: s.options.Since, Retrying: s.options.Retrying}
+	return s.options.Connection.Scan(ctx, o, func(rec decision.Record) error {
+		s.found.Read++
+		add(&rec)
 		return nil
 	})
 }
 
-// lookUp reads the record at a place. The search then begins at its time, less
-// what clocks may differ by.
-func (e *explainer) lookUp(ctx context.Context, at decision.Origin) error {
-	e.origins[at] = struct{}{}
-	bounds, err := topicread.Bounds(ctx, e.o.Connection, at.Topic)
+// startAt makes the search begin at the time of the record at a place, less the skew of
+// clocks, if that is earlier than Since.
+func (s *search) startAt(ctx context.Context, at decision.Origin) error {
+	s.origins[at] = struct{}{}
+	bounds, err := topicread.Bounds(ctx, s.options.Connection, at.Topic)
 	if err != nil {
 		return err
 	}
 	if _, ok := bounds[at.Partition]; !ok {
-		return nil // it is an ID that only looks like a place
+		return nil // an ID that only looks like a place
 	}
-	return e.o.Connection.Scan(ctx, broker.ScanOptions{
-		Topic: at.Topic, Partitions: []int{at.Partition}, Retrying: e.o.Retrying,
+	o := broker.ScanOptions{
+		Topic: at.Topic, Partitions: []int{at.Partition}, Retrying: s.options.Retrying,
 		Offsets: map[int]int64{at.Partition: at.Offset}, Ends: map[int]int64{at.Partition: min(at.Offset+1, bounds[at.Partition].End)},
-	}, func(rec decision.Record) error {
-		e.found.Read++
-		if early := rec.Time.Add(-topicread.ClockSkew); e.o.Since.IsZero() || early.Before(e.o.Since) {
-			e.o.Since = early
+	}
+	return s.options.Connection.Scan(ctx, o, func(rec decision.Record) error {
+		s.found.Read++
+		if early := rec.Time.Add(-topicread.ClockSkew); s.options.Since.IsZero() || early.Before(s.options.Since) {
+			s.options.Since = early
 		}
 		return nil
 	})
 }
 
-func (e *explainer) add(ev Event) {
-	if len(e.found.Events) == maxEvents {
-		e.found.More = true
+func (s *search) addEvent(ev Event) {
+	if len(s.found.Events) == maxEvents {
+		s.found.More = true
 		return
 	}
-	e.found.Events = append(e.found.Events, ev)
+	s.found.Events = append(s.found.Events, ev)
 }
 
-// about says whether a decision is the one, or on the task, that is asked for.
-func (e *explainer) about(id string, task decision.Task, at decision.Origin) bool {
-	if e.task != (decision.Task{}) && task == e.task {
+// matches reports whether a decision is the subject, or on the task that is the subject.
+func (s *search) matches(id string, task decision.Task, at decision.Origin) bool {
+	if s.task != (decision.Task{}) && task == s.task {
 		return true
 	}
-	_, known := e.origins[at]
-	return known || id == e.id
+	_, known := s.origins[at]
+	return known || id == s.id
 }

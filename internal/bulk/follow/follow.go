@@ -6,12 +6,11 @@ import (
 	"time"
 )
 
-// Follow watches a batch until all of its decisions are settled, and says how they
-// ended. It reads the topics from their beginning or from Since, leaves nothing
-// behind in Kafka, and can be started at any time, on any machine. Memory: about a
-// byte for each decision (see tally).
+// Follow watches a batch until all of its decisions are settled, and returns how they
+// ended. It reads the topics from their beginning or from Since, and leaves no trace
+// in Kafka.
 //
-// If ctx ends before, it returns what is known with ctx's error.
+// If ctx ends first, Follow returns what it knows, with the error of ctx.
 func Follow(ctx context.Context, o Options) (Summary, error) {
 	o.Poll = cmp.Or(o.Poll, time.Second)
 	if o.Progress == nil {
@@ -20,55 +19,54 @@ func Follow(ctx context.Context, o Options) (Summary, error) {
 	if o.Retrying == nil {
 		o.Retrying = func(error) {}
 	}
-	f := &follower{o: o, tally: newTally(), at: make(map[string]map[int]int64), others: make(map[string]struct{})}
+	f := &follower{options: o, tally: newTally(), readTo: make(map[string]map[int]int64)}
 	err := f.watch(ctx)
 	if err != nil && ctx.Err() == nil {
-		return f.sum(), err
+		return f.summary(), err
 	}
 	if err == nil {
 		err = f.report(ctx)
 	}
-	sum := f.sum()
-	sum.Open = f.open
-	return sum, err
+	s := f.summary()
+	s.Open = f.open
+	return s, err
 }
 
-// follower is one Follow. It belongs to one goroutine.
+// follower is one call of Follow. It belongs to one goroutine.
 type follower struct {
-	o      Options
-	tally  *tally
-	at     map[string]map[int]int64 // how far each topic was read, by partition
-	size   int64
-	read   int64
-	others map[string]struct{} // batches that were seen beside, a few
-	recent []string            // them, in the order of their appearance
-	open   []OpenDecision
-	pace   []paceMark
-	told   time.Time
-	looked bool // Kafka answered once, so that an outage is waited out
+	options      Options
+	tally        *tally
+	readTo       map[string]map[int]int64 // where reading each topic goes on, by partition
+	size         int64                    // of the batch; zero: not known
+	read         int64                    // records read
+	others       otherBatches
+	open         []OpenDecision
+	pace         pace
+	lastProgress time.Time // when Progress was called last while reading
+	answered     bool      // Kafka answered once, so that an outage is waited out
 }
 
-// watch looks again and again until everything is settled or time is up.
+// watch reads rounds until everything is settled or the time is up.
 func (f *follower) watch(ctx context.Context) error {
 	var timeout <-chan time.Time
-	if f.o.Timeout > 0 {
-		timer := time.NewTimer(f.o.Timeout)
+	if f.options.Timeout > 0 {
+		timer := time.NewTimer(f.options.Timeout)
 		defer timer.Stop()
 		timeout = timer.C
 	}
-	ticker := time.NewTicker(f.o.Poll)
+	ticker := time.NewTicker(f.options.Poll)
 	defer ticker.Stop()
 	for {
-		if err := f.look(ctx); err != nil {
+		if err := f.readRound(ctx); err != nil {
 			return err
 		}
 		if f.tally.members == 0 {
 			return f.noBatch()
 		}
-		f.keepPace()
-		sum := f.sum()
-		f.o.Progress(sum)
-		if sum.Done() || f.o.Once {
+		f.pace.add(time.Now(), f.tally.settled())
+		s := f.summary()
+		f.options.Progress(s)
+		if s.Done() || f.options.Once {
 			return nil
 		}
 		select {

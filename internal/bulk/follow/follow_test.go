@@ -21,7 +21,7 @@ func options(b *bulktest.Kafka, batch string) follow.Options {
 	}
 }
 
-// line is what matters of a sum.
+// line returns the parts of a summary that tests compare.
 func line(s follow.Summary) string {
 	return fmt.Sprintf("size=%d submitted=%d settled=%d completed=%d dead=%d missing=%d notfound=%d redriven=%d",
 		s.Size, s.Submitted, s.Settled, s.Outcomes[decision.Completed], s.DeadLettered, s.Missing, s.NotFound, s.Redriven)
@@ -34,12 +34,12 @@ func wantSummary(b *bulktest.Kafka, s follow.Summary, err error, want string) {
 	}
 }
 
-func TestFollowFindsABatchWhateverItIsKnownBy(t *testing.T) {
+func TestFollowFindsABatchByHeaderAndByValue(t *testing.T) {
 	bulktest.InKafka(t, func(b *bulktest.Kafka) {
 		for i := range 30 {
 			b.Put(bulktest.InBatch(bulktest.BackfillTopic, "by-header", i+1, 30), bulktest.Named(bulktest.LiveTopic, "by-value", 100+i), bulktest.InBatch(bulktest.BackfillTopic, "other", 200+i, 30))
 		}
-		// One whose header and value name two batches is of the header's.
+		// Where header and value name two batches, the header counts.
 		both := bulktest.InBatch(bulktest.BackfillTopic, "by-header", 31, 31)
 		both.Value = bulktest.Named(bulktest.BackfillTopic, "by-value", 31).Value
 		b.Put(both)
@@ -55,7 +55,7 @@ func TestFollowFindsABatchWhateverItIsKnownBy(t *testing.T) {
 	})
 }
 
-func TestFollowWaitsUntilAllAreSubmittedAndSettled(t *testing.T) {
+func TestFollowWaitsUntilAllIsSentAndSettled(t *testing.T) {
 	bulktest.InKafka(t, func(b *bulktest.Kafka) {
 		const n = 40
 		for i := range n / 2 {
@@ -83,7 +83,7 @@ func TestFollowWaitsUntilAllAreSubmittedAndSettled(t *testing.T) {
 		sum, err := follow.Follow(b.Context(), o)
 		wantSummary(b, sum, err, "size=40 submitted=40 settled=40 completed=40 dead=0 missing=0 notfound=0 redriven=0")
 		if took := time.Since(began); took < time.Minute || took > 63*time.Second {
-			b.Errorf("took %v, want a minute and a look", took)
+			b.Errorf("took %v, want a minute and a round", took)
 		}
 		if rate < 0.3 || rate > 1.1 || left < 15*time.Second || left > time.Minute {
 			b.Errorf("half-way the rate was %v, %v left", rate, left)
@@ -91,7 +91,7 @@ func TestFollowWaitsUntilAllAreSubmittedAndSettled(t *testing.T) {
 	})
 }
 
-func TestFollowOnceSaysWhatIsMissing(t *testing.T) {
+func TestFollowOnceReportsWhatIsMissing(t *testing.T) {
 	bulktest.InKafka(t, func(b *bulktest.Kafka) {
 		for i := range 30 {
 			b.Put(bulktest.InBatch(bulktest.BackfillTopic, "b", i+1, 35))
@@ -137,7 +137,7 @@ func TestFollowOnceSaysWhatIsMissing(t *testing.T) {
 	})
 }
 
-func TestFollowCountsRedrivenDecisionsByTheirLatestFate(t *testing.T) {
+func TestFollowCountsRedrivenDecisionsByLatestCopy(t *testing.T) {
 	bulktest.InKafka(t, func(b *bulktest.Kafka) {
 		for i := range 3 {
 			b.Put(bulktest.InBatch(bulktest.BackfillTopic, "b", i+1, 3))
@@ -178,7 +178,7 @@ func TestFollowCountsRedrivenDecisionsByTheirLatestFate(t *testing.T) {
 	})
 }
 
-func TestFollowKnowsADecisionByItsEndAloneWhereRetentionDeletedIt(t *testing.T) {
+func TestFollowCountsDecisionsThatRetentionDeleted(t *testing.T) {
 	bulktest.InKafka(t, func(b *bulktest.Kafka) {
 		gone := bulktest.Named(bulktest.LiveTopic, "b", 1)
 		gone.Offset = 77
@@ -191,7 +191,7 @@ func TestFollowKnowsADecisionByItsEndAloneWhereRetentionDeletedIt(t *testing.T) 
 	})
 }
 
-func TestFollowSaysWhichBatchesThereAreIfNotThisOne(t *testing.T) {
+func TestFollowNamesOtherBatchesIfItFindsNone(t *testing.T) {
 	bulktest.InKafka(t, func(b *bulktest.Kafka) {
 		b.Put(bulktest.InBatch(bulktest.BackfillTopic, "march", 1, 1), bulktest.Named(bulktest.LiveTopic, "april", 2))
 		_, err := follow.Follow(b.Context(), options(b, "may"))
@@ -206,7 +206,7 @@ func TestFollowSaysWhichBatchesThereAreIfNotThisOne(t *testing.T) {
 	})
 }
 
-func TestFollowSeesAnOutageThroughAndSaysAWrongAddressAtOnce(t *testing.T) {
+func TestFollowWaitsOutAnOutageButNotAWrongAddress(t *testing.T) {
 	bulktest.InKafka(t, func(b *bulktest.Kafka) {
 		b.Put(bulktest.InBatch(bulktest.BackfillTopic, "b", 1, 1))
 		go func() {
@@ -217,12 +217,12 @@ func TestFollowSeesAnOutageThroughAndSaysAWrongAddressAtOnce(t *testing.T) {
 			b.Settle(b.All(bulktest.BackfillTopic)[0], decision.Completed, "")
 		}()
 		o := options(b, "b")
-		told := 0
-		o.Retrying = func(error) { told++ }
+		retried := 0
+		o.Retrying = func(error) { retried++ }
 		sum, err := follow.Follow(b.Context(), o)
 		wantSummary(b, sum, err, "size=1 submitted=1 settled=1 completed=1 dead=0 missing=0 notfound=0 redriven=0")
-		if told == 0 {
-			b.Error("nobody was told of the outage")
+		if retried == 0 {
+			b.Error("Retrying was not called during the outage")
 		}
 
 		b.Network.Cut()
@@ -234,7 +234,7 @@ func TestFollowSeesAnOutageThroughAndSaysAWrongAddressAtOnce(t *testing.T) {
 	})
 }
 
-func TestFollowThatIsStoppedSaysWhatItKnows(t *testing.T) {
+func TestFollowReturnsWhatItKnowsWhenStopped(t *testing.T) {
 	bulktest.InKafka(t, func(b *bulktest.Kafka) {
 		b.Put(bulktest.InBatch(bulktest.BackfillTopic, "b", 1, 2), bulktest.InBatch(bulktest.BackfillTopic, "b", 2, 2))
 		b.Settle(b.All(bulktest.BackfillTopic)[0], decision.Completed, "")

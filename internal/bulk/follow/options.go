@@ -7,31 +7,31 @@ import (
 	"verdict/internal/broker"
 )
 
-// Options say which batch is followed, and where.
+// Options say which batch to follow, and where.
 type Options struct {
 	// Connection reaches the cluster. Required.
 	Connection *broker.Connection
 	// BatchID is the batch. Required.
 	BatchID string
-	// Decisions are the topics that the batch's decisions may be in. Required.
+	// Decisions are the topics that may hold the batch's decisions. Required.
 	Decisions []string
-	// Results and DeadLetters are the topics that they end in. Required.
+	// Results and DeadLetters are the topics in which decisions end. Required.
 	Results, DeadLetters string
-	// Since bounds the search: older records are not looked at, by their
-	// timestamps. Zero means all that the topics hold.
+	// Since skips records whose timestamps are older. Zero: read all that the topics
+	// hold.
 	Since time.Time
-	// Once looks once and waits for nothing.
+	// Once reads one round and returns.
 	Once bool
-	// Timeout bounds the waiting; what is known then is returned, as with Once.
-	// 0 means until all are settled.
+	// Timeout bounds the wait; Follow then returns what it knows, as with Once. Zero:
+	// wait until every decision is settled.
 	Timeout time.Duration
-	// Poll is the time between two looks; 0 means 1s.
+	// Poll is the time between two rounds. Zero: 1s.
 	Poll time.Duration
-	// Report is written one CSV row for each decision at the end; nil: none.
+	// Report receives one CSV row for each decision at the end. Nil: no report.
 	Report io.Writer
-	// Progress is told, while records are read and after each look, how the batch
-	// stands; nil: nobody asks. It must be quick.
+	// Progress is called while records are read and after each round. It must be quick.
+	// Nil: not wanted.
 	Progress func(Summary)
-	// Retrying is told what fails and is tried again; nil: nobody asks.
+	// Retrying is called with each error that is retried. Nil: not wanted.
 	Retrying func(err error)
 }

@@ -9,35 +9,36 @@ import (
 	"verdict/internal/decision"
 )
 
-// ErrNoBatch is the error for a batch of which nothing was found.
-var ErrNoBatch = errors.New("no decision, result or dead letter of this batch was found")
+// ErrNoBatch reports that nothing of the batch was found.
+var ErrNoBatch = errors.New("found no decision, result or dead letter of this batch")
 
-// maxOthers is how many other batches are remembered for a message.
+// otherBatches holds the IDs of the batches that were seen last, for a message.
+type otherBatches struct{ ids []string }
+
+// maxOthers bounds otherBatches.
 const maxOthers = 5
 
-func (f *follower) other(id string) {
-	if id = decision.OneLine(id, decision.MaxBatchIDLength); id == "" {
+// add records a batch's ID, unless it is empty.
+func (o *otherBatches) add(id string) {
+	if id = decision.OneLine(id, decision.MaxBatchIDLength); id == "" || slices.Contains(o.ids, id) {
 		return
 	}
-	if _, known := f.others[id]; known {
-		return
+	if len(o.ids) == maxOthers {
+		o.ids = o.ids[1:]
 	}
-	if len(f.recent) == maxOthers {
-		delete(f.others, f.recent[0])
-		f.recent = f.recent[1:]
-	}
-	f.others[id] = struct{}{}
-	f.recent = append(f.recent, id)
+	o.ids = append(o.ids, id)
 }
 
+// noBatch returns the error for a batch of which nothing was found.
 func (f *follower) noBatch() error {
-	seen := "no other batch is there either"
-	if len(f.recent) > 0 {
-		seen = fmt.Sprintf("others are there, the last of them: %s", strings.Join(f.recent, ", "))
+	others := "there are no other batches either"
+	if len(f.others.ids) > 0 {
+		others = "the last other batches are " + strings.Join(f.others.ids, ", ")
 	}
 	since := ""
-	if !f.o.Since.IsZero() {
-		since = fmt.Sprintf(" since %s (look further back with --since)", decision.Time{Time: f.o.Since})
+	if !f.options.Since.IsZero() {
+		since = fmt.Sprintf(" since %s (--since goes further back)", decision.Time{Time: f.options.Since})
 	}
-	return fmt.Errorf("batch %q: %w in %s%s; %s", f.o.BatchID, ErrNoBatch, strings.Join(append(slices.Clone(f.o.Decisions), f.o.Results, f.o.DeadLetters), ", "), since, seen)
+	topics := append(slices.Clone(f.options.Decisions), f.options.Results, f.options.DeadLetters)
+	return fmt.Errorf("batch %q: %w in %s%s; %s", f.options.BatchID, ErrNoBatch, strings.Join(topics, ", "), since, others)
 }

@@ -2,30 +2,34 @@ package follow
 
 import "time"
 
-// paceMark is how many were settled at a time.
-type paceMark struct {
+// pace measures how fast decisions are settled.
+type pace struct{ samples []paceSample }
+
+// paceSample is the number of settled decisions at a time.
+type paceSample struct {
 	at      time.Time
 	settled int64
 }
 
-// paceOver is the time over which the rate is taken.
-const paceOver = time.Minute
+// paceWindow is the time over which the rate is measured.
+const paceWindow = time.Minute
 
-// keepPace notes where the batch stands after a look. The first look is the first
-// mark: what was settled before says nothing of the rate now.
-func (f *follower) keepPace() {
-	now := time.Now()
-	f.pace = append(f.pace, paceMark{now, f.tally.settled()})
-	for len(f.pace) > 2 && now.Sub(f.pace[1].at) >= paceOver {
-		f.pace = f.pace[1:]
+// add records the number of settled decisions after a round. The first round is the
+// baseline: what was settled before says nothing about the current rate.
+func (p *pace) add(now time.Time, settled int64) {
+	p.samples = append(p.samples, paceSample{now, settled})
+	for len(p.samples) > 2 && now.Sub(p.samples[1].at) >= paceWindow {
+		p.samples = p.samples[1:]
 	}
 }
 
-func (f *follower) rate(missing int64) (rate float64, left time.Duration) {
-	if len(f.pace) < 2 {
+// rate returns decisions settled per second, and the time left for the missing ones;
+// zero while not known.
+func (p *pace) rate(missing int64) (rate float64, left time.Duration) {
+	if len(p.samples) < 2 {
 		return 0, 0
 	}
-	first, last := f.pace[0], f.pace[len(f.pace)-1]
+	first, last := p.samples[0], p.samples[len(p.samples)-1]
 	seconds := last.at.Sub(first.at).Seconds()
 	if seconds <= 0 || last.settled <= first.settled {
 		return 0, 0

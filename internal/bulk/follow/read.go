@@ -12,63 +12,75 @@ import (
 	"verdict/internal/decision"
 )
 
-// look reads what came since the last look. The ends of results and dead letters
-// are taken before those of the decisions, so that each of them finds its decision
-// in the tally.
-func (f *follower) look(ctx context.Context) error {
-	ends := make(map[string]map[int]broker.Bound)
-	topics := append([]string{f.o.Results, f.o.DeadLetters}, f.o.Decisions...)
-	for _, topic := range topics {
-		bounds, err := topicread.Bounds(ctx, f.o.Connection, topic)
-		for f.looked && errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
-			f.o.Retrying(err)
-			bounds, err = topicread.Bounds(ctx, f.o.Connection, topic)
-		}
-		if err != nil {
-			return err
-		}
-		ends[topic] = bounds
-	}
-	f.looked = true
-	for _, topic := range f.o.Decisions {
-		if err := f.scan(ctx, topic, ends[topic], f.submitted); err != nil {
+// readRound reads what was written since the last round. It takes the ends of results
+// and dead letters before those of the decisions, so that what settles a decision finds
+// it in the tally.
+func (f *follower) readRound(ctx context.Context) error {
+	o := &f.options
+	bounds := make(map[string]map[int]broker.Bound)
+	for _, topic := range append([]string{o.Results, o.DeadLetters}, o.Decisions...) {
+		var err error
+		if bounds[topic], err = f.bounds(ctx, topic); err != nil {
 			return err
 		}
 	}
-	if err := f.scan(ctx, f.o.Results, ends[f.o.Results], f.result); err != nil {
+	f.answered = true
+	for _, topic := range o.Decisions {
+		if err := f.readNew(ctx, topic, bounds[topic], f.addDecision); err != nil {
+			return err
+		}
+	}
+	if err := f.readNew(ctx, o.Results, bounds[o.Results], f.addResult); err != nil {
 		return err
 	}
-	return f.scan(ctx, f.o.DeadLetters, ends[f.o.DeadLetters], f.deadLetter)
+	return f.readNew(ctx, o.DeadLetters, bounds[o.DeadLetters], f.addDeadLetter)
 }
 
-// scan reads a topic from where it was read to these ends.
-func (f *follower) scan(ctx context.Context, topic string, bounds map[int]broker.Bound, each func(*decision.Record)) error {
-	o := broker.ScanOptions{Topic: topic, Since: f.o.Since, Offsets: f.at[topic], Ends: make(map[int]int64), Retrying: f.o.Retrying}
+// bounds returns the bounds of a topic. Once Kafka has answered, it waits out outages.
+func (f *follower) bounds(ctx context.Context, topic string) (map[int]broker.Bound, error) {
+	for {
+		bounds, err := topicread.Bounds(ctx, f.options.Connection, topic)
+		if !f.answered || !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
+			return bounds, err
+		}
+		f.options.Retrying(err)
+	}
+}
+
+// readNew reads a topic from where the last round ended to these bounds.
+func (f *follower) readNew(ctx context.Context, topic string, bounds map[int]broker.Bound, add func(*decision.Record)) error {
+	o := broker.ScanOptions{
+		Topic: topic, Since: f.options.Since, Offsets: f.readTo[topic], Ends: make(map[int]int64), Retrying: f.options.Retrying,
+	}
 	for partition, b := range bounds {
 		o.Ends[partition] = b.End
-		if at, ok := f.at[topic][partition]; !ok && b.First < b.End || ok && at < b.End {
+		if from, ok := f.readTo[topic][partition]; !ok && b.First < b.End || ok && from < b.End {
 			o.Partitions = append(o.Partitions, partition)
 		}
 	}
 	if len(o.Partitions) > 0 {
-		if err := f.o.Connection.Scan(ctx, o, func(rec decision.Record) error {
+		err := f.options.Connection.Scan(ctx, o, func(rec decision.Record) error {
 			f.read++
-			each(&rec)
-			if now := time.Now(); now.Sub(f.told) >= f.o.Poll {
-				f.told = now
-				f.o.Progress(f.sum())
+			add(&rec)
+			if now := time.Now(); now.Sub(f.lastProgress) >= f.options.Poll {
+				f.lastProgress = now
+				f.options.Progress(f.summary())
 			}
 			return nil
-		}); err != nil {
+		})
+		if err != nil {
 			return err
 		}
 	}
-	f.at[topic] = o.Ends
+	f.readTo[topic] = o.Ends
 	return nil
 }
 
-// rescan reads again what scan has read up to these ends.
-func (f *follower) rescan(ctx context.Context, topic string, ends map[int]int64, each func(*decision.Record) error) error {
-	o := broker.ScanOptions{Topic: topic, Since: f.o.Since, Ends: ends, Retrying: f.o.Retrying, Partitions: slices.Collect(maps.Keys(ends))}
-	return f.o.Connection.Scan(ctx, o, func(rec decision.Record) error { return each(&rec) })
+// reread reads again what the rounds read of a topic.
+func (f *follower) reread(ctx context.Context, topic string, each func(*decision.Record) error) error {
+	ends := f.readTo[topic]
+	o := broker.ScanOptions{
+		Topic: topic, Since: f.options.Since, Ends: ends, Retrying: f.options.Retrying, Partitions: slices.Collect(maps.Keys(ends)),
+	}
+	return f.options.Connection.Scan(ctx, o, func(rec decision.Record) error { return each(&rec) })
 }

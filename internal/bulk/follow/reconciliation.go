@@ -8,7 +8,7 @@ import (
 	"verdict/internal/decision"
 )
 
-// Term is one term of a reconciliation: decisions of a batch that ended alike.
+// Term is one term of a reconciliation.
 type Term struct {
 	Name  string
 	Count int64
@@ -31,7 +31,7 @@ func (s *Summary) Terms() []Term {
 		}
 		terms = append(terms, Term{termName(outcome), count})
 	}
-	terms = append(terms, Term{"missing", s.Missing})
+	terms = append(terms, Term{missingName, s.Missing})
 	var unknown []Term
 	for outcome, count := range s.Outcomes {
 		if !slices.Contains(decision.Outcomes[:], outcome) {

@@ -7,35 +7,35 @@ import (
 	"verdict/internal/decision"
 )
 
-// report goes through the topics once more, to the ends that the last look had,
-// and writes a row for each decision as its end comes by; nothing of it has to be
-// held in memory. On the way it finds the unsettled ones.
+// report reads the topics again, up to where the last round ended. It writes a row for
+// each decision when the record that settled it comes by, and finds the unsettled ones.
 func (f *follower) report(ctx context.Context) error {
-	if f.o.Report == nil && f.tally.counts[unsettled] == 0 {
+	o := &f.options
+	if o.Report == nil && f.tally.counts[unsettled] == 0 {
 		return nil
 	}
 	w := &reportWriter{tally: f.tally}
-	if f.o.Report != nil {
-		w.csv = csv.NewWriter(f.o.Report)
+	if o.Report != nil {
+		w.csv = csv.NewWriter(o.Report)
 		w.write(reportHeader)
 	}
-	again := func(topic string, each func(*decision.Record)) error {
-		return f.rescan(ctx, topic, f.at[topic], func(rec *decision.Record) error {
+	reread := func(topic string, each func(*decision.Record)) error {
+		return f.reread(ctx, topic, func(rec *decision.Record) error {
 			each(rec)
 			return w.err
 		})
 	}
-	if f.o.Report != nil {
-		if err := again(f.o.Results, w.result); err != nil {
+	if o.Report != nil {
+		if err := reread(o.Results, w.writeResult); err != nil {
 			return err
 		}
-		if err := again(f.o.DeadLetters, w.deadLetter); err != nil {
+		if err := reread(o.DeadLetters, w.writeDeadLetter); err != nil {
 			return err
 		}
 	}
-	for _, topic := range f.o.Decisions {
-		err := again(topic, func(rec *decision.Record) {
-			if open, ok := w.unsettled(rec); ok && len(f.open) < MaxOpen {
+	for _, topic := range o.Decisions {
+		err := reread(topic, func(rec *decision.Record) {
+			if open, ok := w.writeUnsettled(rec); ok && len(f.open) < MaxOpen {
 				f.open = append(f.open, open)
 			}
 		})
@@ -53,7 +53,7 @@ func (f *follower) report(ctx context.Context) error {
 // reportWriter writes the rows of a report.
 type reportWriter struct {
 	tally *tally
-	csv   *csv.Writer // nil: no report is wanted
+	csv   *csv.Writer // nil: no report
 	err   error
 }
 
@@ -63,9 +63,10 @@ func (w *reportWriter) write(row []string) {
 	}
 }
 
-func (w *reportWriter) result(rec *decision.Record) {
+// writeResult writes a row for a result, if it is the one that counts.
+func (w *reportWriter) writeResult(rec *decision.Record) {
 	r, err := decision.ParseResult(rec.Value)
-	if err != nil || r.Origin.Offset < 0 || !w.tally.report(r.Origin, settledCode(r.Outcome)) {
+	if err != nil || r.Origin.Offset < 0 || !w.tally.markReported(r.Origin, resultStatus(r.Outcome)) {
 		return
 	}
 	w.write(reportRow{
@@ -75,9 +76,10 @@ func (w *reportWriter) result(rec *decision.Record) {
 	}.fields())
 }
 
-func (w *reportWriter) deadLetter(rec *decision.Record) {
+// writeDeadLetter writes a row for a dead letter, if it is the one that counts.
+func (w *reportWriter) writeDeadLetter(rec *decision.Record) {
 	d, err := decision.ParseDeadLetter(rec)
-	if err != nil || !w.tally.report(d.Original.Origin(), deadCode(d.Reason)) {
+	if err != nil || !w.tally.markReported(d.Original.Origin(), deadStatus(d.Reason)) {
 		return
 	}
 	row := rowOf(&d.Original)
@@ -90,10 +92,10 @@ func (w *reportWriter) deadLetter(rec *decision.Record) {
 	w.write(row.fields())
 }
 
-// unsettled looks at a record of a topic of decisions, which is open if its decision
-// is not settled and no later copy is to come.
-func (w *reportWriter) unsettled(rec *decision.Record) (OpenDecision, bool) {
-	if !w.tally.report(rec.Origin(), unsettled) {
+// writeUnsettled writes a row for a record of a topic of decisions, if its decision is
+// not settled and has no later copy.
+func (w *reportWriter) writeUnsettled(rec *decision.Record) (OpenDecision, bool) {
+	if !w.tally.markReported(rec.Origin(), unsettled) {
 		return OpenDecision{}, false
 	}
 	row := rowOf(rec)
@@ -102,5 +104,5 @@ func (w *reportWriter) unsettled(rec *decision.Record) (OpenDecision, bool) {
 	return OpenDecision{ID: row.id, Line: row.line, Origin: row.origin}, true
 }
 
-// redrives is how often the record at o had been redriven.
+// redrives returns how often the record at o had been redriven.
 func (w *reportWriter) redrives(o decision.Origin) int { return w.tally.copies[o].redrives }

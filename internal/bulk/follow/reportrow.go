@@ -7,18 +7,19 @@ import (
 	"verdict/internal/decision"
 )
 
-// reportHeader names the columns of a report. settled_at is when the outcome was
-// known, or when the decision was dead-lettered; reason is the dead letter's, or
-// the decision's own; topic, partition and offset are those of its last record.
+// reportHeader names the columns of a report. settled_at is when the outcome was known
+// or the decision was dead-lettered; reason is the dead letter's or the decision's own;
+// topic, partition and offset are those of the decision's latest record.
 var reportHeader = []string{
 	"id", "profile_id", "task_id", "state", "outcome", "attempts", "http_status", "reason", "error",
 	"redrives", "decided_at", "received_at", "settled_at", "topic", "partition", "offset",
 }
 
-// missingName is the outcome in a report of a decision that has none.
+// missingName stands for the outcome of a decision that has none.
 const missingName = "missing"
 
-// reportRow is a row of a report; zero fields are left empty.
+// reportRow is a row of a report. Zero fields are empty in it, but for attempts and
+// redrives.
 type reportRow struct {
 	line                          int64
 	id, profile, task, state      string
@@ -28,7 +29,7 @@ type reportRow struct {
 	origin                        decision.Origin
 }
 
-// rowOf is what a record says of its decision, whatever its faults.
+// rowOf returns what a record says about its decision, valid or not.
 func rowOf(rec *decision.Record) reportRow {
 	d, _ := decision.Decode(rec)
 	place, _ := decision.BatchPlaceOf(rec.Headers)

@@ -6,41 +6,44 @@ import (
 	"verdict/internal/decision"
 )
 
-// code is what is known of one offset. reported is a bit of its own.
-type code uint8
+// status is what is known of one offset. The bit reported is independent of the rest.
+type status uint8
 
 const (
-	unknown   code = iota // not of this batch, as far as known
-	foreign               // its value names the batch, and still it is not of it
-	unsettled             // of the batch, and without result or dead letter
-	settledAs             // + the index among decision.Outcomes, or settledOther
+	unknown   status = iota // not in the batch, as far as known
+	excluded                // not in the batch, although its value or line says so
+	unsettled               // in the batch, without a result or dead letter
+	settledAs               // plus the index in decision.Outcomes
 )
 
 const (
-	settledOther code = settledAs + code(len(decision.Outcomes)) // an outcome of a newer version
-	deadAs       code = settledOther + 1                         // + the index among decision.Reasons, or deadOther
-	deadOther    code = deadAs + code(len(decision.Reasons))
-	codes             = deadOther + 1
+	settledOther status = settledAs + status(len(decision.Outcomes)) // an outcome that this version does not know
+	deadAs       status = settledOther + 1                           // plus the index in decision.Reasons
+	deadOther    status = deadAs + status(len(decision.Reasons))     // a reason that this version does not know
+	statuses            = deadOther + 1
 
-	reported code = 1 << 7
+	reported status = 1 << 7
 )
 
-func (c code) dead() bool { return c >= deadAs }
+func (s status) isMember() bool { return s >= unsettled }
 
-func (c code) member() bool { return c >= unsettled }
+func (s status) isSettled() bool { return s > unsettled }
 
-func (c code) settled() bool { return c > unsettled }
+func (s status) isDead() bool { return s >= deadAs }
 
-func settledCode(o decision.Outcome) code {
-	if i := slices.Index(decision.Outcomes[:], o); i >= 0 {
-		return settledAs + code(i)
+// resultStatus returns the status of a decision with a result. A result can't say that
+// its decision was dead-lettered, so that counts as an unknown outcome.
+func resultStatus(o decision.Outcome) status {
+	if i := slices.Index(decision.Outcomes[:], o); i >= 0 && o != decision.DeadLettered {
+		return settledAs + status(i)
 	}
 	return settledOther
 }
 
-func deadCode(r decision.Reason) code {
+// deadStatus returns the status of a decision with a dead letter.
+func deadStatus(r decision.Reason) status {
 	if i := slices.Index(decision.Reasons[:], r); i >= 0 {
-		return deadAs + code(i)
+		return deadAs + status(i)
 	}
 	return deadOther
 }

@@ -6,80 +6,86 @@ import (
 	"verdict/internal/decision"
 )
 
-// Summary is how a batch stands. Each decision counts once, by its latest fate:
-// one that was redriven is unsettled until its last copy is settled.
+// Summary says how a batch stands. Each decision counts once, by its latest copy: one
+// that was redriven is unsettled until its last copy is settled.
 type Summary struct {
-	// Size is the number of decisions that the batch has by its own word; 0: it
-	// does not say, and then Submitted is all that was found.
+	// Size is the number of decisions in the batch, according to its records. Zero: they
+	// don't say.
 	Size int64
-	// Submitted is the number of decisions that were found.
+	// Submitted is the number of decisions found.
 	Submitted int64
-	// Outcomes are those settled with a result; Reasons those dead-lettered. What a
-	// newer version may have written counts as "other".
+	// Outcomes counts decisions settled with a result, Reasons dead-lettered ones. An
+	// outcome or reason written by a newer version counts as "other".
 	Outcomes map[decision.Outcome]int64
 	Reasons  map[decision.Reason]int64
-	// Completed and DeadLettered sum up: every settled one is in one of them.
+	// Settled counts decisions with a result or a dead letter, DeadLettered only the
+	// latter.
 	Settled, DeadLettered int64
-	// Missing are those without a result or a dead letter: submitted and not
-	// settled, or said to be in the batch and not found.
+	// Missing counts decisions without a result or dead letter: those found and not
+	// settled, and those in Size that were not found.
 	Missing int64
-	// NotFound are those of Missing that were not found among the decisions.
+	// NotFound is the part of Missing that was not found among the decisions.
 	NotFound int64
-	// Redriven are the decisions that were redriven at least once.
+	// Redriven counts decisions that were redriven at least once.
 	Redriven int64
-	// Again are records that repeat another of the batch, and are not counted.
-	Again int64
-	// Rate is decisions settled in a second, of late; 0: not known yet.
+	// Repeated counts records that repeat a line of the batch. They are counted nowhere
+	// else.
+	Repeated int64
+	// Rate is the number of decisions settled per second in the last minute. Zero: not
+	// known yet.
 	Rate float64
-	// Left is the time left by Rate; 0: not known.
+	// Left is the time left at that rate. Zero: not known.
 	Left time.Duration
-	// Read is the number of records that were looked at so far.
+	// Read is the number of records read so far.
 	Read int64
-	// Open are the first of those that were found and are not settled, at most
-	// MaxOpen. Only at the end.
+	// Open are the first decisions that were found and are not settled, at most MaxOpen.
+	// Set only at the end.
 	Open []OpenDecision
 }
 
-// MaxOpen is how many unsettled decisions a Summary lists.
+// MaxOpen is the maximum number of decisions in Summary.Open.
 const MaxOpen = 20
 
-// OpenDecision is a decision of a batch that is not settled.
+// OpenDecision is a decision that is not settled.
 type OpenDecision struct {
 	ID     string
-	Line   int64 // 0: not known
+	Line   int64 // zero: not known
 	Origin decision.Origin
 }
 
-// Done says whether every decision of the batch is settled.
+// Done reports whether every decision of the batch is settled.
 func (s *Summary) Done() bool { return s.Missing == 0 && s.Submitted > 0 }
 
-// otherName is the name of an outcome or reason that this version does not know.
+// otherName stands for outcomes and reasons that this version does not know.
 const otherName = "other"
 
-func (f *follower) sum() Summary {
-	l := f.tally
+// summary returns how the batch stands now, without Open.
+func (f *follower) summary() Summary {
+	t := f.tally
 	s := Summary{
-		Size: f.size, Submitted: l.members, Settled: l.settled(), Redriven: int64(len(l.latest)), Again: l.again, Read: f.read,
+		Size: f.size, Submitted: t.members, Settled: t.settled(), Redriven: int64(len(t.latest)), Repeated: t.repeated, Read: f.read,
 		Outcomes: make(map[decision.Outcome]int64), Reasons: make(map[decision.Reason]int64),
 	}
 	for i, outcome := range decision.Outcomes {
-		add(s.Outcomes, outcome, l.counts[settledAs+code(i)])
+		setCount(s.Outcomes, outcome, t.counts[settledAs+status(i)])
 	}
-	add(s.Outcomes, otherName, l.counts[settledOther])
+	setCount(s.Outcomes, otherName, t.counts[settledOther])
 	for i, reason := range decision.Reasons {
-		add(s.Reasons, reason, l.counts[deadAs+code(i)])
-		s.DeadLettered += l.counts[deadAs+code(i)]
+		setCount(s.Reasons, reason, t.counts[deadAs+status(i)])
 	}
-	add(s.Reasons, otherName, l.counts[deadOther])
-	s.DeadLettered += l.counts[deadOther]
+	setCount(s.Reasons, otherName, t.counts[deadOther])
+	for _, n := range s.Reasons {
+		s.DeadLettered += n
+	}
 	s.NotFound = max(s.Size-s.Submitted, 0)
-	s.Missing = l.counts[unsettled] + s.NotFound
-	s.Rate, s.Left = f.rate(s.Missing)
+	s.Missing = t.counts[unsettled] + s.NotFound
+	s.Rate, s.Left = f.pace.rate(s.Missing)
 	return s
 }
 
-func add[K comparable](to map[K]int64, key K, n int64) {
+// setCount sets a count that is not zero.
+func setCount[K comparable](counts map[K]int64, key K, n int64) {
 	if n > 0 {
-		to[key] = n
+		counts[key] = n
 	}
 }

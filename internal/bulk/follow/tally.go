@@ -2,22 +2,21 @@ package follow
 
 import "verdict/internal/decision"
 
-// tally is what is known of each decision of one batch: a byte for each offset
-// between its records, in pages that exist only where the batch has any, and a bit
-// for each of its lines. Ten million decisions that lie together take about 11 MB.
-// Those that were redriven take about 200 bytes each beside.
+// tally holds the status of each decision of one batch: a byte for each offset, in pages
+// that exist only where the batch has records, and a bit for each line. Ten million
+// adjacent decisions take about 11 MB; redriven ones take about 200 bytes more each.
 //
-// A decision is known by the place of its first record, its origin. A redriven
-// copy is another record of it: its fate becomes the decision's, so that a
-// decision counts by its latest fate. It is pure: no lock, no Kafka.
+// A decision is identified by its origin, the place of its first record. Its redriven
+// copies are further records of it, and it has the status of the latest copy. The tally
+// is pure: no lock, no Kafka.
 type tally struct {
-	places  map[topicPartition]map[int64]*page
-	lines   map[int64]*[linesPerPage / 64]uint64
-	copies  map[decision.Origin]redrivenCopy // by the copy's own place
-	latest  map[decision.Origin]int          // the number of redrives of a decision that has copies
-	members int64
-	counts  [codes]int64 // of members, by their code
-	again   int64        // records of a line that was there already, and no redrive
+	pages    map[topicPartition]map[int64]*page
+	lines    map[int64]*[linesPerPage / 64]uint64
+	copies   map[decision.Origin]redrivenCopy // by the copy's own place
+	latest   map[decision.Origin]int          // number of redrives of a decision that has copies
+	members  int64                            // decisions of the batch
+	counts   [statuses]int64                  // of members, by status
+	repeated int64                            // records that repeat a line and are not redrives
 }
 
 type topicPartition struct {
@@ -30,9 +29,9 @@ const (
 	linesPerPage = 4096
 )
 
-type page [pageSize]code
+type page [pageSize]status
 
-// redrivenCopy says which decision a record is a copy of, and by which redrive.
+// redrivenCopy says which decision a record is a copy of, and from which redrive.
 type redrivenCopy struct {
 	of       decision.Origin
 	redrives int
@@ -40,23 +39,23 @@ type redrivenCopy struct {
 
 func newTally() *tally {
 	return &tally{
-		places: make(map[topicPartition]map[int64]*page),
+		pages:  make(map[topicPartition]map[int64]*page),
 		lines:  make(map[int64]*[linesPerPage / 64]uint64),
 		copies: make(map[decision.Origin]redrivenCopy),
 		latest: make(map[decision.Origin]int),
 	}
 }
 
-// at is the cell of an offset; nil where it has none and none is to be made.
-func (l *tally) at(o decision.Origin, create bool) *code {
+// cell returns the cell of an offset. If it has none, cell creates it or returns nil.
+func (t *tally) cell(o decision.Origin, create bool) *status {
 	key := topicPartition{o.Topic, o.Partition}
-	pages := l.places[key]
+	pages := t.pages[key]
 	if pages == nil {
 		if !create {
 			return nil
 		}
 		pages = make(map[int64]*page)
-		l.places[key] = pages
+		t.pages[key] = pages
 	}
 	p := pages[o.Offset/pageSize]
 	if p == nil {
@@ -69,100 +68,108 @@ func (l *tally) at(o decision.Origin, create bool) *code {
 	return &p[o.Offset%pageSize]
 }
 
-// code is what is known of the decision whose origin this is.
-func (l *tally) code(o decision.Origin) code {
-	if c := l.at(o, false); c != nil {
+// statusOf returns the status of the decision with this origin.
+func (t *tally) statusOf(o decision.Origin) status {
+	if c := t.cell(o, false); c != nil {
 		return *c &^ reported
 	}
 	return unknown
 }
 
-func (l *tally) set(o decision.Origin, to code) {
-	c := l.at(o, true)
-	if was := *c &^ reported; was.member() {
-		l.counts[was]--
-		l.members--
+// knows reports whether the record at o was added, as a decision or a copy.
+func (t *tally) knows(o decision.Origin) bool {
+	_, copied := t.copies[o]
+	return copied || t.statusOf(o) != unknown
+}
+
+// set sets the status of the decision with this origin.
+func (t *tally) set(o decision.Origin, to status) {
+	c := t.cell(o, true)
+	if was := *c &^ reported; was.isMember() {
+		t.counts[was]--
+		t.members--
 	}
-	if to.member() {
-		l.counts[to]++
-		l.members++
+	if to.isMember() {
+		t.counts[to]++
+		t.members++
 	}
 	*c = to | *c&reported
 }
 
-// submitted notes a record of the batch; line is its line, 0 where it has none.
-func (l *tally) submitted(o decision.Origin, line int64) {
-	if l.code(o) != unknown {
+// addRecord adds a record of the batch. line is its line in the batch; zero: it has
+// none.
+func (t *tally) addRecord(o decision.Origin, line int64) {
+	if t.statusOf(o) != unknown {
 		return
 	}
-	if line > 0 && l.noteLine(line) {
-		l.again++
-		l.set(o, foreign)
+	if line > 0 && t.addLine(line) {
+		t.repeated++
+		t.set(o, excluded)
 		return
 	}
-	l.set(o, unsettled)
+	t.set(o, unsettled)
 }
 
-// redriven notes a copy of a decision. The decision is unsettled again, unless a
+// addCopy adds a redriven copy of a decision. That makes the decision unsettled, unless a
 // later copy is known.
-func (l *tally) redriven(copied decision.Origin, c redrivenCopy) {
-	if _, ok := l.copies[copied]; ok {
+func (t *tally) addCopy(copied decision.Origin, c redrivenCopy) {
+	if _, ok := t.copies[copied]; ok {
 		return
 	}
-	if l.code(c.of) == foreign {
-		l.set(copied, foreign)
+	if t.statusOf(c.of) == excluded {
+		t.set(copied, excluded)
 		return
 	}
-	l.copies[copied] = c
-	if c.redrives > l.latest[c.of] {
-		l.latest[c.of] = c.redrives
-		l.set(c.of, unsettled)
+	t.copies[copied] = c
+	if c.redrives > t.latest[c.of] {
+		t.latest[c.of] = c.redrives
+		t.set(c.of, unsettled)
 	}
 }
 
-// fate notes how the record at o ended. A copy's end is its decision's; an end
-// before the latest redrive is none any more. Where one record ended twice, as a
-// crash may bring about, a result counts before a dead letter.
-func (l *tally) fate(o decision.Origin, to code) {
-	of, current := l.current(o)
-	if !current || !l.code(of).member() {
+// settle records how the record at o was settled, which counts for its decision unless
+// a later copy is known. Where a crash let one record be settled twice, a result counts
+// before a dead letter.
+func (t *tally) settle(o decision.Origin, to status) {
+	of, latest := t.decisionOf(o)
+	if !latest || !t.statusOf(of).isMember() {
 		return
 	}
-	if was := l.code(of); !was.settled() || was.dead() && !to.dead() {
-		l.set(of, to)
+	if was := t.statusOf(of); !was.isSettled() || was.isDead() && !to.isDead() {
+		t.set(of, to)
 	}
 }
 
-// current is the decision that the record at o is of, and whether no later copy
-// of it is known.
-func (l *tally) current(o decision.Origin) (of decision.Origin, is bool) {
-	if c, ok := l.copies[o]; ok {
-		return c.of, c.redrives >= l.latest[c.of]
+// decisionOf returns the origin of the decision that the record at o is of, and reports
+// whether the record is its latest.
+func (t *tally) decisionOf(o decision.Origin) (of decision.Origin, latest bool) {
+	if c, ok := t.copies[o]; ok {
+		return c.of, c.redrives >= t.latest[c.of]
 	}
-	return o, l.latest[o] == 0
+	return o, t.latest[o] == 0
 }
 
-// report says whether the end `as` of the record at o is the one that counts, and
-// was not reported yet; from now on it is.
-func (l *tally) report(o decision.Origin, as code) bool {
-	of, current := l.current(o)
-	if !current {
+// markReported marks a decision as reported. It reports whether the record at o, with
+// status as, is the one that counts for the decision and was not reported before.
+func (t *tally) markReported(o decision.Origin, as status) bool {
+	of, latest := t.decisionOf(o)
+	if !latest {
 		return false
 	}
-	c := l.at(of, false)
-	if c == nil || *c != as { // with the reported bit it is not equal
+	c := t.cell(of, false)
+	if c == nil || *c != as { // the bit reported makes them differ
 		return false
 	}
 	*c |= reported
 	return true
 }
 
-// noteLine notes a line, and says whether it was noted before.
-func (l *tally) noteLine(line int64) (before bool) {
-	p := l.lines[line/linesPerPage]
+// addLine adds a line, and reports whether it was added before.
+func (t *tally) addLine(line int64) (before bool) {
+	p := t.lines[line/linesPerPage]
 	if p == nil {
 		p = new([linesPerPage / 64]uint64)
-		l.lines[line/linesPerPage] = p
+		t.lines[line/linesPerPage] = p
 	}
 	word, bit := &p[line%linesPerPage/64], uint64(1)<<(line%64)
 	before = *word&bit != 0
@@ -170,4 +177,5 @@ func (l *tally) noteLine(line int64) (before bool) {
 	return before
 }
 
-func (l *tally) settled() int64 { return l.members - l.counts[unsettled] }
+// settled returns the number of decisions with a result or a dead letter.
+func (t *tally) settled() int64 { return t.members - t.counts[unsettled] }

@@ -6,42 +6,42 @@ import (
 	"verdict/internal/broker"
 )
 
-// noteMetadata is the metadata of a commit that notes how far a target topic was
-// looked through for copies.
-const noteMetadata = "redrive-1 noted"
+// endMetadata marks a commit as the recorded end of a target topic, up to which all
+// copies are in the set.
+const endMetadata = "redrive-1 noted"
 
-// checkpoint commits the set and then notes the ends of the targets, which must not
-// pass a copy that is not committed. The set is committed once more, all of it: then
-// Kafka forgets the notes before it, and never the set alone.
+// checkpoint commits the set, then records the ends of the targets, which must not pass
+// a copy that is not committed. Then it commits the whole set again: Kafka drops the
+// oldest commits first, and must not drop the set before the ends.
 func (r *Redriver) checkpoint(ctx context.Context) error {
-	if err := r.set.commit(ctx, r.o.Connection); err != nil {
+	if err := r.redriven.commit(ctx, r.options.Connection); err != nil {
 		return err
 	}
-	if err := r.note(ctx); err != nil {
+	if err := r.recordTargetEnds(ctx); err != nil {
 		return err
 	}
-	r.set.touch()
-	return r.set.commit(ctx, r.o.Connection)
+	r.redriven.changeAll()
+	return r.redriven.commit(ctx, r.options.Connection)
 }
 
-// note notes the ends of the targets.
-func (r *Redriver) note(ctx context.Context) error {
-	for _, target := range r.o.Targets {
-		if !r.exist[target] {
+// recordTargetEnds commits the ends of the targets' logs.
+func (r *Redriver) recordTargetEnds(ctx context.Context) error {
+	for _, target := range r.targets {
+		if !r.existing[target] {
 			continue
 		}
-		ends, err := r.o.Connection.LogEnds(ctx, target)
+		ends, err := r.options.Connection.LogEnds(ctx, target)
 		if err != nil {
 			return err
 		}
-		notes := make(map[int]broker.GroupOffset, len(ends))
+		commits := make(map[int]broker.GroupOffset, len(ends))
 		for partition, end := range ends {
-			notes[partition] = broker.GroupOffset{Offset: end, Metadata: noteMetadata}
+			commits[partition] = broker.GroupOffset{Offset: end, Metadata: endMetadata}
 		}
-		if err := r.o.Connection.CommitGroupOffsets(ctx, r.set.group, target, notes); err != nil {
+		if err := r.options.Connection.CommitGroupOffsets(ctx, r.redriven.group, target, commits); err != nil {
 			return err
 		}
-		r.noted[target] = ends
+		r.targetEnds[target] = ends
 	}
 	return nil
 }

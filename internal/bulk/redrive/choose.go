@@ -9,7 +9,7 @@ import (
 	"verdict/internal/decision"
 )
 
-// Refusal is why a dead letter can't go back.
+// Refusal is why a dead letter can't go back. Its text is shown in lists.
 type Refusal string
 
 // The refusals.
@@ -23,45 +23,52 @@ const (
 
 // RefusedLetter is a dead letter that was chosen and can't go back.
 type RefusedLetter struct {
-	Letter     decision.Origin // its place among the dead letters
+	Letter     decision.Origin // its place in the dead letter topic
 	DecisionID string          // empty: not known
 	Why        Refusal
-	Detail     string
+	Detail     string // for people
 }
 
-// choose says whether a dead letter is chosen by the filter, and what goes back for
-// it, or why nothing can.
-func (r *Redriver) choose(rec *decision.Record) (d decision.DeadRecord, back decision.Record, refused *RefusedLetter, chosen bool) {
+// choice is a dead letter that the filter chose.
+type choice struct {
+	letter  decision.DeadRecord
+	copied  decision.Record // to send back
+	refused *RefusedLetter  // nil: it can go back
+}
+
+// choose applies the filter to a dead letter and reports whether it is chosen.
+func (r *Redriver) choose(rec *decision.Record) (choice, bool) {
 	d, err := decision.ParseDeadLetter(rec)
-	refuse := func(why Refusal, format string, args ...any) (decision.DeadRecord, decision.Record, *RefusedLetter, bool) {
-		return d, back, &RefusedLetter{Letter: rec.Origin(), DecisionID: d.DecisionID, Why: why, Detail: decision.OneLine(fmt.Sprintf(format, args...), 300)}, true
+	refuse := func(why Refusal, format string, args ...any) (choice, bool) {
+		detail := decision.OneLine(fmt.Sprintf(format, args...), 300)
+		return choice{refused: &RefusedLetter{Letter: rec.Origin(), DecisionID: d.DecisionID, Why: why, Detail: detail}}, true
 	}
 	if err != nil {
-		if !r.o.Filter.Any() {
-			return d, back, nil, false // whatever it is, it was not asked for
+		if !r.options.Filter.Any() {
+			return choice{}, false // no filter matches what can't be read
 		}
 		return refuse(NotReadable, "%v", err)
 	}
-	if !r.o.Filter.matches(&d, rec.Time) {
-		return d, back, nil, false
+	if !r.options.Filter.matches(&d, rec.Time) {
+		return choice{}, false
 	}
 	switch {
-	case d.Redrives >= r.o.MaxRedrives:
+	case d.Redrives >= r.options.MaxRedrives:
 		return refuse(OverMax, "redriven %d times already", d.Redrives)
 	case d.ValueOmitted:
 		return refuse(NoValue, "it was too large for its dead letter; the original is at %s", d.Original.Origin())
-	case !slices.Contains(r.o.Targets, d.Original.Topic) || d.Original.Topic == r.o.DeadLetters:
-		return refuse(OtherTopic, "it names the topic %s, which is none of this configuration's (--any-topic)", d.Original.Topic)
-	case !r.exist[d.Original.Topic]:
-		return refuse(OtherTopic, "its topic %s does not exist", d.Original.Topic)
+	case !slices.Contains(r.targets, d.Original.Topic) || d.Original.Topic == r.options.DeadLetters:
+		return refuse(OtherTopic, "it came from topic %s, which is not configured; --any-topic sends it back all the same", d.Original.Topic)
+	case !r.existing[d.Original.Topic]:
+		return refuse(OtherTopic, "it came from topic %s, which does not exist", d.Original.Topic)
 	}
-	back = d.Redriven(rec.Origin())
-	if r.o.Edit != nil {
-		edited, err := jsonpatch.MergePatch(back.Value, r.o.Edit)
+	copied := d.Redriven(rec.Origin())
+	if r.options.Edit != nil {
+		edited, err := jsonpatch.MergePatch(copied.Value, r.options.Edit)
 		if err != nil {
-			return refuse(NotEditable, "its value is no JSON object: %v", err)
+			return refuse(NotEditable, "its value is not a JSON object: %v", err)
 		}
-		back.Value = edited
+		copied.Value = edited
 	}
-	return d, back, nil, true
+	return choice{letter: d, copied: copied}, true
 }

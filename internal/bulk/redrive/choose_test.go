@@ -10,7 +10,7 @@ import (
 	"verdict/internal/decision"
 )
 
-func TestRedriveRefusesWhatCanNotGoBackAndSaysSo(t *testing.T) {
+func TestRedriveRefusesLettersThatCanNotGoBack(t *testing.T) {
 	bulktest.InKafka(t, func(b *bulktest.Kafka) {
 		fail(b, bulktest.BackfillTopic, 1, 1, decision.Rejected)
 		letter := decision.DeadLetter{Reason: decision.Rejected, Error: "no", DecisionID: "x", FailedAt: decision.Time{Time: time.Now()}}
@@ -39,7 +39,7 @@ func TestRedriveRefusesWhatCanNotGoBackAndSaysSo(t *testing.T) {
 	})
 }
 
-func TestRedriveEditsValuesByAMergePatch(t *testing.T) {
+func TestRedriveEditsValuesByMergePatch(t *testing.T) {
 	bulktest.InKafka(t, func(b *bulktest.Kafka) {
 		fail(b, bulktest.BackfillTopic, 1, 1, decision.Rejected)
 		letter := decision.DeadLetter{Reason: decision.InvalidEvent, Error: "no"}

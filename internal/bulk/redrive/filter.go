@@ -9,29 +9,29 @@ import (
 	"verdict/internal/decision"
 )
 
-// Filter chooses dead letters: those that meet every one of its conditions.
+// Filter chooses the dead letters that meet all of its conditions.
 type Filter struct {
-	// Reasons are the reasons that count; nil means any.
+	// Reasons are the reasons to choose. Nil: any.
 	Reasons []decision.Reason
-	// BatchID is the batch that the decision is of, by its headers or else its
-	// value; empty means any.
-	BatchID string
-	// Since and Until bound when it was dead-lettered, the first inclusive and the
-	// second not; zero means no bound.
-	Since, Until time.Time
-	// Profile is the ID of the decision's profile, in any case; empty means any.
-	Profile string
-	// Match is text that the error or the value contains, in any case; empty means
+	// BatchID is the decision's batch, by its headers or otherwise by its value. Empty:
 	// any.
+	BatchID string
+	// Since and Until bound when the decision was dead-lettered; Since is inclusive, Until
+	// is not. Zero: no bound.
+	Since, Until time.Time
+	// Profile is the ID of the decision's profile, in upper or lower case. Empty: any.
+	Profile string
+	// Match is text in the error or the value, in upper or lower case. Empty: any.
 	Match string
 }
 
-// Any says whether the filter chooses all.
+// Any reports whether the filter chooses every dead letter.
 func (f *Filter) Any() bool {
 	return len(f.Reasons) == 0 && f.BatchID == "" && f.Since.IsZero() && f.Until.IsZero() && f.Profile == "" && f.Match == ""
 }
 
-// matches says whether a dead letter is chosen; at is its record's own time.
+// matches reports whether the filter chooses a dead letter. at is its record's
+// timestamp.
 func (f *Filter) matches(d *decision.DeadRecord, at time.Time) bool {
 	if !d.FailedAt.IsZero() {
 		at = d.FailedAt.Time
@@ -46,7 +46,7 @@ func (f *Filter) matches(d *decision.DeadRecord, at time.Time) bool {
 	if f.BatchID == "" && f.Profile == "" {
 		return true
 	}
-	read, _ := decision.Decode(&d.Original) // whatever its faults
+	read, _ := decision.Decode(&d.Original) // even an invalid decision may match
 	batch := read.BatchID
 	if place, ok := decision.BatchPlaceOf(d.Original.Headers); ok {
 		batch = place.ID

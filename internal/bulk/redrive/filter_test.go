@@ -10,7 +10,7 @@ import (
 	"verdict/internal/decision"
 )
 
-func TestRedriveFiltersByWhatADeadLetterSays(t *testing.T) {
+func TestFilterChoosesDeadLetters(t *testing.T) {
 	bulktest.InKafka(t, func(b *bulktest.Kafka) {
 		fail(b, bulktest.BackfillTopic, 1, 10, decision.Rejected)
 		time.Sleep(time.Hour)

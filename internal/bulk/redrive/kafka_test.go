@@ -9,7 +9,7 @@ import (
 	"verdict/internal/decision"
 )
 
-// fail dead-letters n decisions of a topic, numbered from `from` on.
+// fail publishes n decisions, numbered from `from` on, and dead-letters them.
 func fail(b *bulktest.Kafka, topic string, from, n int, reason decision.Reason) {
 	b.Helper()
 	records := make([]decision.Record, n)
@@ -38,7 +38,7 @@ func options(b *bulktest.Kafka) redrive.Options {
 	}
 }
 
-// redrive surveys and runs.
+// scanAndRun scans and runs a redrive.
 func scanAndRun(b *bulktest.Kafka, o redrive.Options) (redrive.Survey, redrive.Summary) {
 	b.Helper()
 	r, err := redrive.New(b.Context(), o)
@@ -56,7 +56,7 @@ func scanAndRun(b *bulktest.Kafka, o redrive.Options) (redrive.Survey, redrive.S
 	return survey, done
 }
 
-// copies are the IDs of the decisions that were redriven, as often as they were.
+// copies counts the redriven copies in the topics, by the IDs of their decisions.
 func copies(b *bulktest.Kafka) map[string]int {
 	b.Helper()
 	found := make(map[string]int)
@@ -71,7 +71,8 @@ func copies(b *bulktest.Kafka) map[string]int {
 	return found
 }
 
-// wantCopies wants each of these decisions redriven once, and no other.
+// wantCopies checks that each of these decisions was redriven once, and no other. Each
+// pair is a first number and a count.
 func wantCopies(b *bulktest.Kafka, numbers ...[2]int) {
 	b.Helper()
 	want := make(map[string]int)

@@ -1,6 +1,7 @@
 package redrive
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,16 +13,17 @@ import (
 
 	"verdict/internal/broker"
 	"verdict/internal/bulk/topicread"
+	"verdict/internal/retry"
 )
 
-// Lock keeps two redrives from working on the same dead letters at a time,
-// by being a member, the only one, of the consumer group <group>-redrive-lock. A
-// redrive that was killed is a member until lockSession is over.
+// Lock keeps two redrives from sending the same dead letters. Its holder is the only
+// member of the consumer group GROUP-redrive-lock. A redrive that was killed stays
+// a member until its session times out.
 type Lock struct {
 	group      *kafka.ConsumerGroup
 	topic      string
 	partitions int
-	cancel     context.CancelFunc
+	cancel     context.CancelFunc // ends stayMember
 	wg         sync.WaitGroup
 
 	mu      sync.Mutex
@@ -29,29 +31,28 @@ type Lock struct {
 	changed chan struct{} // closed when held changes
 }
 
-// ErrBusy is the error of AcquireLock and AwaitHeld for another redrive that is
-// at work.
-var ErrBusy = errors.New("another redrive is at work")
+// ErrBusy reports that another redrive holds the lock.
+var ErrBusy = errors.New("another redrive is running")
 
 const (
-	// lockSession is Kafka's least session time-out unless set otherwise
-	// (group.min.session.timeout.ms).
+	// lockSession is the session timeout of the lock: the shortest that brokers allow by
+	// default (group.min.session.timeout.ms).
 	lockSession = 6 * time.Second
-	// lockPatience is how long a member that was killed, a coordinator that moves
-	// or a new group is waited for.
-	lockPatience = 30 * time.Second
+	// lockTimeout is how long to wait for a member that was killed, a coordinator that
+	// moves, or a new group.
+	lockTimeout = 30 * time.Second
 )
 
-// AcquireLock becomes the only redrive of the topic, or says that there is one.
-// Waiting is told, at most once, from which host another one is or was, and for how
-// long it will be waited for.
+// AcquireLock waits until this is the only redrive of the topic. It returns ErrBusy if
+// another one keeps running. It calls waiting at most once, with the host of the other redrive
+// and the longest wait.
 func AcquireLock(ctx context.Context, c *broker.Connection, group, topic string, waiting func(host string, most time.Duration)) (*Lock, error) {
 	bounds, err := topicread.Bounds(ctx, c, topic)
 	if err != nil {
 		return nil, err
 	}
 	id := redriveGroup(group) + "-lock"
-	if err := awaitEmpty(ctx, c, id, waiting); err != nil {
+	if err := awaitEmptyGroup(ctx, c, id, waiting); err != nil {
 		return nil, err
 	}
 	g, err := kafka.NewConsumerGroup(kafka.ConsumerGroupConfig{
@@ -63,7 +64,7 @@ func AcquireLock(ctx context.Context, c *broker.Connection, group, topic string,
 	}
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	l := &Lock{group: g, topic: topic, partitions: len(bounds), cancel: cancel, changed: make(chan struct{})}
-	l.wg.Go(func() { l.keep(running) })
+	l.wg.Go(func() { l.stayMember(running) })
 	if err := l.AwaitHeld(ctx); err != nil {
 		l.Close()
 		return nil, err
@@ -71,71 +72,65 @@ func AcquireLock(ctx context.Context, c *broker.Connection, group, topic string,
 	return l, nil
 }
 
-// awaitEmpty waits until the group has no member, for as long as one that was killed
-// may seem to be there.
-func awaitEmpty(ctx context.Context, c *broker.Connection, id string, waiting func(host string, most time.Duration)) error {
+// awaitEmptyGroup waits until the group has no member, at most until the session of one
+// that was killed has timed out.
+func awaitEmptyGroup(ctx context.Context, c *broker.Connection, id string, waiting func(host string, most time.Duration)) error {
 	const most = lockSession + 2*time.Second
-	told := false
-	ctx, cancel := context.WithTimeout(ctx, lockPatience)
+	called := false
+	ctx, cancel := context.WithTimeout(ctx, lockTimeout)
 	defer cancel()
 	began := time.Now()
-	ticker := time.NewTicker(500 * time.Millisecond)
-	defer ticker.Stop()
 	for {
 		answer, err := c.Client().DescribeGroups(ctx, &kafka.DescribeGroupsRequest{GroupIDs: []string{id}})
-		if err == nil && len(answer.Groups) == 1 && !passing(answer.Groups[0].Error) {
+		if err == nil && len(answer.Groups) == 1 && isDescribed(answer.Groups[0].Error) {
 			members := answer.Groups[0].Members
 			if len(members) == 0 {
 				return nil
 			}
 			host := strings.TrimPrefix(members[0].ClientHost, "/") // as Java writes an address
-			if !told {
-				told = true
+			if !called {
+				called = true
 				waiting(host, most)
 			}
 			if time.Since(began) > most {
-				return fmt.Errorf("%w, from %s; wait for it, or stop it", ErrBusy, host)
+				return fmt.Errorf("%w on %s; wait for it, or stop it", ErrBusy, host)
 			}
 		}
-		select {
-		case <-ticker.C:
-		case <-ctx.Done():
-			if err == nil {
-				err = ctx.Err()
-			}
-			return fmt.Errorf("look whether a redrive is at work (group %s): %w", id, err)
+		if ended := retry.Sleep(ctx, 500*time.Millisecond); ended != nil {
+			return fmt.Errorf("check whether a redrive is running (group %s): %w", id, cmp.Or(err, ended))
 		}
 	}
 }
 
-// passing says whether a group could not be described yet. One that does not exist
-// has no members.
-func passing(err error) bool {
-	return err != nil && !errors.Is(err, kafka.GroupIdNotFound)
+// isDescribed reports whether a broker described a group, by its answer's error. A group
+// that does not exist has no members.
+func isDescribed(err error) bool {
+	return err == nil || errors.Is(err, kafka.GroupIdNotFound)
 }
 
-// keep stays a member of the group, also over moves of its coordinator.
-func (l *Lock) keep(ctx context.Context) {
+// stayMember joins the group again and again, so that the lock outlives moves of the
+// group's coordinator.
+func (l *Lock) stayMember(ctx context.Context) {
 	for ctx.Err() == nil {
 		gen, err := l.group.Next(ctx)
 		if err != nil {
 			if errors.Is(err, kafka.ErrGroupClosed) {
 				return
 			}
-			continue // it waits before it tries again
+			continue // Next has waited already
 		}
 		ended := make(chan struct{})
 		gen.Start(func(ctx context.Context) {
-			l.set(ctx.Err() == nil && len(gen.Assignments[l.topic]) >= l.partitions)
+			l.setHeld(ctx.Err() == nil && len(gen.Assignments[l.topic]) >= l.partitions)
 			<-ctx.Done()
-			l.set(false)
+			l.setHeld(false)
 			close(ended)
 		})
 		<-ended
 	}
 }
 
-func (l *Lock) set(held bool) {
+func (l *Lock) setHeld(held bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.held != held {
@@ -145,38 +140,39 @@ func (l *Lock) set(held bool) {
 	}
 }
 
-func (l *Lock) state() (held bool, changed <-chan struct{}) {
+// isHeld returns whether the lock is held, and a channel that closes when that changes.
+func (l *Lock) isHeld() (held bool, changed <-chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.held, l.changed
 }
 
-// AwaitHeld waits until the lock is held, for at most lockPatience: it is not for a while
-// when the group's coordinator moves. Otherwise another redrive has it.
+// AwaitHeld waits until the lock is held. It is not for a while when the coordinator of
+// its group moves; after 30 seconds AwaitHeld returns ErrBusy.
 func (l *Lock) AwaitHeld(ctx context.Context) error {
-	if held, _ := l.state(); held {
+	if held, _ := l.isHeld(); held {
 		return nil
 	}
-	timeout := time.NewTimer(lockPatience)
+	timeout := time.NewTimer(lockTimeout)
 	defer timeout.Stop()
 	for {
-		held, changed := l.state()
+		held, changed := l.isHeld()
 		if held {
 			return nil
 		}
 		select {
 		case <-changed:
 		case <-timeout.C:
-			return fmt.Errorf("%w, or the group's coordinator does not answer; the same command goes on later", ErrBusy)
+			return fmt.Errorf("%w, or the coordinator of the lock's group does not answer; run the same command again later to continue", ErrBusy)
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
 }
 
-// Close lets the lock go.
+// Close releases the lock.
 func (l *Lock) Close() {
 	l.cancel()
-	_ = l.group.Close() // it is left by its session's end at the latest
+	_ = l.group.Close() // if this fails, the session times out
 	l.wg.Wait()
 }

@@ -9,10 +9,10 @@ import (
 	"verdict/internal/bulk/redrive"
 )
 
-func TestOneRedriveAtATime(t *testing.T) {
+func TestLockAllowsOneRedriveAtATime(t *testing.T) {
 	bulktest.InKafka(t, func(b *bulktest.Kafka) {
-		told := 0
-		waiting := func(string, time.Duration) { told++ }
+		calls := 0
+		waiting := func(string, time.Duration) { calls++ }
 		one, err := redrive.AcquireLock(b.Context(), b.Conn, "verdict", bulktest.LettersTopic, waiting)
 		if err != nil {
 			b.Fatal(err)
@@ -21,8 +21,8 @@ func TestOneRedriveAtATime(t *testing.T) {
 		if _, err := redrive.AcquireLock(b.Context(), b.Conn, "verdict", bulktest.LettersTopic, waiting); !errors.Is(err, redrive.ErrBusy) {
 			b.Errorf("a second one: %v", err)
 		}
-		if told != 1 {
-			b.Errorf("the wait was told %d times, want once", told)
+		if calls != 1 {
+			b.Errorf("waiting was called %d times, want once", calls)
 		}
 		if took := time.Since(began); took > 15*time.Second {
 			b.Errorf("it waited %v", took)
@@ -37,7 +37,7 @@ func TestOneRedriveAtATime(t *testing.T) {
 		}
 		defer two.Close()
 
-		// Its coordinator moves, and is away for a while.
+		// Its coordinator moves, then Kafka is unreachable for a while.
 		b.Cluster.MoveCoordinators()
 		time.Sleep(2 * time.Second)
 		if err := two.AwaitHeld(b.Context()); err != nil {

@@ -1,46 +1,65 @@
 package redrive
 
 import (
+	"cmp"
 	"context"
 
 	"verdict/internal/broker"
 )
 
-// Options say which dead letters go back, and how.
+// DefaultMaxRedrives is the default of Options.MaxRedrives.
+const DefaultMaxRedrives = 3
+
+// Options say which dead letters to send back, and how.
 type Options struct {
 	// Connection reaches the cluster. Required.
 	Connection *broker.Connection
 	// DeadLetters is the topic of the dead letters. Required.
 	DeadLetters string
-	// Targets are the topics that a dead letter may go back to. One that names
-	// another is refused, since whoever can write dead letters could else let
-	// Verdict write anything anywhere. Required.
+	// Targets are the topics that a dead letter may go back to. Required.
 	Targets []string
-	// AnyTopic lets a dead letter go back to any topic that there is.
+	// AnyTopic lets dead letters go back to every existing topic. Zero: only to Targets.
 	AnyTopic bool
-	// Group is the service's consumer group, by which the redrive's own are named.
+	// Group is the service's consumer group; the groups with the redriven offsets and the
+	// lock are named after it. Required.
 	Group string
-	// Filter chooses among the dead letters; its zero value means all.
+	// Filter chooses among the dead letters. Zero: all.
 	Filter Filter
-	// Limit is the largest number that goes back; 0 means all.
+	// Limit is the maximum number of dead letters to send back. Zero: unlimited.
 	Limit int64
-	// Rate is how many go back in a second; 0 means as fast as Kafka takes them.
+	// Rate is the number of dead letters to send back per second. Zero: unlimited.
 	Rate float64
-	// MaxRedrives is how often a decision may be redriven; one that was so often
-	// stays. 0 means 3.
+	// MaxRedrives is how often a decision may be redriven. Zero: DefaultMaxRedrives.
 	MaxRedrives int
-	// Edit is a JSON merge patch (RFC 7386) for each value; nil means none.
+	// Edit is a JSON merge patch (RFC 7386) for each value. Nil: none.
 	Edit []byte
-	// AwaitLock is asked before each dead letter goes back whether it still may; nil
-	// means always. See Lock.
+	// AwaitLock is called before each dead letter is sent, and stops the redrive by an
+	// error; see Lock.AwaitHeld. Nil: without a lock.
 	AwaitLock func(context.Context) error
-	// Refused is told each dead letter that was chosen and can't go back, and
-	// why; nil: nobody asks. It is called once for each by Survey.
+	// Refused is called by Scan with each dead letter that was chosen and can't go back.
+	// Nil: not wanted.
 	Refused func(RefusedLetter)
-	// Progress is told now and then how many were looked at, and how many went
-	// back; nil: nobody asks.
-	Progress func(looked, redriven int64)
-	// Retrying is told what fails and is tried again; nil: nobody asks. Calls are
-	// made by several goroutines.
+	// Progress is called with the number of dead letters read and sent back. Nil: not
+	// wanted.
+	Progress func(read, redriven int64)
+	// Retrying is called with each error that is retried, by several goroutines. Nil: not
+	// wanted.
 	Retrying func(err error)
+}
+
+func (o Options) withDefaults() Options {
+	o.MaxRedrives = cmp.Or(o.MaxRedrives, DefaultMaxRedrives)
+	if o.AwaitLock == nil {
+		o.AwaitLock = func(context.Context) error { return nil }
+	}
+	if o.Refused == nil {
+		o.Refused = func(RefusedLetter) {}
+	}
+	if o.Progress == nil {
+		o.Progress = func(int64, int64) {}
+	}
+	if o.Retrying == nil {
+		o.Retrying = func(error) {}
+	}
+	return o
 }

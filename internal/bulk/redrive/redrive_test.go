@@ -17,7 +17,7 @@ import (
 	"verdict/internal/decision"
 )
 
-func TestRedriveSendsEachBackOnceWhateverTheFilters(t *testing.T) {
+func TestRedriveSendsEachLetterOnceOverAllFilters(t *testing.T) {
 	bulktest.InKafka(t, func(b *bulktest.Kafka) {
 		fail(b, bulktest.BackfillTopic, 1, 50, decision.Rejected)
 		fail(b, bulktest.LiveTopic, 101, 50, decision.TaskNotFound)
@@ -32,7 +32,7 @@ func TestRedriveSendsEachBackOnceWhateverTheFilters(t *testing.T) {
 		}
 		wantCopies(b, [2]int{201, 50})
 
-		// Another filter takes what the first one left, and nothing twice.
+		// Another filter sends what the first one left, and nothing twice.
 		o.Filter.Reasons = []decision.Reason{decision.Rejected, decision.RetriesExhausted}
 		o.Limit = 30
 		survey, done = scanAndRun(b, o)
@@ -55,7 +55,7 @@ func TestRedriveSendsEachBackOnceWhateverTheFilters(t *testing.T) {
 	})
 }
 
-func TestRedriveSurveysWithoutATrace(t *testing.T) {
+func TestScanSendsAndCommitsNothing(t *testing.T) {
 	bulktest.InKafka(t, func(b *bulktest.Kafka) {
 		fail(b, bulktest.BackfillTopic, 1, 5, decision.Rejected)
 		r, err := redrive.New(b.Context(), options(b))
@@ -67,7 +67,7 @@ func TestRedriveSurveysWithoutATrace(t *testing.T) {
 		}
 		wantCopies(b)
 		if _, _, ok := b.Cluster.Committed("verdict-redrive", bulktest.LettersTopic, 0); ok {
-			b.Error("a survey committed")
+			b.Error("the scan committed offsets")
 		}
 	})
 }
@@ -85,7 +85,7 @@ func TestRedriveKeepsToItsRate(t *testing.T) {
 	})
 }
 
-func TestRedriveThatIsStoppedGoesOn(t *testing.T) {
+func TestRedriveContinuesAfterAStop(t *testing.T) {
 	bulktest.InKafka(t, func(b *bulktest.Kafka) {
 		fail(b, bulktest.BackfillTopic, 1, 100, decision.Rejected)
 		o := options(b)
@@ -107,9 +107,9 @@ func TestRedriveThatIsStoppedGoesOn(t *testing.T) {
 	})
 }
 
-// TestRedriveAfterACrashRepeatsNothing lets the commits fail from the start, so
-// that nothing but the copies tells what went back; then Kafka forgets the notes too.
-func TestRedriveAfterACrashRepeatsNothing(t *testing.T) {
+// TestRedriveRepeatsNothingAfterACrash makes the commits fail from the start, so that only
+// the copies show what went back. Then it uses a group without any commits.
+func TestRedriveRepeatsNothingAfterACrash(t *testing.T) {
 	bulktest.InKafka(t, func(b *bulktest.Kafka) {
 		fail(b, bulktest.BackfillTopic, 1, 60, decision.Rejected)
 		fail(b, bulktest.LiveTopic, 101, 60, decision.Rejected)
@@ -139,7 +139,7 @@ func TestRedriveAfterACrashRepeatsNothing(t *testing.T) {
 		}
 		wantCopies(b, [2]int{1, 60}, [2]int{101, 60})
 
-		// Without any commit, the copies are found again.
+		// Without any commit the copies are found as well.
 		other := o
 		other.Group = "verdict-2"
 		if survey, rest := scanAndRun(b, other); rest.Redriven != 0 || survey.Already != 120 {
@@ -149,11 +149,11 @@ func TestRedriveAfterACrashRepeatsNothing(t *testing.T) {
 	})
 }
 
-func TestRedriveLooksBeforeItSendsAgain(t *testing.T) {
+func TestRedriveDoesNotRepeatStoredRequests(t *testing.T) {
 	bulktest.InKafka(t, func(b *bulktest.Kafka) {
 		fail(b, bulktest.BackfillTopic, 1, 30, decision.Rejected)
 		fail(b, bulktest.LiveTopic, 101, 30, decision.Rejected)
-		// Kafka stores what it calls timed out.
+		// Kafka stores the records and answers that the request timed out.
 		fault := b.Cluster.Inject(embedded.Fault{API: embedded.Produce, Code: int(kafka.RequestTimedOut), Times: 4})
 		_, done := scanAndRun(b, options(b))
 		if done.Redriven != 60 || fault.Hits() != 4 {
@@ -163,7 +163,7 @@ func TestRedriveLooksBeforeItSendsAgain(t *testing.T) {
 	})
 }
 
-func TestRedriveOfWhatCameBackCountsUp(t *testing.T) {
+func TestRedriveCountsTheRedrivesOfADecision(t *testing.T) {
 	bulktest.InKafka(t, func(b *bulktest.Kafka) {
 		fail(b, bulktest.BackfillTopic, 1, 1, decision.Rejected)
 		for want := range 3 {
@@ -183,7 +183,7 @@ func TestRedriveOfWhatCameBackCountsUp(t *testing.T) {
 	})
 }
 
-func TestRedriveRefusesCommitsThatAreNotItsOwn(t *testing.T) {
+func TestRedriveRejectsCommitsOfOtherPrograms(t *testing.T) {
 	bulktest.InKafka(t, func(b *bulktest.Kafka) {
 		fail(b, bulktest.BackfillTopic, 1, 3, decision.Rejected)
 		if err := b.Conn.CommitGroupOffsets(b.Context(), "verdict-redrive", bulktest.LettersTopic, map[int]broker.GroupOffset{0: {Offset: 1, Metadata: "mine"}}); err != nil {

@@ -13,33 +13,40 @@ import (
 	"verdict/internal/decision"
 )
 
-// Redriven says what a run did.
+const (
+	// stopTimeout bounds the end of a run.
+	stopTimeout = 30 * time.Second
+	// commitEvery is the time between two commits of a run.
+	commitEvery = time.Second
+)
+
+// Summary is what a run did.
 type Summary struct {
 	Redriven int64 // acknowledged
-	Failed   int64 // that Kafka refuses for good
-	Limited  bool  // Limit left some
+	Failed   int64 // refused by Kafka for good
+	Limited  bool  // Options.Limit left some
 }
 
-// Run sends back what Survey counted. If ctx ends, what is under way is waited for a
-// little, and committed; the same redrive goes on from there later.
+// Run sends back what Scan counts. If ctx ends, it waits a little for requests in flight
+// and commits them; the next redrive sends the rest.
 func (r *Redriver) Run(ctx context.Context) (Summary, error) {
 	if err := r.checkpoint(ctx); err != nil {
 		return Summary{}, err
 	}
 	run := &run{Redriver: r, limiter: rate.NewLimiter(rate.Inf, 1)}
-	if r.o.Rate > 0 {
-		run.limiter = rate.NewLimiter(rate.Limit(r.o.Rate), max(1, int(r.o.Rate/10)))
+	if r.options.Rate > 0 {
+		run.limiter = rate.NewLimiter(rate.Limit(r.options.Rate), max(1, int(r.options.Rate/10)))
 	}
 	run.publisher = broker.NewPublisher(broker.PublisherOptions{
-		Client: r.o.Connection.Client(), MaxPendingBytes: 8 << 20, Landed: r.alreadyStored,
-		OnState: func(failing bool, err error) {
-			if failing {
-				r.o.Retrying(err)
+		Client: r.options.Connection.Client(), MaxPendingBytes: 8 << 20, AlreadyStored: r.alreadyStored,
+		OnHealthChange: func(err error) {
+			if err != nil {
+				r.options.Retrying(err)
 			}
 		},
 	})
 	err := r.readLetters(ctx, func(rec *decision.Record) error { return run.send(ctx, rec) })
-	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastAnswers)
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 	defer cancel()
 	err = errors.Join(err, run.publisher.Close(last))
 	err = errors.Join(err, run.commit(last))
@@ -49,51 +56,44 @@ func (r *Redriver) Run(ctx context.Context) (Summary, error) {
 	if ctx.Err() != nil {
 		err = ctx.Err()
 	}
-	return Summary{Redriven: run.redriven, Failed: run.failed, Limited: run.limited}, err
+	return run.summary, err
 }
 
-// lastAnswers is how long the end of a run may take.
-const lastAnswers = 30 * time.Second
-
-// commitEvery is the time between two commits of a run.
-const commitEvery = time.Second
-
-// run is one Run.
+// run is one call of Run.
 type run struct {
 	*Redriver
 	publisher *broker.Publisher
 	limiter   *rate.Limiter
 	sent      int64
-	looked    int64
-	redriven  int64
-	failed    int64
-	limited   bool
+	read      int64
+	summary   Summary
 	committed time.Time
 
+	// Written by the publisher's goroutines, taken by commit.
 	mu           sync.Mutex
-	acknowledged []decision.Origin // not taken into the set yet
-	refused      []error           // by Kafka, for good
+	acknowledged []decision.Origin // dead letters that went back
+	refused      []error           // from Kafka, for good
 }
 
 // send sends one dead letter back, if it is chosen.
 func (r *run) send(ctx context.Context, rec *decision.Record) error {
-	r.looked++
-	_, back, refused, chosen := r.choose(rec)
-	if !chosen || refused != nil || r.set.has(rec.Partition, rec.Offset) {
+	r.read++
+	c, chosen := r.choose(rec)
+	if !chosen || c.refused != nil || r.redriven.has(rec.Partition, rec.Offset) {
 		return nil
 	}
-	if r.o.Limit > 0 && r.sent == r.o.Limit {
-		r.limited = true
+	if r.options.Limit > 0 && r.sent == r.options.Limit {
+		r.summary.Limited = true
 		return broker.ErrStopScan
 	}
 	if err := r.limiter.Wait(ctx); err != nil {
 		return err
 	}
-	if err := r.o.AwaitLock(ctx); err != nil {
+	if err := r.options.AwaitLock(ctx); err != nil {
 		return err
 	}
 	letter := rec.Origin()
-	err := r.publisher.Publish(ctx, back, func(err error) {
+	err := r.publisher.Publish(ctx, c.copied, func(err error) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		switch {
@@ -111,23 +111,23 @@ func (r *run) send(ctx context.Context, rec *decision.Record) error {
 		return nil
 	}
 	r.committed = time.Now()
-	r.o.Progress(r.looked, r.redriven)
+	r.options.Progress(r.read, r.summary.Redriven)
 	return r.commit(ctx)
 }
 
-// commit takes what was acknowledged into the set, and commits it.
+// commit adds what was acknowledged to the set, and commits it.
 func (r *run) commit(ctx context.Context) error {
 	r.mu.Lock()
 	acknowledged, refused := r.acknowledged, r.refused
 	r.acknowledged, r.refused = nil, nil
 	r.mu.Unlock()
 	for _, letter := range acknowledged {
-		r.set.add(letter.Partition, letter.Offset)
+		r.redriven.add(letter.Partition, letter.Offset)
 	}
-	r.redriven += int64(len(acknowledged))
-	r.failed += int64(len(refused))
+	r.summary.Redriven += int64(len(acknowledged))
+	r.summary.Failed += int64(len(refused))
 	for _, err := range refused {
-		r.o.Retrying(err)
+		r.options.Retrying(err)
 	}
-	return r.set.commit(ctx, r.o.Connection)
+	return r.redriven.commit(ctx, r.options.Connection)
 }

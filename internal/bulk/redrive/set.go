@@ -7,17 +7,17 @@ import (
 	"verdict/internal/broker"
 )
 
-// offsetSet is which dead letters were redriven, by partition and offset. It is
-// kept in Kafka as the commits of consumer groups without members: what filters
-// left out stays open, and stays so anywhere between what was redriven, so that a
-// committed offset alone does not say it. Each group holds a window of offsets of
-// every partition: its committed offset is the first in the window that was not
-// redriven, and the commit's metadata a bitmap of the window.
+// offsetSet is the set of dead letters that were redriven, by partition and offset. It is
+// stored in the committed offsets of consumer groups without members. Each group holds
+// a window of offsets of every partition: its committed offset is the first in the window
+// that was not redriven, the commit's metadata a bitmap of the window. (The metadata of
+// package consumer is made for one commit; a filtered redrive would stop at its first
+// 24,000 open letters.)
 //
 //	verdict-redrive     offsets 0 to 23,999
 //	verdict-redrive-1   offsets 24,000 to 47,999, and so on
 //
-// It is pure but for load and commit, and belongs to one goroutine.
+// Only load and commit use Kafka. The set belongs to one goroutine.
 type offsetSet struct {
 	group   string
 	topic   string
@@ -29,7 +29,7 @@ func newOffsetSet(group, topic string) *offsetSet {
 	return &offsetSet{group: group, topic: topic, windows: make(map[windowKey]*window), changed: make(map[windowKey]struct{})}
 }
 
-// groupOf is the group of a window.
+// groupOf returns the group of the windows with this index.
 func (s *offsetSet) groupOf(index int64) string {
 	if index == 0 {
 		return s.group
@@ -43,7 +43,7 @@ func (s *offsetSet) has(partition int, offset int64) bool {
 	return w != nil && w[i/64]&(1<<(i%64)) != 0
 }
 
-// add notes that a dead letter was redriven.
+// add adds a dead letter that was redriven.
 func (s *offsetSet) add(partition int, offset int64) {
 	if s.has(partition, offset) {
 		return
@@ -59,14 +59,14 @@ func (s *offsetSet) add(partition int, offset int64) {
 	s.changed[at] = struct{}{}
 }
 
-// touch lets the next commit write every window.
-func (s *offsetSet) touch() {
+// changeAll makes the next commit write every window.
+func (s *offsetSet) changeAll() {
 	for at := range s.windows {
 		s.changed[at] = struct{}{}
 	}
 }
 
-// load reads the commits for what the topic holds.
+// load reads the windows of the offsets that the topic holds.
 func (s *offsetSet) load(ctx context.Context, c *broker.Connection, bounds map[int]broker.Bound) error {
 	first, last := int64(1), int64(0) // none
 	for _, b := range bounds {
@@ -87,11 +87,11 @@ func (s *offsetSet) load(ctx context.Context, c *broker.Connection, bounds map[i
 		for partition, o := range offsets {
 			w, err := decodeWindow(o.Metadata)
 			if err != nil {
-				return fmt.Errorf("the commit of group %s for %s/%d is not one of a redrive: %w; if that group is used by something else, set kafka.group_id to another",
+				return fmt.Errorf("the committed offset of group %s for %s/%d is not of a redrive: %w; if another program uses that group, set kafka.group_id to another",
 					s.groupOf(index), s.topic, partition, err)
 			}
 			if end := bounds[partition].End; index*windowSize+w.end() > end {
-				return fmt.Errorf("group %s has redriven dead letters of %s/%d beyond its end at %d, so the topic was made anew or lost records; if so, delete the groups %s* and begin anew",
+				return fmt.Errorf("group %s has redriven dead letters of %s/%d beyond its end at %d, so the topic was recreated or lost records; if so, delete the groups %s* and start over",
 					s.groupOf(index), s.topic, partition, end, s.group)
 			}
 			s.windows[windowKey{partition, index}] = w
@@ -100,7 +100,7 @@ func (s *offsetSet) load(ctx context.Context, c *broker.Connection, bounds map[i
 	return nil
 }
 
-// commit writes the windows that changed.
+// commit commits the windows that changed.
 func (s *offsetSet) commit(ctx context.Context, c *broker.Connection) error {
 	byIndex := make(map[int64]map[int]broker.GroupOffset)
 	for at := range s.changed {

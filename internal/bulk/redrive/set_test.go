@@ -9,9 +9,9 @@ import (
 	"verdict/internal/broker/embedded"
 )
 
-// TestOffsetSetRemembersBeyondOneCommit covers so many dead letters, redriven in
-// so irregular a way, that one commit's metadata can't hold them.
-func TestOffsetSetRemembersBeyondOneCommit(t *testing.T) {
+// TestOffsetSetSpansSeveralCommits adds more offsets, in a more irregular pattern, than
+// the metadata of one commit can hold.
+func TestOffsetSetSpansSeveralCommits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		network := new(embedded.Network)
 		cluster, err := embedded.Start(embedded.Options{Topics: map[string]int{"dlq": 2}, Listen: network.Listen})
@@ -56,9 +56,9 @@ func TestOffsetSetRemembersBeyondOneCommit(t *testing.T) {
 			}
 		}
 
-		// A topic that was made anew has other letters at these offsets.
+		// A recreated topic has other letters at these offsets.
 		bounds[1] = broker.Bound{First: 0, End: 10}
-		if err := newOffsetSet("g", "dlq").load(t.Context(), conn, bounds); err == nil || !strings.Contains(err.Error(), "made anew") {
+		if err := newOffsetSet("g", "dlq").load(t.Context(), conn, bounds); err == nil || !strings.Contains(err.Error(), "recreated") {
 			t.Errorf("%v", err)
 		}
 	})

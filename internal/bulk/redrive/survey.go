@@ -7,62 +7,72 @@ import (
 	"verdict/internal/decision"
 )
 
-// Survey is what a redrive finds before it begins.
+// Survey counts what a redrive would do.
 type Survey struct {
-	Read     int64 // dead letters that are there
-	Chosen   int64 // that the filter chooses and that can go back
-	Already  int64 // that the filter chooses and that went back before
+	Read     int64 // dead letters in the topic
+	Chosen   int64 // the filter chooses them, and they can go back
+	Already  int64 // the filter chooses them, and they went back before
 	Refused  map[Refusal]int64
 	ByReason map[decision.Reason]int64 // of Chosen
-	ByError  map[string]int64          // of Chosen: their errors, with numbers and IDs as #
-	Examples map[string]string         // by the keys of ByError: the first, as texts go, of the errors it stands for
-	ByTopic  map[string]int64          // of Chosen: where they go
+	ByError  map[string]int64          // of Chosen: by error, with # for numbers and IDs
+	Examples map[string]string         // for each key of ByError, one of its errors
+	ByTopic  map[string]int64          // of Chosen: by the topic they go to
 }
 
-// maxErrors is how many different errors a Survey tells apart.
+// maxErrors is the maximum number of different errors in a Survey.
 const maxErrors = 1000
 
-// OtherErrors is what a Survey calls the errors that it does not tell apart.
+// OtherErrors is the key in Survey.ByError for all errors beyond maxErrors.
 const OtherErrors = "(other errors)"
 
-// Survey looks through the dead letters, sends nothing and commits nothing.
+// Scan reads the dead letters and counts what Run would send back. It sends and commits
+// nothing.
 func (r *Redriver) Scan(ctx context.Context) (Survey, error) {
-	s := Survey{Refused: make(map[Refusal]int64), ByReason: make(map[decision.Reason]int64), ByError: make(map[string]int64), Examples: make(map[string]string), ByTopic: make(map[string]int64)}
+	s := Survey{
+		Refused: make(map[Refusal]int64), ByReason: make(map[decision.Reason]int64), ByTopic: make(map[string]int64),
+		ByError: make(map[string]int64), Examples: make(map[string]string),
+	}
 	err := r.readLetters(ctx, func(rec *decision.Record) error {
 		s.Read++
 		if s.Read%1000 == 0 {
-			r.o.Progress(s.Read, 0)
+			r.options.Progress(s.Read, 0)
 		}
-		d, back, refused, chosen := r.choose(rec)
+		c, chosen := r.choose(rec)
 		switch {
 		case !chosen:
-		case r.set.has(rec.Partition, rec.Offset):
+		case r.redriven.has(rec.Partition, rec.Offset):
 			s.Already++
-		case refused != nil:
-			s.Refused[refused.Why]++
-			r.o.Refused(*refused)
+		case c.refused != nil:
+			s.Refused[c.refused.Why]++
+			r.options.Refused(*c.refused)
 		default:
 			s.Chosen++
-			s.ByReason[d.Reason]++
-			s.ByTopic[back.Topic]++
-			text := errorKind(d.Error)
-			if _, known := s.ByError[text]; !known && len(s.ByError) >= maxErrors {
-				text = OtherErrors
-			}
-			if known, ok := s.Examples[text]; text != OtherErrors && (!ok || d.Error < known) {
-				s.Examples[text] = d.Error
-			}
-			s.ByError[text]++
+			s.ByReason[c.letter.Reason]++
+			s.ByTopic[c.copied.Topic]++
+			s.countError(c.letter.Error)
 		}
 		return nil
 	})
 	return s, err
 }
 
-// varying is what makes two errors of one kind differ: IDs and numbers.
+// countError counts the error of a dead letter. The example of a kind of error is the
+// first of its errors in alphabetical order, so that it does not depend on chance.
+func (s *Survey) countError(text string) {
+	kind := errorKind(text)
+	if _, known := s.ByError[kind]; !known && len(s.ByError) >= maxErrors {
+		kind = OtherErrors
+	}
+	if example, ok := s.Examples[kind]; kind != OtherErrors && (!ok || text < example) {
+		s.Examples[kind] = text
+	}
+	s.ByError[kind]++
+}
+
+// varying matches what differs between two errors of one kind: IDs and numbers.
 var varying = regexp.MustCompile(`[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|\d+`)
 
-// errorKind is an error with what varies as #.
+// errorKind returns an error with # for what varies.
 func errorKind(text string) string {
 	return decision.OneLine(varying.ReplaceAllString(text, "#"), 200)
 }

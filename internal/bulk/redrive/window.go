@@ -7,20 +7,23 @@ import (
 	"strings"
 )
 
+// windowKey identifies a window of a partition.
 type windowKey struct {
 	partition int
-	index     int64
+	index     int64 // the window begins at offset index*windowSize
 }
 
-// windowSize is the number of offsets in a window: its bitmap must fit the
-// brokers' offset.metadata.max.bytes, 4096 unless set otherwise.
+// windowSize is the number of offsets in a window. Its bitmap must fit into
+// offset.metadata.max.bytes, 4096 by default.
 const windowSize = 24000
 
+// window is a bitmap of the redriven offsets in a window.
 type window [windowSize / 64]uint64
 
+// windowPrefix begins the metadata of a window.
 const windowPrefix = "redrive-1:"
 
-// first is the first offset of the window that was not redriven.
+// first returns the first offset of the window that was not redriven.
 func (w *window) first() int64 {
 	for i, word := range w {
 		if word != ^uint64(0) {
@@ -30,7 +33,7 @@ func (w *window) first() int64 {
 	return windowSize
 }
 
-// end is behind the last offset of the window that was redriven.
+// end returns the offset after the last one of the window that was redriven.
 func (w *window) end() int64 {
 	for i := len(w) - 1; i >= 0; i-- {
 		if w[i] != 0 {
@@ -40,8 +43,8 @@ func (w *window) end() int64 {
 	return 0
 }
 
-// encode writes the bitmap: bit i of byte i/8, lowest first, without the zeros at
-// its end.
+// encode returns the bitmap as metadata: offset i is bit i%8 of byte i/8, without the
+// zero bytes at the end.
 func (w *window) encode() string {
 	b := make([]byte, 0, windowSize/8)
 	for _, word := range w {
@@ -63,7 +66,7 @@ func decodeWindow(metadata string) (*window, error) {
 	}
 	b, err := base64.StdEncoding.DecodeString(text)
 	if err != nil || len(b) > windowSize/8 {
-		return nil, fmt.Errorf("its metadata is no bitmap of %d offsets", windowSize)
+		return nil, fmt.Errorf("its metadata is not a bitmap of %d offsets", windowSize)
 	}
 	w := new(window)
 	for i, by := range b {

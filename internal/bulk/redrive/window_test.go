@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestOffsetSetTakesNoBrokenBitmap(t *testing.T) {
+func TestWindowDecodingRejectsBrokenBitmaps(t *testing.T) {
 	full := new(window)
 	for i := range full {
 		full[i] = ^uint64(0)

@@ -2,7 +2,7 @@ package rows
 
 import (
 	"fmt"
-	"sort"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -10,82 +10,80 @@ import (
 	"verdict/internal/decision"
 )
 
-// ValidBatchID says what is wrong with the ID of a batch, if anything.
+// Batch is the checked content of an Input.
+type Batch struct {
+	// ID identifies the batch.
+	ID string
+	// Content is the SHA-256 of the file's uncompressed content, in hexadecimal; of
+	// several files, the SHA-256 of their hashes.
+	Content string
+	// Rows counts all rows. Invalid, Superseded and Duplicates count those with a
+	// finding of that kind; a row with several counts under the first of them.
+	Rows, Invalid, Superseded, Duplicates int64
+	// Expired counts decisions to send that are past their expires_at already.
+	Expired int64
+	// Warnings are about the files as a whole, one line each.
+	Warnings []string
+	// Findings are the first of each kind, in the order of the rows.
+	Findings []Finding
+
+	in        *Input
+	options   CheckOptions
+	relations *relations
+}
+
+// ValidBatchID returns an error that says why id can't be the ID of a batch, or nil.
 func ValidBatchID(id string) error {
 	bad := func(r rune) bool { return !unicode.IsPrint(r) || unicode.IsSpace(r) || r == utf8.RuneError }
 	if id == "" || len(id) > decision.MaxBatchIDLength || strings.IndexFunc(id, bad) >= 0 {
-		return fmt.Errorf("the ID of a batch has 1 to %d bytes of printable characters without spaces, is %s",
-			decision.MaxBatchIDLength, short(id))
+		return fmt.Errorf("the ID of a batch must be 1 to %d bytes of printable characters without spaces, is %s",
+			decision.MaxBatchIDLength, quote(id))
 	}
 	return nil
 }
 
-// Batch is what the files of an Input hold, checked.
-type Batch struct {
-	// ID is the batch's.
-	ID string
-	// Content is the SHA-256 of the files' content without compression, in
-	// hexadecimal; of several files, that of their hashes.
-	Content string
-	// Rows is the number of all rows; Invalid, Superseded and Duplicates of those
-	// that are so. A row is counted once, by the first of these.
-	Rows, Invalid, Superseded, Duplicates int64
-	// Expired is how many decisions to be sent are past their expires_at already.
-	Expired int64
-	// Warnings are about the files, each one line.
-	Warnings []string
-	// Findings are the first of each kind, by their place.
-	Findings []Finding
-
-	in        *Input
-	o         CheckOptions
-	relations *relations
-}
-
-// Size is the number of decisions to be sent.
-func (b *Batch) Size() int64 { return b.Rows - b.Invalid - b.Superseded }
-
-// Close lets temporary files go.
+// Close removes the temporary files.
 func (b *Batch) Close() { b.relations.close() }
 
-// largest is the headers of a batch at their largest, so that a row that is valid
-// here is so too with the headers it gets.
-func largest(id string) []decision.Header {
-	const most = 1e15 - 1
-	return decision.BatchPlace{ID: id, Line: most, Size: most}.Headers()
-}
+// Size returns the number of decisions to send.
+func (b *Batch) Size() int64 { return b.Rows - b.Invalid - b.Superseded }
 
-// derivedID is the ID of a batch that is given none.
-func derivedID(content string) string { return "sha256-" + content[:24] }
+// IDFromContent reports whether the batch's ID is the default: made from its content.
+func (b *Batch) IDFromContent() bool { return b.ID == defaultID(b.Content) }
 
-// choices is what says, beside the content, which rows are sent and how.
-func (b *Batch) Choices() string {
-	var all []string
-	for _, column := range sorted(b.o.Rows.Map) {
-		all = append(all, fmt.Sprintf("--map %q", column+"="+b.o.Rows.Map[column]))
-	}
-	for _, field := range sorted(b.o.Rows.Set) {
-		all = append(all, fmt.Sprintf("--set %q", field+"="+b.o.Rows.Set[field]))
-	}
-	if b.o.LastWins {
-		all = append(all, "--last-wins")
-	}
-	if b.o.SkipInvalid {
-		all = append(all, "--skip-invalid")
-	}
-	if len(all) == 0 {
-		return "no choices"
-	}
-	sort.Strings(all)
-	return strings.Join(all, " ")
-}
-
-// IDFromContent reports whether the batch's ID is the one made from its content.
-func (b *Batch) IDFromContent() bool { return b.ID == derivedID(b.Content) }
-
-// Paths returns the absolute paths of the batch's files; standard input and pipes
-// have none.
+// Paths returns the absolute paths of the batch's files. Standard input and pipes have
+// none.
 func (b *Batch) Paths() []string { return b.in.paths() }
 
 // CheckUnchanged returns an error if a file changed since it was opened.
-func (b *Batch) CheckUnchanged() error { return b.in.unchanged() }
+func (b *Batch) CheckUnchanged() error { return b.in.checkUnchanged() }
+
+// Flags returns the flags of the command line that say, beside the content, which rows
+// are sent and how; empty: none.
+func (b *Batch) Flags() string {
+	var flags []string
+	for _, column := range sortedKeys(b.options.Rows.Map) {
+		flags = append(flags, fmt.Sprintf("--map %q", column+"="+b.options.Rows.Map[column]))
+	}
+	for _, field := range sortedKeys(b.options.Rows.Set) {
+		flags = append(flags, fmt.Sprintf("--set %q", field+"="+b.options.Rows.Set[field]))
+	}
+	if b.options.LastWins {
+		flags = append(flags, "--last-wins")
+	}
+	if b.options.SkipInvalid {
+		flags = append(flags, "--skip-invalid")
+	}
+	slices.Sort(flags)
+	return strings.Join(flags, " ")
+}
+
+// defaultID returns the ID of a batch that was given none.
+func defaultID(content string) string { return "sha256-" + content[:24] }
+
+// largestHeaders returns the headers of a batch's records at their largest. A row that
+// is valid with these is valid with the headers it gets.
+func largestHeaders(id string) []decision.Header {
+	const most = 1e15 - 1
+	return decision.BatchPlace{ID: id, Line: most, Size: most}.Headers()
+}

@@ -7,7 +7,7 @@ import (
 	"verdict/internal/decision"
 )
 
-func TestABatchIsNamedByItsContent(t *testing.T) {
+func TestBatchIDDependsOnContentOnly(t *testing.T) {
 	content := row("a", 1, decision.CompletedPass)
 	plain := check(t, openFiles(t, "", content), rows.CheckOptions{})
 	for name, b := range map[string]*rows.Batch{
@@ -25,7 +25,7 @@ func TestABatchIsNamedByItsContent(t *testing.T) {
 		"two files": check(t, openFiles(t, "", content, ""), rows.CheckOptions{}),
 	} {
 		if b.ID == plain.ID {
-			t.Errorf("%s: the same ID", name)
+			t.Errorf("%s: the ID is the same", name)
 		}
 	}
 	if b := check(t, openFiles(t, "", content), rows.CheckOptions{BatchID: "mine"}); b.ID != "mine" || b.Content != plain.Content {

@@ -46,7 +46,7 @@ func BenchmarkGenerator(b *testing.B) {
 	}
 }
 
-func BenchmarkRows(b *testing.B) {
+func BenchmarkReader(b *testing.B) {
 	csv, err := os.ReadFile("../../../examples/decisions-10k.csv")
 	if err != nil {
 		b.Fatal(err)

@@ -5,18 +5,18 @@ import (
 	"io"
 )
 
-// cells is one row of CSV (RFC 4180), taken apart. It reads what encoding/csv
-// reads, but encoding/csv would hold the rest of a file in memory where a quote is
-// not closed, and lose all of its rows.
+// cells is one parsed row of CSV (RFC 4180). It accepts what encoding/csv accepts.
+// encoding/csv itself would hold the rest of a file in memory after an unclosed
+// quote, and lose all of its rows.
 type cells struct {
 	separator byte
-	text      []byte // all cells, one behind the other
+	text      []byte // the text of all cells, concatenated
 	ends      []int  // where each cell ends in text
 }
 
 func (c *cells) count() int { return len(c.ends) }
 
-// cell is the text of cell i, unquoted. It stays as it is until the next read.
+// cell returns the unquoted text of cell i. It is valid until the next read.
 func (c *cells) cell(i int) []byte {
 	if i == 0 {
 		return c.text[:c.ends[0]]
@@ -24,14 +24,14 @@ func (c *cells) cell(i int) []byte {
 	return c.text[c.ends[i-1]:c.ends[i]]
 }
 
-// read takes the row apart that begins the window, and drops nothing. It returns
-// the row's length in bytes. A fault is of the first line alone, and so is the
-// length then: what follows it is read as if that line had not been there, so
-// that a lost quote costs one row and not all up to the next quote.
+// read parses the row at the start of the window, without dropping it, and returns
+// its length in bytes. A fault costs the first line only: n is then that line's
+// length, and parsing resumes after it. So an unclosed quote spoils one row, not
+// everything up to the next quote.
 //
-// This looks at no line more than twice, whatever the file: a quote that a line
-// leaves open is closed, well or badly, by the next line with an odd number of
-// quotes, and only such a line leaves one open.
+// No line is scanned more than twice, whatever the file: a quote left open by one
+// line is closed, correctly or not, by the next line with an odd number of quotes,
+// and only such a line leaves one open.
 func (c *cells) read(l *lines) (n int, fault string, err error) {
 	c.text, c.ends = c.text[:0], c.ends[:0]
 	first, err := l.next(0)
@@ -55,7 +55,7 @@ func (c *cells) read(l *lines) (n int, fault string, err error) {
 		} else {
 			for i++; ; {
 				quote := bytes.IndexByte(row[i:], '"')
-				if quote < 0 { // the cell goes on in the next line
+				if quote < 0 { // the cell continues on the next line
 					c.text = append(append(c.text, row[i:]...), '\n')
 					more, err := l.next(n)
 					if err == io.EOF || err == errTooLong {
@@ -77,7 +77,7 @@ func (c *cells) read(l *lines) (n int, fault string, err error) {
 				i++
 			}
 			if i < len(row) && row[i] != c.separator {
-				return first, "text behind a cell's closing quote", nil
+				return first, "text after a cell's closing quote", nil
 			}
 		}
 		c.ends = append(c.ends, len(c.text))

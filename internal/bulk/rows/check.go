@@ -11,30 +11,32 @@ import (
 	"time"
 )
 
-// CheckOptions say how the files of a batch are taken.
+// CheckOptions say how the files of a batch are read and judged.
 type CheckOptions struct {
-	// Rows say how they are read; BatchID, Before and Content in it are Check's own.
+	// Rows say how each file is read. Check itself sets BatchID, Before and Content.
 	Rows Options
-	// BatchID is the batch's ID, and then every row's batch_id, unless Rows.Set has
-	// one. Zero: made from the files' content; rows keep a batch_id of their own.
+	// BatchID is the batch's ID, and every row's batch_id unless Rows.Set has one. Zero:
+	// the ID is made from the content, and rows keep their own batch_id.
 	BatchID string
-	// LastWins lets the last of several rows win that ask for opposite states of one
-	// task; zero: each of them is invalid.
+	// LastWins sends only the last of several rows that ask for opposite states of one
+	// task. Zero: all of them are invalid.
 	LastWins bool
-	// SkipInvalid leaves invalid rows out of the batch; zero: one of them means that
-	// nothing is to be sent.
+	// SkipInvalid leaves invalid rows out of the batch. Zero: one invalid row means that
+	// nothing is sent. Check only records it; the caller acts on it.
 	SkipInvalid bool
-	// MaxFindings is how many findings of each kind are kept. Zero: none.
+	// MaxFindings is the number of findings of each kind to keep. Zero: none.
 	MaxFindings int
-	// TempDir is where temporary files go, 64 bytes a row. Zero: the system's folder.
+	// TempDir is the folder for temporary files, which take 64 bytes a row. Zero: the
+	// system's folder.
 	TempDir string
-	// Checked is told the number of rows so far, now and then. Nil: nobody asks.
+	// Checked is called every 1,024 rows with the number of rows checked. Nil: not
+	// wanted.
 	Checked func(rows int64)
 }
 
-// Check reads all rows, decodes each as the service will, and finds how they stand
-// to each other. The error is about reading, never about a row. The caller closes
-// the Batch, before the Input.
+// Check reads all rows, decodes each as the service will, and finds how they relate to
+// one another. It returns an error only for files that can't be read, never for
+// a row. The caller closes the Batch, then the Input.
 func Check(ctx context.Context, in *Input, o CheckOptions) (*Batch, error) {
 	o.Rows.Set = maps.Clone(o.Rows.Set)
 	if o.BatchID != "" {
@@ -48,14 +50,13 @@ func Check(ctx context.Context, in *Input, o CheckOptions) (*Batch, error) {
 			o.Rows.Set["batch_id"] = o.BatchID
 		}
 	}
-	b := &Batch{in: in, o: o, relations: &relations{lastWins: o.LastWins}}
-	b.relations.entries.dir, b.relations.group.dir, b.relations.findings.dir = o.TempDir, o.TempDir, o.TempDir
-	err := b.readFirst(ctx)
+	b := &Batch{in: in, options: o, relations: newRelations(o.TempDir, o.LastWins)}
+	err := b.checkRows(ctx)
 	if err == nil {
 		err = b.relations.find()
 	}
 	if err == nil {
-		err = b.count()
+		err = b.countRelations()
 	}
 	if err != nil {
 		b.Close()
@@ -64,28 +65,28 @@ func Check(ctx context.Context, in *Input, o CheckOptions) (*Batch, error) {
 	return b, nil
 }
 
-// readFirst reads the rows for the first time, when the content and so the ID may
-// still be unknown: one of the same length stands for it.
-func (b *Batch) readFirst(ctx context.Context) error {
-	id := cmp.Or(b.o.BatchID, derivedID(strings.Repeat("0", 2*sha256.Size)))
+// checkRows checks each row on its own. The content is not known yet, so where the ID
+// is made from it, a placeholder of the same length stands in.
+func (b *Batch) checkRows(ctx context.Context) error {
+	id := cmp.Or(b.options.BatchID, defaultID(strings.Repeat("0", 2*sha256.Size)))
 	content := newContentHash()
-	rows := b.o.Rows
-	rows.BatchID, rows.Content = id, content
-	headers := largest(id)
+	options := b.options.Rows
+	options.BatchID, options.Content = id, content
+	headers := largestHeaders(id)
 	now := time.Now()
-	unmapped := sorted(rows.Map)
+	unmapped := sortedKeys(options.Map)
 	kept := 0
-	err := b.in.read(ctx, rows, func(row *Row, at place) error {
+	err := b.in.read(ctx, options, func(row *Row, at place) error {
 		b.Rows++
-		if b.o.Checked != nil && b.Rows%1024 == 0 {
-			b.o.Checked(b.Rows)
+		if b.options.Checked != nil && b.Rows%1024 == 0 {
+			b.options.Checked(b.Rows)
 		}
 		d, err := row.decode(headers)
 		if err != nil {
 			b.Invalid++
-			if kept < b.o.MaxFindings {
+			if kept < b.options.MaxFindings {
 				kept++
-				b.Findings = append(b.Findings, b.finding(at, Invalid, err.Error()))
+				b.addFinding(at, Invalid, err.Error())
 			}
 			return nil
 		}
@@ -93,15 +94,15 @@ func (b *Batch) readFirst(ctx context.Context) error {
 			b.Expired++
 		}
 		return b.relations.add(at, &d)
-	}, func(rows *Reader, f inputFile) error {
+	}, func(reader *Reader, f inputFile) error {
 		content.endFile()
-		for _, w := range rows.Warnings() {
+		for _, w := range reader.Warnings() {
 			if len(b.in.files) > 1 {
 				w = f.name + ": " + w
 			}
 			b.Warnings = append(b.Warnings, w)
 		}
-		left := rows.Unmapped()
+		left := reader.Unmapped()
 		unmapped = slices.DeleteFunc(unmapped, func(name string) bool { return !slices.Contains(left, name) })
 		return nil
 	})
@@ -109,9 +110,42 @@ func (b *Batch) readFirst(ctx context.Context) error {
 		return err
 	}
 	if len(unmapped) > 0 && b.Rows > 0 {
-		return fmt.Errorf("map: no line has a member %s", list(unmapped))
+		return fmt.Errorf("map: no row has a member %s", list(unmapped))
 	}
 	b.Content = content.sum()
-	b.ID = cmp.Or(b.o.BatchID, derivedID(b.Content))
-	return b.in.unchanged()
+	b.ID = cmp.Or(b.options.BatchID, defaultID(b.Content))
+	return b.in.checkUnchanged()
+}
+
+// countRelations counts the rows that relate to others, and keeps the first findings.
+func (b *Batch) countRelations() error {
+	found := b.relations.read()
+	kept := make(map[Kind]int)
+	for {
+		at, ok := found.peek()
+		if !ok {
+			break
+		}
+		entries, err := found.take(at)
+		if err != nil {
+			return err
+		}
+		kind := relationOf(&entries[0]).kind()
+		switch kind {
+		case Invalid:
+			b.Invalid++
+		case Superseded:
+			b.Superseded++
+		case Duplicate:
+			b.Duplicates++
+		}
+		if kept[kind]++; kept[kind] <= b.options.MaxFindings {
+			b.addFinding(at, kind, describe(entries, b.in))
+		}
+	}
+	if found.err != nil {
+		return found.err
+	}
+	b.keepFirstFindings()
+	return nil
 }

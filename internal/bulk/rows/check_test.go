@@ -12,11 +12,12 @@ import (
 	"verdict/internal/decision"
 )
 
+// row returns a line of JSON Lines: a decision on the nth task.
 func row(id string, n int, state decision.State) string {
 	return fmt.Sprintf("{\"id\":%q,\"profile_id\":%q,\"task_id\":\"%08x-dddd-eeee-ffff-%012x\",\"state\":%q}\n", id, profileID, n, n, state)
 }
 
-// open opens files, each given by its content; the first of none is standard input.
+// openFiles opens standard input, unless it is empty, and files with these contents.
 func openFiles(t *testing.T, stdin string, contents ...string) *rows.Input {
 	t.Helper()
 	var names []string
@@ -49,7 +50,7 @@ func check(t *testing.T, in *rows.Input, o rows.CheckOptions) *rows.Batch {
 	return b
 }
 
-func TestCheckCountsEachRowOnceAndKeepsTheFirstFindings(t *testing.T) {
+func TestCheckCountsEachRowOnce(t *testing.T) {
 	const pass, fail = decision.CompletedPass, decision.CompletedFail
 	file := row("a", 1, pass) + row("a", 1, pass) + row("b", 2, pass) + row("b", 2, fail) + row("c", 3, "x") +
 		row("d", 4, pass) + row("d", 5, pass) + row("e", 6, pass) + row("f", 6, pass) + row("g", 6, pass)
@@ -61,17 +62,17 @@ func TestCheckCountsEachRowOnceAndKeepsTheFirstFindings(t *testing.T) {
 	for _, f := range b.Findings {
 		got = append(got, fmt.Sprint(f.Line, f.Kind))
 	}
-	// Of each kind the first two, of one row no more than one.
+	// The first two of each kind, and at most one for a row.
 	if want := []string{"2duplicate", "3invalid", "4invalid", "9duplicate"}; !reflect.DeepEqual(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 	b = check(t, openFiles(t, "", file), rows.CheckOptions{LastWins: true})
 	if b.Invalid != 3 || b.Superseded != 1 || b.Size() != 6 || len(b.Findings) != 0 {
-		t.Errorf("the last wins: %+v", b)
+		t.Errorf("with LastWins: %+v", b)
 	}
 }
 
-func TestRowsThatNameTheirTaskByAliasAreComparedByIt(t *testing.T) {
+func TestCheckComparesAliasesAsTasks(t *testing.T) {
 	var file strings.Builder
 	file.WriteString("profile_id;task;state\n")
 	for _, row := range []string{`{""alias"":""a""}";COMPLETED_PASS`, `{""alias"":""b""}";COMPLETED_FAIL`, `{""alias"":""a""}";COMPLETED_PASS`, `{""type"":""a""}";COMPLETED_PASS`, `{""alias"": ""b""}";COMPLETED_PASS`} {
@@ -87,20 +88,20 @@ func TestRowsThatNameTheirTaskByAliasAreComparedByIt(t *testing.T) {
 	}
 }
 
-func TestTheUpstreamsFileIsCheckedAsItsTruthSays(t *testing.T) {
+func TestCheckFindsTheFaultsOfTheExampleFile(t *testing.T) {
 	in, err := rows.Open(t.Context(), []string{"../../../examples/decisions-10k.csv"}, nil, t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer in.Close()
-	// The truth counts 260 rows that are no decisions.
+	// decisions-10k.csv.expected.json counts 260 rows that are not decisions.
 	b := check(t, in, rows.CheckOptions{LastWins: true, MaxFindings: 1})
 	if b.Rows != 10020 || b.Invalid != 260 || b.Expired == 0 {
 		t.Errorf("%+v", b)
 	}
 }
 
-func TestARowThatIsTooLargeWithItsHeadersIsInvalid(t *testing.T) {
+func TestCheckCountsBatchHeadersInARowsSize(t *testing.T) {
 	long := func(n int) string {
 		line := strings.TrimSuffix(row("a", 1, decision.CompletedPass), "}\n") + `,"x":"`
 		return line + strings.Repeat("x", n-len(line)-len(profileID)-2) + `"}` + "\n"

@@ -5,51 +5,55 @@ import (
 	"errors"
 )
 
-// CheckedRow is a row with what was found about it.
+// CheckedRow is a row with what Check found about it.
 type CheckedRow struct {
 	*Row
-	in   *Input
-	at   place
-	kind Kind // empty: nothing
-	text string
-	id   string // of the decision; empty: not readable
+	in    *Input
+	place place
+	kind  Kind   // of the finding; empty: none
+	text  string // of the finding
+	id    string // of the decision; empty: not readable, or none
 }
 
-// sent says whether the row goes into the topic.
+// ToSend reports whether the row goes into the topic.
 func (r *CheckedRow) ToSend() bool { return r.kind == "" || r.kind == Duplicate }
 
-// errChanged says that the files are not what they were when they were checked.
-var errChanged = errors.New("the input was changed after it was checked")
+// Where returns the position of the row, for a message.
+func (r *CheckedRow) Where() Position { return Position{r.in, r.place} }
 
-// read gives every row again, with what was found. It decodes each again: what is
-// sent is what was looked at last.
+// errChanged reports that a file is not the one that was checked.
+var errChanged = errors.New("the input changed after it was checked")
+
+// Each reads all rows again and calls each with every one of them, and with what was
+// found about it. It decodes each row again, so that what is sent is what was decoded
+// last.
 func (b *Batch) Each(ctx context.Context, each func(*CheckedRow) error) error {
 	content := newContentHash()
-	rows := b.o.Rows
-	rows.BatchID, rows.Content = b.ID, content
-	headers := largest(b.ID)
-	found := newFindings(b.relations)
-	var sum Batch
-	err := b.in.read(ctx, rows, func(row *Row, at place) error {
-		r := CheckedRow{Row: row, in: b.in, at: at}
+	options := b.options.Rows
+	options.BatchID, options.Content = b.ID, content
+	headers := largestHeaders(b.ID)
+	found := b.relations.read()
+	var read Batch // counts as b does
+	err := b.in.read(ctx, options, func(row *Row, at place) error {
+		r := CheckedRow{Row: row, in: b.in, place: at}
 		d, err := row.decode(headers)
 		r.id = d.ID
-		sum.Rows++
+		read.Rows++
 		if err != nil {
 			r.kind, r.text = Invalid, err.Error()
 		} else if next, ok := found.peek(); ok && next == at {
-			e, err := found.at(at)
+			entries, err := found.take(at)
 			if err != nil {
 				return err
 			}
-			r.kind, r.text = e[0].relation().kind(), describe(e, b.in)
+			r.kind, r.text = relationOf(&entries[0]).kind(), describe(entries, b.in)
 		} else if ok && next < at {
 			return errChanged
 		}
 		if !r.ToSend() {
-			sum.Invalid++
+			read.Invalid++
 		}
-		if sum.Rows > b.Rows {
+		if read.Rows > b.Rows {
 			return errChanged
 		}
 		return each(&r)
@@ -59,7 +63,7 @@ func (b *Batch) Each(ctx context.Context, each func(*CheckedRow) error) error {
 		return err
 	case found.err != nil:
 		return found.err
-	case content.sum() != b.Content || sum.Size() != b.Size():
+	case content.sum() != b.Content || read.Size() != b.Size():
 		return errChanged
 	}
 	return nil

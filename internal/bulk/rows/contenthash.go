@@ -6,10 +6,10 @@ import (
 	"hash"
 )
 
-// contentHash is the SHA-256 of files.
+// contentHash hashes the content of one file after another.
 type contentHash struct {
-	hash.Hash
-	sums []byte
+	hash.Hash        // of the current file
+	sums      []byte // of the files that ended
 }
 
 func newContentHash() *contentHash { return &contentHash{Hash: sha256.New()} }
@@ -19,6 +19,7 @@ func (c *contentHash) endFile() {
 	c.Reset()
 }
 
+// sum returns the hash of the only file, or the hash of the files' hashes.
 func (c *contentHash) sum() string {
 	if len(c.sums) == sha256.Size {
 		return hex.EncodeToString(c.sums)

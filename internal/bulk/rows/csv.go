@@ -12,16 +12,16 @@ import (
 	"verdict/internal/decision"
 )
 
-// column is what becomes of a column's cells.
+// column says which field a column's cells hold.
 type column struct {
-	field string // empty: kept out
-	name  []byte // field as a member's name, with its colon
+	field string // empty: the column is ignored
+	name  []byte // field as the name of a JSON member, with its colon
 }
 
-// header reads the header and with it the separator: the one by which the most
-// columns are known.
-func (r *Reader) header(o *Options) error {
-	for { // up to the first line that is not empty
+// readHeader reads the header and finds the separator: the one by which most columns
+// are fields.
+func (r *Reader) readHeader(o *Options) error {
+	for { // up to the first line that is not blank
 		n, err := r.lines.next(0)
 		if err == io.EOF {
 			return nil // no header, no rows
@@ -61,47 +61,47 @@ func (r *Reader) header(o *Options) error {
 		}
 	}
 	if known == 0 {
-		problem = cmp.Or(problem, "it names none of a decision's fields; is there a header?")
+		problem = cmp.Or(problem, "no column is a field of a decision; does the file begin with a header?")
 		return fmt.Errorf("line %d: %s", r.lines.line, problem)
 	}
-	if err := r.name(names, o); err != nil {
+	if err := r.setColumns(names, o); err != nil {
 		return fmt.Errorf("line %d: %w", r.lines.line, err)
 	}
 	r.lines.drop(length)
 	return nil
 }
 
-// name says for each column what becomes of it, and warns of those kept out.
-func (r *Reader) name(names []string, o *Options) error {
+// setColumns finds the field of each column, and warns of columns that have none.
+func (r *Reader) setColumns(names []string, o *Options) error {
 	var faults []error
-	for _, from := range sorted(o.Map) {
+	for _, from := range sortedKeys(o.Map) {
 		if !slices.Contains(names, from) {
-			faults = append(faults, fmt.Errorf("map: there is no column %q", from))
+			faults = append(faults, fmt.Errorf("map: the header has no column %q", from))
 		}
 	}
-	var out []string
-	given := map[string]string{}
+	var ignored []string
+	columnOf := map[string]string{}
 	r.columns = make([]column, len(names))
 	for i, name := range names {
 		field := fieldOf(name, o.Map)
 		if field == "" {
-			out = append(out, short(name))
+			ignored = append(ignored, quote(name))
 			continue
 		}
-		if other, twice := given[field]; twice {
-			faults = append(faults, fmt.Errorf("columns %q and %q are both %s", other, name, field))
+		if other, twice := columnOf[field]; twice {
+			faults = append(faults, fmt.Errorf("columns %q and %q both hold %s; rename or drop one", other, name, field))
 		}
-		given[field] = name
+		columnOf[field] = name
 		r.columns[i] = column{field: field, name: append(appendString(nil, field), ':')}
 	}
-	if len(out) > 0 {
-		r.warnings = append(r.warnings, "kept out, since they are no fields of a decision: columns "+list(out))
+	if len(ignored) > 0 {
+		r.warnings = append(r.warnings, "ignored columns that are not fields of a decision: "+list(ignored))
 	}
 	return errors.Join(faults...)
 }
 
-// fieldOf is the field that a column holds; empty: none. People and spreadsheets
-// write a header's names in any case.
+// fieldOf returns the field that a column holds, or "". Case does not matter, since
+// people and spreadsheets write headers in any case.
 func fieldOf(name string, mapped map[string]string) string {
 	if field, ok := mapped[name]; ok {
 		return field
@@ -114,15 +114,15 @@ func fieldOf(name string, mapped map[string]string) string {
 	return ""
 }
 
-// csv reads a row of CSV and its length.
-func (r *Reader) csv() (Row, int, error) {
+// nextCSV reads a row of CSV and returns it with its length.
+func (r *Reader) nextCSV() (Row, int, error) {
 	n, fault, err := r.cells.read(r.lines)
 	if err != nil {
 		return Row{}, 0, err
 	}
 	row := Row{Raw: trimEnd(r.lines.peek(n)), Fault: fault}
 	if fault == "" && len(row.Raw) > 0 && r.cells.count() != len(r.columns) {
-		row.Fault = fmt.Sprintf("the number of cells is %d, that of the header's is %d", r.cells.count(), len(r.columns))
+		row.Fault = fmt.Sprintf("the row has %d cells, the header %d", r.cells.count(), len(r.columns))
 	}
 	if row.Fault != "" {
 		row.Value = slices.Clone(row.Raw)
@@ -132,10 +132,11 @@ func (r *Reader) csv() (Row, int, error) {
 	return row, n, nil
 }
 
-// object is the cells as JSON, and the key. An empty cell is an absent field.
+// object returns the cells as a JSON object, and the key. An empty cell is an absent
+// field.
 func (r *Reader) object() (value, key []byte) {
-	w := newWriter(len(r.cells.text) + 20*len(r.columns) + r.edit.room())
-	var has own
+	w := newWriter(len(r.cells.text) + 20*len(r.columns) + r.edit.growth())
+	var has present
 	for i, c := range r.columns {
 		cell := r.cells.cell(i)
 		if c.field == "" || len(cell) == 0 || r.edit.sets(c.field) {

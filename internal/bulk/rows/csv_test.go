@@ -16,9 +16,9 @@ import (
 	"verdict/internal/decision"
 )
 
-// FuzzCSV holds the reader against encoding/csv: where that reads a file without
-// an error, the rows are the same. It never panics, faults name lines that are
-// there, in order, and a row that is no fault is valid JSON but for its encoding.
+// FuzzCSV compares the reader with encoding/csv: where that reads a file without an
+// error, the rows are the same. The reader never panics, its rows are on lines that
+// exist, in order, and a row without a fault is valid JSON apart from its encoding.
 func FuzzCSV(f *testing.F) {
 	for _, file := range []string{
 		"id,state\n1,a\n2,b\n", "id;state\n\"a;b\";c\n", "id\tstate\n1\t2", "\ufeffid,x\r\n\"a\"\"b\",\"c\r\nd\"\r\n",
@@ -40,7 +40,7 @@ func FuzzCSV(f *testing.F) {
 				break
 			}
 			if err != nil {
-				return // compressed, and broken
+				return // a damaged compressed file
 			}
 			if row.Line <= last || row.Line > bytes.Count(file, []byte("\n"))+1 && !isCompressed(file) {
 				t.Fatalf("line %d after line %d", row.Line, last)
@@ -54,7 +54,7 @@ func FuzzCSV(f *testing.F) {
 		if isCompressed(file) {
 			return
 		}
-		want, ok := byStandard(file)
+		want, ok := readByEncodingCSV(file)
 		if !ok {
 			return
 		}
@@ -77,9 +77,9 @@ func isCompressed(file []byte) bool {
 	return bytes.HasPrefix(file, []byte{0x1f, 0x8b}) || bytes.HasPrefix(file, []byte{0x28, 0xb5, 0x2f, 0xfd})
 }
 
-// byStandard reads a file of comma-separated text by encoding/csv; ok is false
-// where the two need not agree: errors, another separator, lines of white space.
-func byStandard(file []byte) (rows []map[string]any, ok bool) {
+// readByEncodingCSV reads a file with encoding/csv. It returns false where the two need
+// not agree: errors, another separator, lines of white space.
+func readByEncodingCSV(file []byte) (objects []map[string]any, ok bool) {
 	file = bytes.TrimPrefix(file, []byte("\ufeff"))
 	if bytes.ContainsAny(file, ";\t") || !utf8.Valid(file) {
 		return nil, false
@@ -109,7 +109,7 @@ func byStandard(file []byte) (rows []map[string]any, ok bool) {
 				object[name] = cell
 			}
 		}
-		rows = append(rows, object)
+		objects = append(objects, object)
 	}
-	return rows, true
+	return objects, true
 }

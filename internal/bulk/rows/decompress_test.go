@@ -31,12 +31,12 @@ func gzipped(w io.Writer) io.WriteCloser { return gzip.NewWriter(w) }
 func zstandard(w io.Writer) io.WriteCloser {
 	z, err := zstd.NewWriter(w)
 	if err != nil {
-		panic(err) // only for bad options
+		panic(err) // bad options only
 	}
 	return z
 }
 
-func TestCompressionIsFoundByContent(t *testing.T) {
+func TestReaderDetectsCompressionByContent(t *testing.T) {
 	files := map[string]struct {
 		plain string
 		want  []string
@@ -47,7 +47,7 @@ func TestCompressionIsFoundByContent(t *testing.T) {
 	for format, file := range files {
 		for name, open := range map[string]func(io.Writer) io.WriteCloser{"gzip": gzipped, "zstd": zstandard} {
 			whole := compressed(t, open, file.plain)
-			// Read byte by byte: no Read has to give all that is asked for.
+			// One byte at a time: a Read may return less than it was asked for.
 			reader, err := rows.NewReader(iotest.OneByteReader(bytes.NewReader(whole)), rows.Options{})
 			if err != nil {
 				t.Fatalf("%s, %s: %v", format, name, err)

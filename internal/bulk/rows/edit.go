@@ -7,43 +7,43 @@ import (
 	"verdict/internal/decision"
 )
 
-// edit is what Map, Set and BatchID do to every row, and what it saw doing it.
+// edit applies Map, Set and BatchID to every row, and records what it found.
 type edit struct {
-	renamed map[string]string
+	renames map[string]string
 	set     map[string]string
 	batchID string
-	tail    []byte // the members that Set adds, each with its colon and comma
+	members []byte // what Set adds: JSON members, joined by commas
 	key     []byte // the profile ID that Set gives; nil: none
 
-	// Of JSON Lines alone:
-	used    map[string]bool // what was found of renamed
-	strange []string        // the first members that are no fields, for a message
+	// Of JSON Lines only:
+	renamed map[string]bool // the keys of renames that were found
+	unknown []string        // the first members that are not fields, for a warning
 }
 
-// mostStrange bounds what is remembered of members that are no fields.
-const mostStrange = 20
+// maxUnknown bounds edit.unknown.
+const maxUnknown = 20
 
-// own says which of the fields that BatchID would give the row has itself.
-type own struct{ id, batchID bool }
+// present says which of the fields that BatchID provides the row has itself.
+type present struct{ id, batchID bool }
 
-func (o *own) note(field string) {
+func (p *present) note(field string) {
 	switch field {
 	case "id":
-		o.id = true
+		p.id = true
 	case "batch_id":
-		o.batchID = true
+		p.batchID = true
 	}
 }
 
 func newEdit(o *Options) edit {
-	e := edit{renamed: maps.Clone(o.Map), set: maps.Clone(o.Set), batchID: o.BatchID, used: make(map[string]bool)}
-	for _, field := range sorted(o.Set) {
+	e := edit{renames: maps.Clone(o.Map), set: maps.Clone(o.Set), batchID: o.BatchID, renamed: make(map[string]bool)}
+	for _, field := range sortedKeys(o.Set) {
 		if value := o.Set[field]; value != "" {
-			if len(e.tail) > 0 {
-				e.tail = append(e.tail, ',')
+			if len(e.members) > 0 {
+				e.members = append(e.members, ',')
 			}
-			e.tail = append(appendString(e.tail, field), ':')
-			e.tail = appendCell(e.tail, field, []byte(value))
+			e.members = append(appendString(e.members, field), ':')
+			e.members = appendCell(e.members, field, []byte(value))
 		}
 	}
 	if id := o.Set["profile_id"]; id != "" {
@@ -57,21 +57,21 @@ func (e *edit) sets(field string) bool {
 	return ok
 }
 
-// room is what a row may grow by.
-func (e *edit) room() int {
-	return len(e.tail) + 2*len(e.batchID) + len(`,"id":"/9999999999","batch_id":""`)
+// growth returns the number of bytes that a row may grow by.
+func (e *edit) growth() int {
+	return len(e.members) + 2*len(e.batchID) + len(`,"id":"/9999999999","batch_id":""`)
 }
 
-// see remembers a member's name if it is no field of a decision.
-func (e *edit) see(name []byte) {
+// noteUnknown records a member's name if it is not a field of a decision.
+func (e *edit) noteUnknown(name []byte) {
 	for _, field := range decision.Fields {
 		if string(name) == field {
 			return
 		}
 	}
-	if len(e.strange) < mostStrange {
-		if s := short(string(name)); !slices.Contains(e.strange, s) {
-			e.strange = append(e.strange, s)
+	if len(e.unknown) < maxUnknown {
+		if s := quote(string(name)); !slices.Contains(e.unknown, s) {
+			e.unknown = append(e.unknown, s)
 		}
 	}
 }

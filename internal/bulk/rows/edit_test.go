@@ -11,8 +11,8 @@ import (
 	"verdict/internal/decision"
 )
 
-// FuzzBatchLines holds what a batch adds to a line: nothing but id and batch_id, and
-// these only where there is none; a line that is a decision stays one.
+// FuzzBatchLines checks that a batch adds only id and batch_id to a line, only where it
+// has none, and that a line that is a valid decision stays one.
 func FuzzBatchLines(f *testing.F) {
 	for _, line := range []string{
 		row("a", 1, decision.CompletedPass), strings.Replace(row("", 1, decision.CompletedFail), `"id":""`, `"batch_id":null,"id":null`, 1),
@@ -55,12 +55,12 @@ func FuzzBatchLines(f *testing.F) {
 			if !was.OwnID {
 				was.ID, was.OwnID = fmt.Sprintf("batch/%d", after.Number), true
 			}
-			var members map[string]any // a struct would take Batch_ID too
+			var members map[string]any // a struct would match Batch_ID too
 			if err := json.Unmarshal(before.Value, &members); err == nil && members["batch_id"] == nil {
 				was.BatchID = "batch"
 			}
 			if is != was {
-				t.Fatalf("%s\nis    %+v\nwants %+v", after.Value, is, was)
+				t.Fatalf("%s\nis    %+v\nwant  %+v", after.Value, is, was)
 			}
 		}
 	})

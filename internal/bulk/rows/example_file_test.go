@@ -15,6 +15,7 @@ import (
 	"verdict/internal/decision"
 )
 
+// open opens the example file.
 func open(t testing.TB, o rows.Options) *rows.Reader {
 	t.Helper()
 	f, err := os.Open("../../../examples/decisions-10k.csv")
@@ -30,9 +31,9 @@ func open(t testing.TB, o rows.Options) *rows.Reader {
 	return reader
 }
 
-// The file holds decisions as upstream teams send them; what becomes of them was
-// worked out independently of any code here.
-func TestAFileOfTenThousandDecisionsEndsAsItsTruthSays(t *testing.T) {
+// The example file holds decisions as upstream teams send them. What should become of
+// them was worked out independently of any code here.
+func TestReaderReadsTheExampleFileAsExpected(t *testing.T) {
 	var want struct {
 		Decisions   int
 		Completed   int
@@ -92,7 +93,7 @@ func TestAFileOfTenThousandDecisionsEndsAsItsTruthSays(t *testing.T) {
 	}
 }
 
-func TestSetMakesEveryRowsBatch(t *testing.T) {
+func TestReaderSetsABatchIDInEveryRow(t *testing.T) {
 	reader := open(t, rows.Options{Set: map[string]string{"batch_id": "b-1"}})
 	for range 10 {
 		row, err := reader.Next()

@@ -6,14 +6,36 @@ import (
 	"io"
 )
 
-// head is the file's first line that has more than white space, or as much of it
-// as there is within MaxLine, without a byte order mark, which is dropped.
+// Format is the format of a file's rows.
+type Format string
+
+// The formats. DetectFormat tells the others apart by the first character that is
+// not white space: { begins JSON Lines.
+const (
+	DetectFormat Format = ""
+	CSV          Format = "csv"
+	JSONLines    Format = "jsonl"
+)
+
+// detect returns the format of a file by its first line that is not blank.
+func detect(head []byte) (Format, error) {
+	switch {
+	case bytes.HasPrefix(head, []byte("{")):
+		return JSONLines, nil
+	case bytes.HasPrefix(head, []byte("[")):
+		return "", errors.New("the file is a JSON array; write one JSON object per line")
+	}
+	return CSV, nil
+}
+
+// head drops the file's byte order mark and returns its first line that is not
+// blank, trimmed; of a line that is too long, what fits into the window.
 func (l *lines) head() ([]byte, error) {
 	bom := []byte("\ufeff")
-	for l.end-l.at < len(bom) && l.fill() {
+	for l.end-l.start < len(bom) && l.fill() {
 	}
-	if bytes.HasPrefix(l.buf[l.at:l.end], bom) {
-		l.at += len(bom)
+	if bytes.HasPrefix(l.buf[l.start:l.end], bom) {
+		l.start += len(bom)
 	}
 	for from := 0; ; {
 		end, err := l.next(from)
@@ -31,25 +53,3 @@ func (l *lines) head() ([]byte, error) {
 		from = end
 	}
 }
-
-// detect tells the format by the file's first line that is not empty.
-func detect(head []byte) (Format, error) {
-	switch {
-	case bytes.HasPrefix(head, []byte("{")):
-		return JSONLines, nil
-	case bytes.HasPrefix(head, []byte("[")):
-		return "", errors.New("a JSON array; give one JSON object a line")
-	}
-	return CSV, nil
-}
-
-// Format is how a file holds its rows.
-type Format string
-
-// The formats. A file is told by its first character that is no white space: {
-// begins JSON Lines.
-const (
-	DetectFormat Format = ""
-	CSV          Format = "csv"
-	JSONLines    Format = "jsonl"
-)

@@ -12,24 +12,24 @@ import (
 	"verdict/internal/decision"
 )
 
-// GeneratorOptions say what made-up decisions look like.
+// GeneratorOptions say what generated decisions look like.
 type GeneratorOptions struct {
-	// Seed makes all that is random: the same options make the same decisions.
-	// Zero is a seed like any other.
+	// Seed seeds all randomness: the same options make the same decisions. Zero is a
+	// seed like any other.
 	Seed uint64
-	// Profiles is how many profiles the decisions are spread over. Zero: 10,000.
+	// Profiles is the number of profiles. Zero: 10,000.
 	Profiles int
-	// Repeated is the share of decisions, from 0 to 1, on tasks that come again and
-	// again, some far more often than others, so that the order per task matters. All
-	// other decisions are each on a task of their own. Zero: 0.1; below zero: none.
+	// Repeated is the share of decisions, from 0 to 1, on tasks that get several, some
+	// far more than others, so that the order per task matters. Every other decision has
+	// a task of its own. Zero: 0.1; below zero: none.
 	Repeated float64
-	// RepeatedTasks is how many such tasks there are. Zero: 1,000.
+	// RepeatedTasks is the number of such tasks. Zero: 1,000.
 	RepeatedTasks int
-	// Fail is the share of decisions, from 0 to 1, to COMPLETED_FAIL. Zero: 0.1;
-	// below zero: none.
+	// Fail is the share of decisions, from 0 to 1, for COMPLETED_FAIL. Zero: 0.1; below
+	// zero: none.
 	Fail float64
-	// Start is when the first decision was made; each is 10 ms after the one before.
-	// Zero: 2026-01-01 00:00 UTC, so that the seed alone makes the decisions.
+	// Start is the decided_at of the first decision; each later one is 10ms later. Zero:
+	// 2026-01-01 00:00 UTC, a fixed time, so that the decisions depend on nothing else.
 	Start time.Time
 	// BatchID is the decisions' batch_id. Zero: none.
 	BatchID string
@@ -38,33 +38,33 @@ type GeneratorOptions struct {
 func (o *GeneratorOptions) validate() error {
 	var faults []error
 	if o.Profiles < 0 {
-		faults = append(faults, fmt.Errorf("profiles: must not be below 0, is %d", o.Profiles))
+		faults = append(faults, fmt.Errorf("profiles: must be 0 or more, is %d", o.Profiles))
 	}
 	if o.RepeatedTasks < 0 {
-		faults = append(faults, fmt.Errorf("repeated tasks: must not be below 0, is %d", o.RepeatedTasks))
+		faults = append(faults, fmt.Errorf("repeated tasks: must be 0 or more, is %d", o.RepeatedTasks))
 	}
 	if !(o.Repeated <= 1) {
-		faults = append(faults, fmt.Errorf("repeated: must be a share up to 1, is %v", o.Repeated))
+		faults = append(faults, fmt.Errorf("repeated: must be a share of at most 1, is %v", o.Repeated))
 	}
 	if !(o.Fail <= 1) {
-		faults = append(faults, fmt.Errorf("fail: must be a share up to 1, is %v", o.Fail))
+		faults = append(faults, fmt.Errorf("fail: must be a share of at most 1, is %v", o.Fail))
 	}
 	if len(o.BatchID) > decision.MaxTextSize || !utf8.ValidString(o.BatchID) {
-		faults = append(faults, fmt.Errorf("batch ID: must be UTF-8 of %d bytes at the most", decision.MaxTextSize))
+		faults = append(faults, fmt.Errorf("batch ID: must be UTF-8 text of at most %d bytes", decision.MaxTextSize))
 	}
 	return errors.Join(faults...)
 }
 
-// Generator makes up valid decisions, without end and without remembering any. It
-// is for one goroutine.
+// Generator generates valid decisions without end, and holds none in memory. It is for
+// one goroutine.
 type Generator struct {
 	o    GeneratorOptions
 	rand *rand.Rand
-	zipf *rand.Zipf
-	n    int
+	zipf *rand.Zipf // of the repeated tasks
+	n    int        // decisions so far
 }
 
-// NewGenerator is a generator at its first decision.
+// NewGenerator returns a Generator, or every fault of its options.
 func NewGenerator(o GeneratorOptions) (*Generator, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
@@ -77,8 +77,8 @@ func NewGenerator(o GeneratorOptions) (*Generator, error) {
 		o.Start = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	}
 	r := rand.New(rand.NewPCG(o.Seed, 0))
-	// Flattened at its head: a task is carried out one decision after the other, and
-	// one with thousands of them would be all that is left to do in the end.
+	// The distribution is flattened at its head: the decisions of a task are carried out
+	// one at a time, so a task with thousands of them would keep a run going on its own.
 	return &Generator{o: o, rand: r, zipf: rand.NewZipf(r, 1.2, 20, uint64(o.RepeatedTasks-1))}, nil
 }
 
@@ -87,16 +87,16 @@ var (
 	reasons = [...]string{"", "document and liveness agree", "no match on any list", "match confirmed, second pair of eyes", "re-decided after appeal"}
 )
 
-// What an ID is of. It is mixed into the ID, so that no profile has a task's ID.
+// The kinds of IDs. The kind is mixed into an ID, so that no profile has a task's ID.
 const (
 	ofProfile = iota + 1
 	ofTask
 	ofRepeatedTask
 )
 
-// Next is the next decision: demo-000001, demo-000002 and so on. Its Line is its
-// number. The error is always nil; it is there so that decisions from a file and
-// made-up ones are taken in the same way.
+// Next returns the next decision: demo-000001, demo-000002 and so on. Its Line is its
+// number. The error is always nil; it is there so that a Generator can stand in for a
+// Reader.
 func (g *Generator) Next() (Row, error) {
 	g.n++
 	n, kind := uint64(g.n), uint64(ofTask)
@@ -141,7 +141,7 @@ func (g *Generator) Next() (Row, error) {
 	return Row{Line: g.n, Number: int64(g.n), Key: key, Value: value, Raw: value}, nil
 }
 
-// appendID writes the ID of the nth profile or task, the same at every call.
+// appendID appends the ID of the nth profile or task, the same at every call.
 func (g *Generator) appendID(b []byte, kind, n uint64) []byte {
 	const hex = "0123456789abcdef"
 	r := rand.NewPCG(g.o.Seed+kind<<32, n)

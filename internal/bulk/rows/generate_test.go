@@ -10,6 +10,7 @@ import (
 	"verdict/internal/decision"
 )
 
+// generate returns the first n decisions.
 func generate(t testing.TB, n int, o rows.GeneratorOptions) []decision.Decision {
 	t.Helper()
 	g, err := rows.NewGenerator(o)
@@ -31,7 +32,7 @@ func generate(t testing.TB, n int, o rows.GeneratorOptions) []decision.Decision 
 	return all
 }
 
-func TestGeneratedDecisionsAreValidAndPlausible(t *testing.T) {
+func TestGeneratorMakesValidAndPlausibleDecisions(t *testing.T) {
 	const n = 100_000
 	all := generate(t, n, rows.GeneratorOptions{Seed: 1, BatchID: "demo"})
 	tasks, profiles, profileOf := map[decision.Task]int{}, map[string]bool{}, map[string]string{}
@@ -71,7 +72,7 @@ func TestGeneratedDecisionsAreValidAndPlausible(t *testing.T) {
 	}
 }
 
-func TestTheSameSeedMakesTheSameDecisions(t *testing.T) {
+func TestGeneratorRepeatsItselfForTheSameSeed(t *testing.T) {
 	one, again, other := generate(t, 1000, rows.GeneratorOptions{Seed: 7}), generate(t, 1000, rows.GeneratorOptions{Seed: 7}), generate(t, 1000, rows.GeneratorOptions{Seed: 8})
 	same := 0
 	for i := range one {
@@ -87,7 +88,7 @@ func TestTheSameSeedMakesTheSameDecisions(t *testing.T) {
 	}
 }
 
-func TestGeneratorAtTheEdgesOfItsOptions(t *testing.T) {
+func TestGeneratorWithExtremeOptions(t *testing.T) {
 	start := time.Date(2030, 1, 1, 1, 0, 0, 0, time.FixedZone("", 3600))
 	for i, d := range generate(t, 100, rows.GeneratorOptions{Profiles: 1, Repeated: 1, RepeatedTasks: 1, Fail: -1, Start: start}) {
 		if d.Task != generate(t, 1, rows.GeneratorOptions{Profiles: 1, Repeated: 1, RepeatedTasks: 1})[0].Task || d.State != decision.CompletedPass {
@@ -102,16 +103,16 @@ func TestGeneratorAtTheEdgesOfItsOptions(t *testing.T) {
 		tasks[d.Task] = true
 	}
 	if len(tasks) != 10_000 {
-		t.Errorf("%d tasks where none is to be repeated", len(tasks))
+		t.Errorf("%d tasks, want none repeated", len(tasks))
 	}
 }
 
-func TestGeneratorNamesEveryFaultOfItsOptions(t *testing.T) {
+func TestGeneratorReportsEveryFaultOfItsOptions(t *testing.T) {
 	_, err := rows.NewGenerator(rows.GeneratorOptions{
 		Profiles: -1, RepeatedTasks: -1, Repeated: 2, Fail: 2, BatchID: strings.Repeat("b", 1025),
 	})
-	want := "profiles: must not be below 0, is -1\nrepeated tasks: must not be below 0, is -1\n" +
-		"repeated: must be a share up to 1, is 2\nfail: must be a share up to 1, is 2\nbatch ID: must be UTF-8 of 1024 bytes at the most"
+	want := "profiles: must be 0 or more, is -1\nrepeated tasks: must be 0 or more, is -1\n" +
+		"repeated: must be a share of at most 1, is 2\nfail: must be a share of at most 1, is 2\nbatch ID: must be UTF-8 text of at most 1024 bytes"
 	if err == nil || err.Error() != want {
 		t.Errorf("got %v", err)
 	}

@@ -9,17 +9,17 @@ import (
 	"path/filepath"
 )
 
-// Input is the files of one batch, in order. They are read several times, so what
-// can be read once alone, such as a pipe, is copied to a temporary file first.
+// Input holds the files of one batch, in order. They are read several times, so Open
+// copies what can be read only once, such as a pipe, to a temporary file.
 type Input struct {
 	files []inputFile
 }
 
-// Stdin is the name by which Open takes standard input.
+// Stdin is the name of standard input for Open.
 const Stdin = "-"
 
-// Open opens the files by their names. dir is where copies go; empty means the
-// system's folder for temporary files. The caller closes the Input.
+// Open opens files by name. Copies go to dir; if it is empty, to the system's folder
+// for temporary files. The caller closes the Input.
 func Open(ctx context.Context, names []string, stdin io.Reader, dir string) (_ *Input, err error) {
 	in := &Input{}
 	defer func() {
@@ -28,7 +28,7 @@ func Open(ctx context.Context, names []string, stdin io.Reader, dir string) (_ *
 		}
 	}()
 	if len(names) >= maxFiles {
-		return nil, fmt.Errorf("%d files; the limit is %d", len(names), maxFiles-1)
+		return nil, fmt.Errorf("%d files given; the limit is %d", len(names), maxFiles-1)
 	}
 	for _, name := range names {
 		f, err := openInput(ctx, name, stdin, dir)
@@ -40,7 +40,7 @@ func Open(ctx context.Context, names []string, stdin io.Reader, dir string) (_ *
 			if same, err := in.isFile(i, f.file); err != nil {
 				return nil, err
 			} else if same {
-				return nil, fmt.Errorf("%s is given twice (as %s)", name, in.files[i].name)
+				return nil, fmt.Errorf("%s is given twice (also as %s)", name, in.files[i].name)
 			}
 		}
 	}
@@ -54,16 +54,7 @@ func (in *Input) Close() {
 	}
 }
 
-// Size is the size of all files as they are stored, in bytes.
-func (in *Input) Size() int64 {
-	n := int64(0)
-	for _, f := range in.files {
-		n += f.size
-	}
-	return n
-}
-
-// Names are the files' names for messages.
+// Names returns the files' names for messages.
 func (in *Input) Names() []string {
 	names := make([]string, len(in.files))
 	for i, f := range in.files {
@@ -72,7 +63,7 @@ func (in *Input) Names() []string {
 	return names
 }
 
-// Has says whether path is one of the files, by whatever name.
+// Has reports whether path is one of the files, under any name.
 func (in *Input) Has(path string) (bool, error) {
 	info, err := os.Stat(path)
 	if errors.Is(err, os.ErrNotExist) {
@@ -105,9 +96,9 @@ func (in *Input) isFile(i int, file *os.File) (bool, error) {
 	return os.SameFile(a, b), nil
 }
 
-// unchanged is an error where a file is not what it was when it was opened, as far
-// as its size and time say.
-func (in *Input) unchanged() error {
+// checkUnchanged returns an error if the size or modification time of a file changed
+// since it was opened.
+func (in *Input) checkUnchanged() error {
 	for _, f := range in.files {
 		if f.copied {
 			continue
@@ -116,27 +107,27 @@ func (in *Input) unchanged() error {
 		if err != nil {
 			return err
 		}
-		if info.Size() != f.size || !info.ModTime().Equal(f.changed) {
-			return fmt.Errorf("%s was changed while it was read", f.name)
+		if info.Size() != f.size || !info.ModTime().Equal(f.modified) {
+			return fmt.Errorf("%s changed while it was being read", f.name)
 		}
 	}
 	return nil
 }
 
-// read gives each row of all files to each, which must not keep Raw, with its
-// place. After each file ended is called; nil means nobody asks.
+// read calls each with every row of all files, and with the row's place; each must
+// not keep Raw. After each file it calls ended.
 func (in *Input) read(ctx context.Context, o Options, each func(*Row, place) error, ended func(*Reader, inputFile) error) error {
 	for i, f := range in.files {
-		rows, err := NewReader(io.NewSectionReader(f.file, 0, f.size), o)
+		reader, err := NewReader(io.NewSectionReader(f.file, 0, f.size), o)
 		if err != nil {
 			return fmt.Errorf("%s: %w", f.name, err)
 		}
-		err = in.readFile(ctx, i, rows, each)
-		if err == nil && ended != nil {
-			err = ended(rows, f)
+		err = in.readFile(ctx, i, reader, each)
+		if err == nil {
+			err = ended(reader, f)
 		}
-		o.Before = rows.number
-		rows.Close()
+		o.Before = reader.number
+		reader.Close()
 		if err != nil {
 			return err
 		}
@@ -144,12 +135,12 @@ func (in *Input) read(ctx context.Context, o Options, each func(*Row, place) err
 	return nil
 }
 
-func (in *Input) readFile(ctx context.Context, i int, rows *Reader, each func(*Row, place) error) error {
+func (in *Input) readFile(ctx context.Context, i int, reader *Reader, each func(*Row, place) error) error {
 	for {
 		if err := context.Cause(ctx); err != nil {
 			return err
 		}
-		row, err := rows.Next()
+		row, err := reader.Next()
 		if err == io.EOF {
 			return nil
 		}
@@ -162,7 +153,7 @@ func (in *Input) readFile(ctx context.Context, i int, rows *Reader, each func(*R
 	}
 }
 
-// paths are the files' absolute paths, as far as they have one.
+// paths returns the absolute paths of the files that have one.
 func (in *Input) paths() []string {
 	var paths []string
 	for _, f := range in.files {

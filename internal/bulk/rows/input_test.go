@@ -11,7 +11,7 @@ import (
 	"verdict/internal/decision"
 )
 
-func TestInputThatFailsIsAnErrorAndNotItsEnd(t *testing.T) {
+func TestInputReportsReadErrors(t *testing.T) {
 	broken := errors.New("the disk")
 	_, err := rows.Open(t.Context(), []string{rows.Stdin}, io.MultiReader(strings.NewReader("{}\n"), failing{broken}), t.TempDir())
 	if !errors.Is(err, broken) {

@@ -8,12 +8,13 @@ import (
 	"time"
 )
 
+// inputFile is one file of an Input.
 type inputFile struct {
-	name    string
-	file    *os.File
-	size    int64
-	changed time.Time
-	copied  bool // file is a copy of ours
+	name     string // for messages
+	file     *os.File
+	size     int64 // as stored, in bytes
+	modified time.Time
+	copied   bool // file is a temporary copy
 }
 
 func openInput(ctx context.Context, name string, stdin io.Reader, dir string) (inputFile, error) {
@@ -29,9 +30,9 @@ func openInput(ctx context.Context, name string, stdin io.Reader, dir string) (i
 		info, err := file.Stat()
 		switch {
 		case err == nil && info.IsDir():
-			err = fmt.Errorf("%s is a folder; name its files", name)
+			err = fmt.Errorf("%s is a folder; name the files in it", name)
 		case err == nil && info.Mode().IsRegular():
-			f.file, f.size, f.changed = file, info.Size(), info.ModTime()
+			f.file, f.size, f.modified = file, info.Size(), info.ModTime()
 			return f, nil
 		}
 		defer file.Close()
@@ -52,13 +53,13 @@ func openInput(ctx context.Context, name string, stdin io.Reader, dir string) (i
 	return f, nil
 }
 
-// stoppable is a reader that ends with its context, between two reads.
+// stoppable is a reader that fails once its context has ended.
 type stoppable struct {
 	ctx context.Context
 	r   io.Reader
 }
 
-// Read reads.
+// Read reads from r, unless the context has ended.
 func (s *stoppable) Read(p []byte) (int, error) {
 	if err := context.Cause(s.ctx); err != nil {
 		return 0, err

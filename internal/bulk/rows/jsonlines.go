@@ -7,24 +7,38 @@ import (
 	"verdict/internal/decision"
 )
 
-// line is the nth line of JSON Lines as it goes into the topic, and its key.
-// Without Map, Set and BatchID, or if it is no object, it goes as it stands.
+// nextJSON reads a line of JSON Lines and returns it with its length.
+func (r *Reader) nextJSON() (Row, int, error) {
+	n, err := r.lines.next(0)
+	if err != nil {
+		return Row{}, 0, err
+	}
+	row := Row{Raw: trimEnd(r.lines.peek(n))}
+	row.Value, row.Key = r.edit.line(row.Raw, r.number)
+	return row, n, nil
+}
+
+// line returns the value and the key of the nth row, a line of JSON Lines. A line
+// that is not an object stays as it is, and so does every line without Map, Set and
+// BatchID.
 func (e *edit) line(line []byte, n int64) (value, key []byte) {
-	asIs := len(e.renamed) == 0 && len(e.set) == 0 && e.batchID == ""
-	w := newWriter(len(line) + e.room())
-	var has own
+	unchanged := len(e.renames) == 0 && len(e.set) == 0 && e.batchID == ""
+	w := newWriter(len(line) + e.growth())
+	var has present
 	isObject := decision.Members(line, func(name, raw []byte) {
-		if field, ok := e.renamed[string(name)]; ok {
-			e.used[string(name)] = true
+		if field, ok := e.renames[string(name)]; ok {
+			e.renamed[string(name)] = true
 			name = []byte(field)
 		}
-		if len(e.strange) < mostStrange {
-			e.see(name)
+		if len(e.unknown) < maxUnknown {
+			e.noteUnknown(name)
 		}
-		if !asIs {
+		if !unchanged {
 			field := string(name)
+			// null counts as absent. It is left out, since the member that BatchID adds
+			// would be a second one of the same name, which is a fault.
 			isNull := e.batchID != "" && (field == "id" || field == "batch_id") && string(raw) == "null"
-			if e.sets(field) || isNull { // null is as good as none, and a second one would be a fault
+			if e.sets(field) || isNull {
 				return
 			}
 			has.note(field)
@@ -35,14 +49,14 @@ func (e *edit) line(line []byte, n int64) (value, key []byte) {
 			key = text(raw)
 		}
 	})
-	if asIs || !isObject {
+	if unchanged || !isObject {
 		w.b = append(w.b[:0], line...)
 		return w.withKey(key)
 	}
 	return w.finish(e, key, has, n)
 }
 
-// text is the text of a JSON string; nil if raw is none or empty.
+// text returns the text of a JSON string; nil if raw is not a string, or empty.
 func text(raw []byte) []byte {
 	if raw[0] != '"' || len(raw) == 2 {
 		return nil
@@ -55,15 +69,4 @@ func text(raw []byte) []byte {
 		return nil
 	}
 	return []byte(s)
-}
-
-// json reads a line of JSON Lines and its length.
-func (r *Reader) json() (Row, int, error) {
-	n, err := r.lines.next(0)
-	if err != nil {
-		return Row{}, 0, err
-	}
-	row := Row{Raw: trimEnd(r.lines.peek(n))}
-	row.Value, row.Key = r.edit.line(row.Raw, r.number)
-	return row, n, nil
 }

@@ -10,9 +10,9 @@ import (
 	"verdict/internal/bulk/rows"
 )
 
-// FuzzJSONLines holds the reader against a split at line ends: without Map and Set
-// each line that is not blank goes as it stands, in order. With them an object stays
-// one and says what was set, and what is no object goes as it stands all the same.
+// FuzzJSONLines compares the reader with a split at line ends. Without Map and Set
+// every line that is not blank is kept as it is, in order. With them an object stays an
+// object and has what was set, and any other line is kept as it is.
 func FuzzJSONLines(f *testing.F) {
 	for _, file := range []string{
 		"{}\n{}\n", "{\"profile_id\":\"p\",\"x\":[1,{}]}\r\n\r\n \n{\"ref\":1,\"batch_id\":\"old\"}", "\ufeff{}\nnot JSON\n[1]\n{\"a\":1,\"a\":2}",
@@ -24,10 +24,10 @@ func FuzzJSONLines(f *testing.F) {
 		if len(file) >= rows.MaxLine || isCompressed(file) {
 			return
 		}
-		for _, other := range []string{"\xff\xfe", "\xfe\xff", "PK\x03\x04"} { // text in UTF-16, an archive
+		for _, other := range []string{"\xff\xfe", "\xfe\xff", "PK\x03\x04"} { // UTF-16 text, an archive
 			if bytes.HasPrefix(file, []byte(other)) {
 				if _, err := rows.NewReader(bytes.NewReader(file), rows.Options{Format: rows.JSONLines}); err == nil {
-					t.Fatal("it is read as if it were text in UTF-8")
+					t.Fatal("it was read as UTF-8 text")
 				}
 				return
 			}
@@ -56,24 +56,10 @@ func FuzzJSONLines(f *testing.F) {
 				if err == io.EOF {
 					break
 				}
-				if err != nil || row.Fault != "" || n >= len(lines) {
-					t.Fatalf("row %d of %d: %q, %v", n, len(lines), row.Fault, err)
+				if err != nil || n >= len(lines) {
+					t.Fatalf("row %d of %d: %v", n, len(lines), err)
 				}
-				var object map[string]any
-				isObject := json.Unmarshal(lines[n], &object) == nil && object != nil
-				if o.Set == nil || !isObject {
-					if !bytes.Equal(row.Value, lines[n]) {
-						t.Fatalf("row %d: %q; the line is %q", n, row.Value, lines[n])
-					}
-					continue
-				}
-				var after map[string]any
-				if err := json.Unmarshal(row.Value, &after); err != nil || after["batch_id"] != "new" || bytes.Count(row.Value, []byte(`"batch_id":`)) < 1 {
-					t.Fatalf("row %d: %q, %v", n, row.Value, err)
-				}
-				if _, left := after["ref"]; left {
-					t.Fatalf("row %d: %q is not mapped", n, row.Value)
-				}
+				checkJSONRow(t, &row, lines[n], o.Set != nil)
 			}
 			if n != len(lines) {
 				t.Fatalf("%d rows of %d lines", n, len(lines))
@@ -81,4 +67,27 @@ func FuzzJSONLines(f *testing.F) {
 			reader.Close()
 		}
 	})
+}
+
+// checkJSONRow checks the row of a line. An object is edited if the options said so.
+func checkJSONRow(t *testing.T, row *rows.Row, line []byte, edited bool) {
+	t.Helper()
+	if row.Fault != "" {
+		t.Fatalf("line %d: %s", row.Line, row.Fault)
+	}
+	var object map[string]any
+	isObject := json.Unmarshal(line, &object) == nil && object != nil
+	if !edited || !isObject {
+		if !bytes.Equal(row.Value, line) {
+			t.Fatalf("line %d: %q, want %q", row.Line, row.Value, line)
+		}
+		return
+	}
+	var after map[string]any
+	if err := json.Unmarshal(row.Value, &after); err != nil || after["batch_id"] != "new" || bytes.Count(row.Value, []byte(`"batch_id":`)) < 1 {
+		t.Fatalf("line %d: %q, %v", row.Line, row.Value, err)
+	}
+	if _, left := after["ref"]; left {
+		t.Fatalf("line %d: %q is not mapped", row.Line, row.Value)
+	}
 }

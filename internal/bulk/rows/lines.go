@@ -6,39 +6,40 @@ import (
 	"io"
 )
 
-// MaxLine bounds a line, and a CSV row that goes over several, in bytes with its
-// line end. It is far above what a decision may have (decision.MaxRecordSize), so
-// that a line between the two is still read and faulted as what it is.
+// MaxLine is the maximum size in bytes of a line, or of a CSV row that spans several
+// lines, with its line end. It is far above decision.MaxRecordSize, so that a row
+// between the two limits is still read and reported for what it is.
 const MaxLine = 1 << 20
 
-// errTooLong says that MaxLine bytes went by without a line's end.
+// errTooLong reports that a line did not end within MaxLine bytes.
 var errTooLong = errors.New("line too long")
 
-// lines is a window over a file, from the line that is next to as far as was
-// looked ahead. A row is looked at in place and then dropped as a whole or, where
-// it turns out broken, by its first line alone. It holds MaxLine bytes at the most.
+// lines is a window over a file. It begins at the next unread line and reaches as
+// far as was read ahead. A row is parsed in place and then dropped, whole
+// or, where it is malformed, by its first line only. The window holds at most
+// MaxLine bytes.
 type lines struct {
-	r       io.Reader
-	buf     []byte
-	at, end int   // buf[at:end] is read and not dropped
-	err     error // how r ended
-	line    int   // the number of the line that begins at at, from 1
+	r          io.Reader
+	buf        []byte
+	start, end int   // buf[start:end] was read and not dropped
+	err        error // how r ended
+	line       int   // number of the line that begins at start, from 1
 }
 
 func newLines(r io.Reader) *lines {
 	return &lines{r: r, buf: make([]byte, min(64<<10, MaxLine)), line: 1}
 }
 
-// fill reads on. It says whether there is more than before; if not, l.err says why.
-// It must not be called with MaxLine bytes in the window.
+// fill reads more and reports whether it got any; if not, l.err says why. It must
+// not be called with MaxLine bytes in the window.
 func (l *lines) fill() bool {
 	if l.end == len(l.buf) {
 		to := l.buf
-		if l.end-l.at > len(l.buf)/2 && len(l.buf) < MaxLine {
+		if l.end-l.start > len(l.buf)/2 && len(l.buf) < MaxLine {
 			to = make([]byte, min(2*len(l.buf), MaxLine))
 		}
-		l.end = copy(to, l.buf[l.at:l.end])
-		l.buf, l.at = to, 0
+		l.end = copy(to, l.buf[l.start:l.end])
+		l.buf, l.start = to, 0
 	}
 	for range 100 {
 		if l.err != nil {
@@ -55,47 +56,47 @@ func (l *lines) fill() bool {
 	return false
 }
 
-// next is the index behind the line that begins at from, both counted from the
-// window's start. The last line needs no line end; behind it is io.EOF. After any
-// other error of the reader an unfinished line is none: it may have been cut.
+// next returns the index after the line that begins at from; both count from the
+// window's start. The last line needs no line end, and after it next returns io.EOF.
+// After any other read error an unfinished line is dropped, since it may be cut.
 func (l *lines) next(from int) (int, error) {
-	for looked := from; ; {
-		window := l.buf[l.at:l.end]
-		if i := bytes.IndexByte(window[looked:], '\n'); i >= 0 {
-			return looked + i + 1, nil
+	for scanned := from; ; {
+		window := l.buf[l.start:l.end]
+		if i := bytes.IndexByte(window[scanned:], '\n'); i >= 0 {
+			return scanned + i + 1, nil
 		}
-		if looked = len(window); looked >= MaxLine {
+		if scanned = len(window); scanned >= MaxLine {
 			return 0, errTooLong
 		}
 		if l.fill() {
 			continue
 		}
-		if l.err == io.EOF && looked > from {
-			return looked, nil
+		if l.err == io.EOF && scanned > from {
+			return scanned, nil
 		}
 		return 0, l.err
 	}
 }
 
-// peek is the window's first n bytes. They stay as they are until the next call of
-// next or skip, also when they are dropped.
-func (l *lines) peek(n int) []byte { return l.buf[l.at : l.at+n] }
+// peek returns the window's first n bytes. They stay valid until the next call of
+// next or skip, even after they are dropped.
+func (l *lines) peek(n int) []byte { return l.buf[l.start : l.start+n] }
 
-// drop lets n bytes go, which must end with a line.
+// drop drops the first n bytes, which must end with a line.
 func (l *lines) drop(n int) {
 	l.line += max(1, bytes.Count(l.peek(n), []byte{'\n'}))
-	l.at += n
+	l.start += n
 }
 
-// skip lets go of a line that is too long, without holding it.
+// skip drops a line that is too long, without holding it in memory.
 func (l *lines) skip() error {
 	for {
-		window := l.buf[l.at:l.end]
+		window := l.buf[l.start:l.end]
 		if i := bytes.IndexByte(window, '\n'); i >= 0 {
 			l.drop(i + 1)
 			return nil
 		}
-		l.at = l.end
+		l.start = l.end
 		if !l.fill() {
 			l.line++
 			if l.err == io.EOF {
@@ -106,7 +107,7 @@ func (l *lines) skip() error {
 	}
 }
 
-// trimEnd is a line without its \n or \r\n, or a \r before the end of the file.
+// trimEnd removes the \n, the \r\n, or at the end of the file the \r of a line.
 func trimEnd(line []byte) []byte {
 	return bytes.TrimSuffix(bytes.TrimSuffix(line, []byte{'\n'}), []byte{'\r'})
 }

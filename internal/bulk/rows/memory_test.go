@@ -9,7 +9,7 @@ import (
 	"verdict/internal/bulk/rows"
 )
 
-// endless is header, then the body over and over, n bytes in all.
+// endless reads as header and then body over and over, n bytes in all.
 type endless struct {
 	header, body []byte
 	n, at        int
@@ -31,7 +31,7 @@ func (e *endless) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-func TestMemoryStaysFlatHoweverLongTheFile(t *testing.T) {
+func TestReaderMemoryStaysFlatForLongFiles(t *testing.T) {
 	const size = 16 << 20
 	for name, file := range map[string]*endless{
 		"good rows":                {[]byte("id,state\n"), []byte("1,COMPLETED_PASS\n"), size, 0},
@@ -62,7 +62,7 @@ func TestMemoryStaysFlatHoweverLongTheFile(t *testing.T) {
 				}
 			}
 			if most > 16<<20 {
-				t.Errorf("%d bytes held", most)
+				t.Errorf("%d bytes in use", most)
 			}
 		})
 	}

@@ -8,20 +8,20 @@ import (
 	"io"
 )
 
-// merged begins to read the entries in their order. It may be called again, and
-// again while another is read, as long as nothing is added.
+// merged returns a reader of all entries in order. Several may be in use at once, as
+// long as nothing is added.
 func (s *spill) merged() *merge {
 	s.sort()
 	m := &merge{}
 	if len(s.entries) > 0 {
-		m.heads = append(m.heads, &head{rest: s.entries})
+		m.runs = append(m.runs, &runReader{rest: s.entries})
 	}
-	buffer := max(leastMergeBuffer, mergeBuffers/max(1, len(s.runs)))
+	buffer := max(minMergeBuffer, mergeBuffers/max(1, len(s.runs)))
 	for _, r := range s.runs {
-		m.heads = append(m.heads, &head{r: bufio.NewReaderSize(io.NewSectionReader(s.file, r.offset, r.size), buffer)})
+		m.runs = append(m.runs, &runReader{file: bufio.NewReaderSize(io.NewSectionReader(s.file, r.offset, r.size), buffer)})
 	}
-	for _, h := range m.heads {
-		if m.err = h.next(); m.err != nil {
+	for _, r := range m.runs {
+		if m.err = r.advance(); m.err != nil {
 			return m
 		}
 	}
@@ -29,35 +29,36 @@ func (s *spill) merged() *merge {
 	return m
 }
 
-// merge reads sorted runs as one.
+// merge reads sorted runs as one. It is a heap of the runs, ordered by their next
+// entries.
 type merge struct {
-	heads []*head
-	err   error
+	runs []*runReader
+	err  error
 }
 
-// head is a run at its next entry.
-type head struct {
-	now  entry
-	rest []entry // of a run in memory
-	r    *bufio.Reader
+// runReader reads one run, from memory or from the file.
+type runReader struct {
+	next entry
+	rest []entry       // of a run in memory
+	file *bufio.Reader // nil: the run is in memory
 }
 
-// next moves on; io.EOF is the run's end.
-func (h *head) next() error {
-	if h.r == nil {
-		if len(h.rest) == 0 {
+// advance reads the next entry; at the run's end it returns io.EOF.
+func (r *runReader) advance() error {
+	if r.file == nil {
+		if len(r.rest) == 0 {
 			return io.EOF
 		}
-		h.now, h.rest = h.rest[0], h.rest[1:]
+		r.next, r.rest = r.rest[0], r.rest[1:]
 		return nil
 	}
 	var b [entrySize]byte
-	if _, err := io.ReadFull(h.r, b[:]); err == io.EOF {
+	if _, err := io.ReadFull(r.file, b[:]); err == io.EOF {
 		return err
 	} else if err != nil {
 		return fmt.Errorf("read a temporary file: %w", err)
 	}
-	h.now = entry{
+	r.next = entry{
 		key:   [2]uint64{binary.BigEndian.Uint64(b[0:]), binary.BigEndian.Uint64(b[8:])},
 		place: place(binary.BigEndian.Uint64(b[16:])),
 		extra: binary.BigEndian.Uint64(b[24:]),
@@ -65,17 +66,17 @@ func (h *head) next() error {
 	return nil
 }
 
-// next is the next entry of all; io.EOF after the last.
+// next returns the next entry of all runs, and io.EOF after the last.
 func (m *merge) next() (entry, error) {
 	if m.err != nil {
 		return entry{}, m.err
 	}
-	if len(m.heads) == 0 {
+	if len(m.runs) == 0 {
 		return entry{}, io.EOF
 	}
-	first := m.heads[0]
-	e := first.now
-	switch err := first.next(); {
+	first := m.runs[0]
+	e := first.next
+	switch err := first.advance(); {
 	case err == io.EOF:
 		heap.Pop(m)
 	case err != nil:
@@ -86,17 +87,17 @@ func (m *merge) next() (entry, error) {
 	return e, nil
 }
 
-// Len, Less, Swap, Push and Pop are for container/heap.
-func (m *merge) Len() int { return len(m.heads) }
+// Len, Less, Swap, Push and Pop implement heap.Interface.
+func (m *merge) Len() int { return len(m.runs) }
 
-func (m *merge) Less(i, j int) bool { return m.heads[i].now.compare(&m.heads[j].now) < 0 }
+func (m *merge) Less(i, j int) bool { return m.runs[i].next.compare(&m.runs[j].next) < 0 }
 
-func (m *merge) Swap(i, j int) { m.heads[i], m.heads[j] = m.heads[j], m.heads[i] }
+func (m *merge) Swap(i, j int) { m.runs[i], m.runs[j] = m.runs[j], m.runs[i] }
 
-func (m *merge) Push(x any) { m.heads = append(m.heads, x.(*head)) }
+func (m *merge) Push(x any) { m.runs = append(m.runs, x.(*runReader)) }
 
 func (m *merge) Pop() any {
-	last := m.heads[len(m.heads)-1]
-	m.heads = m.heads[:len(m.heads)-1]
+	last := m.runs[len(m.runs)-1]
+	m.runs = m.runs[:len(m.runs)-1]
 	return last
 }

@@ -9,7 +9,7 @@ import (
 	"verdict/internal/decision"
 )
 
-// list is the first of these names for a message.
+// list joins names for a message, at most ten of them.
 func list(names []string) string {
 	const most = 10
 	if len(names) > most {
@@ -18,9 +18,9 @@ func list(names []string) string {
 	return strings.Join(names, ", ")
 }
 
-// short is a name for a message, in quotes.
-func short(name string) string {
+// quote returns a name from a file quoted for a message: one line, shortened.
+func quote(name string) string {
 	return fmt.Sprintf("%q", decision.OneLine(name, 48))
 }
 
-func sorted(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) }
+func sortedKeys(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) }

@@ -7,8 +7,8 @@ import (
 	"verdict/internal/decision"
 )
 
-// writer writes a JSON object and, behind it in the same memory, the key: a row
-// costs one allocation.
+// writer writes a JSON object and, after it in the same memory, the key, so that a
+// row costs one allocation.
 type writer struct{ b []byte }
 
 func newWriter(size int) writer {
@@ -16,7 +16,7 @@ func newWriter(size int) writer {
 	return writer{b: append(make([]byte, 0, size+key+2), '{')}
 }
 
-// member begins a member, by its name with the colon, or adds whole members.
+// member adds the name of a member, with its colon, or complete members.
 func (w *writer) member(name []byte) {
 	if len(w.b) > 1 {
 		w.b = append(w.b, ',')
@@ -26,10 +26,11 @@ func (w *writer) member(name []byte) {
 
 func (w *writer) cell(field string, cell []byte) { w.b = appendCell(w.b, field, cell) }
 
-// finish adds what Set and, to the nth row, BatchID give and ends the object.
-func (w *writer) finish(e *edit, key []byte, has own, n int64) ([]byte, []byte) {
-	if len(e.tail) > 0 {
-		w.member(e.tail)
+// finish adds the members that Set and BatchID give to the nth row, ends the object,
+// and returns it with the key.
+func (w *writer) finish(e *edit, key []byte, has present, n int64) ([]byte, []byte) {
+	if len(e.members) > 0 {
+		w.member(e.members)
 	}
 	if e.batchID != "" && !has.id && e.set["id"] == "" {
 		w.member([]byte(`"id":`))
@@ -48,8 +49,8 @@ func (w *writer) finish(e *edit, key []byte, has own, n int64) ([]byte, []byte) 
 	return w.withKey(key)
 }
 
-// withKey is what was written, and the key for it: a valid ID in lower case,
-// anything else as it stands.
+// withKey returns what was written, and the key: a valid ID in lower case, anything
+// else unchanged.
 func (w *writer) withKey(key []byte) ([]byte, []byte) {
 	n := len(w.b)
 	if len(key) == 0 {
@@ -68,9 +69,9 @@ func (w *writer) withKey(key []byte) ([]byte, []byte) {
 	return w.b[:n:n], w.b[n:]
 }
 
-// appendCell writes a cell as JSON. Only is_complete and task can be anything but a
-// string; where they are no boolean and no object they stay one, which
-// decision.Decode faults.
+// appendCell appends a cell as JSON: a string, but for an is_complete that is a
+// boolean and a task that is an object. Where these two are not, decision.Decode
+// reports the string as a fault.
 func appendCell(b []byte, field string, cell []byte) []byte {
 	switch {
 	case field == "is_complete" && (string(cell) == "true" || string(cell) == "false"),
@@ -80,9 +81,9 @@ func appendCell(b []byte, field string, cell []byte) []byte {
 	return appendString(b, cell)
 }
 
-// appendString writes a JSON string. Unlike encoding/json it leaves invalid UTF-8
-// as it stands, so that a text in another encoding is faulted as such and not
-// carried out with its letters replaced.
+// appendString appends a JSON string. Unlike encoding/json it keeps invalid UTF-8, so
+// that text in another encoding is reported as a fault and not carried out with its
+// letters replaced.
 func appendString[T string | []byte](b []byte, s T) []byte {
 	const hex = "0123456789abcdef"
 	b = append(b, '"')

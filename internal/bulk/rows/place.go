@@ -2,8 +2,8 @@ package rows
 
 import "fmt"
 
-// place is a row's file, from 0, in the upper bits, and its line in the lower
-// ones. Rows are read in the order of their places.
+// place is a row's file, from 0, and line, packed so that places sort in the order
+// in which rows are read.
 type place uint64
 
 const (
@@ -17,22 +17,16 @@ func (p place) file() int { return int(p >> placeLineBits) }
 
 func (p place) line() int { return int(p & (1<<placeLineBits - 1)) }
 
-// where is a place for people: the line, and the file where there are several.
-func (in *Input) where(p place) string {
-	if len(in.files) == 1 {
-		return fmt.Sprintf("line %d", p.line())
-	}
-	return fmt.Sprintf("%s line %d", in.files[p.file()].name, p.line())
-}
-
-// Position says where a row is, for a message.
+// Position is where a row is, for a message.
 type Position struct {
-	in *Input
-	at place
+	in    *Input
+	place place
 }
 
 // String returns the line, with the file's name where there are several files.
-func (p Position) String() string { return p.in.where(p.at) }
-
-// Position returns where the row is.
-func (r *CheckedRow) Position() Position { return Position{r.in, r.at} }
+func (p Position) String() string {
+	if len(p.in.files) == 1 {
+		return fmt.Sprintf("line %d", p.place.line())
+	}
+	return fmt.Sprintf("%s line %d", p.in.files[p.place.file()].name, p.place.line())
+}

@@ -13,16 +13,16 @@ type Reader struct {
 	close    func()
 	edit     edit
 	format   Format
-	cells    cells // CSV
-	columns  []column
+	cells    cells    // CSV only
+	columns  []column // CSV only
 	warnings []string
-	number   int64 // of the row given last
-	tooLong  bool  // the row given last was too long, and is still to be skipped
-	err      error // how the rows ended
+	number   int64 // of the last row
+	tooLong  bool  // the last row was too long, and was not skipped yet
+	err      error // how reading ended
 }
 
-// NewReader reads as much of a file as it takes to know its format, and the header
-// if it is CSV. The caller closes the Rows, and after that r.
+// NewReader returns a Reader of r. It reads the start of the file to detect its format,
+// and the header of CSV. The caller closes the Reader, then r.
 func NewReader(r io.Reader, o Options) (*Reader, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
@@ -34,15 +34,15 @@ func NewReader(r io.Reader, o Options) (*Reader, error) {
 	if o.Content != nil {
 		plain = io.TeeReader(plain, o.Content)
 	}
-	rows := &Reader{lines: newLines(plain), close: release, edit: newEdit(&o), format: o.Format, number: o.Before}
-	if err := rows.begin(&o); err != nil {
+	reader := &Reader{lines: newLines(plain), close: release, edit: newEdit(&o), format: o.Format, number: o.Before}
+	if err := reader.begin(&o); err != nil {
 		release()
 		return nil, err
 	}
-	return rows, nil
+	return reader, nil
 }
 
-// begin finds the format and, in CSV, reads the header.
+// begin finds the format and reads the header of CSV.
 func (r *Reader) begin(o *Options) error {
 	head, err := r.lines.head()
 	if err != nil {
@@ -54,37 +54,34 @@ func (r *Reader) begin(o *Options) error {
 		}
 	}
 	if r.format == CSV {
-		return r.header(o)
+		return r.readHeader(o)
 	}
 	return nil
 }
 
-// Format is the file's format.
-func (r *Reader) Format() Format { return r.format }
-
-// Warnings are about the file as a whole, each one line: columns that are kept out
-// and, of JSON Lines, members that were read so far and are no fields.
+// Warnings returns what is worth knowing about the file as a whole, each in one line:
+// ignored columns and, for JSON Lines, ignored members of the rows read so far.
 func (r *Reader) Warnings() []string {
-	if len(r.edit.strange) == 0 {
+	if len(r.edit.unknown) == 0 {
 		return r.warnings
 	}
-	return append(slices.Clip(r.warnings), "no fields of a decision, and ignored when it is carried out: members "+list(r.edit.strange))
+	return append(slices.Clip(r.warnings), "ignored members that are not fields of a decision: "+list(r.edit.unknown))
 }
 
-// Unmapped is what Map names and no row had so far. Of CSV it is always empty:
-// there the header must have every column.
+// Unmapped returns the names in Map that no row had so far. It returns none for CSV,
+// where NewReader requires the header to have every column.
 func (r *Reader) Unmapped() []string {
 	if r.format == CSV {
 		return nil
 	}
-	return slices.DeleteFunc(sorted(r.edit.renamed), func(name string) bool { return r.edit.used[name] })
+	return slices.DeleteFunc(sortedKeys(r.edit.renames), func(name string) bool { return r.edit.renamed[name] })
 }
 
-// Close lets go of what decompressing holds.
+// Close releases the decompressor.
 func (r *Reader) Close() { r.close() }
 
-// Next is the next row, a broken one too; at the end it is io.EOF. Any other error
-// means that the file can't be read on, and comes again if asked again.
+// Next returns the next row, valid or not, and io.EOF after the last. Any other error
+// means that the rest can't be read; further calls return the same error.
 func (r *Reader) Next() (Row, error) {
 	for r.err == nil {
 		r.number++
@@ -94,7 +91,7 @@ func (r *Reader) Next() (Row, error) {
 		case err == errTooLong:
 			r.tooLong = true
 			row.Raw = r.lines.peek(MaxLine)
-			row.Fault = fmt.Sprintf("the line has more than %d bytes", MaxLine)
+			row.Fault = fmt.Sprintf("the line is longer than %d bytes", MaxLine)
 			return row, nil
 		case err == io.EOF:
 			r.err = err
@@ -102,7 +99,7 @@ func (r *Reader) Next() (Row, error) {
 			r.err = fmt.Errorf("read line %d: %w", row.Line, err)
 		default:
 			r.lines.drop(n)
-			if len(bytes.TrimSpace(row.Raw)) > 0 { // an empty line is no row
+			if len(bytes.TrimSpace(row.Raw)) > 0 { // a blank line is not a row
 				return row, nil
 			}
 		}
@@ -111,7 +108,7 @@ func (r *Reader) Next() (Row, error) {
 	return Row{}, r.err
 }
 
-// next reads a row and its length.
+// next reads a row and returns it with its length.
 func (r *Reader) next() (Row, int, error) {
 	if r.tooLong {
 		r.tooLong = false
@@ -120,7 +117,7 @@ func (r *Reader) next() (Row, int, error) {
 		}
 	}
 	if r.format == CSV {
-		return r.csv()
+		return r.nextCSV()
 	}
-	return r.json()
+	return r.nextJSON()
 }

@@ -15,7 +15,7 @@ const (
 	taskID    = "a2c4393a-e219-67a4-5ab4-2186952e9038"
 )
 
-// read is all rows of a file, each as its line, key, value and fault.
+// read returns all rows of a file, each as its line, value, key and fault.
 func read(t *testing.T, file string, o rows.Options) ([]string, error) {
 	t.Helper()
 	reader, err := rows.NewReader(strings.NewReader(file), o)
@@ -26,6 +26,7 @@ func read(t *testing.T, file string, o rows.Options) ([]string, error) {
 	return rest(reader)
 }
 
+// rest returns all rows that are left.
 func rest(reader *rows.Reader) (all []string, err error) {
 	for {
 		row, err := reader.Next()
@@ -46,106 +47,109 @@ func rest(reader *rows.Reader) (all []string, err error) {
 	}
 }
 
-func TestRows(t *testing.T) {
-	for name, tc := range map[string]struct {
-		file string
-		o    rows.Options
-		want []string
-	}{
-		"nothing": {file: ""},
-		"CSV: columns in any order, empty cells absent": {
-			file: "state,is_complete,profile_id,id\nCOMPLETED_PASS,,p,1\n,true,,2\n,false,p,\n",
-			want: []string{
-				`2 {"state":"COMPLETED_PASS","profile_id":"p","id":"1"} key p`,
-				`3 {"is_complete":true,"id":"2"}`,
-				`4 {"is_complete":false,"profile_id":"p"} key p`,
-			},
+// readerCases are files with the rows that they hold, as rest returns them.
+var readerCases = map[string]struct {
+	file string
+	o    rows.Options
+	want []string
+}{
+	"nothing": {file: ""},
+	"CSV: columns in any order, empty cells absent": {
+		file: "state,is_complete,profile_id,id\nCOMPLETED_PASS,,p,1\n,true,,2\n,false,p,\n",
+		want: []string{
+			`2 {"state":"COMPLETED_PASS","profile_id":"p","id":"1"} key p`,
+			`3 {"is_complete":true,"id":"2"}`,
+			`4 {"is_complete":false,"profile_id":"p"} key p`,
 		},
-		"CSV: what is wrong stays as it is": {
-			file: "id,state,is_complete\n 1 ,completed_pass,TRUE\n\"a\"\"b\\\",\x01\t,\xff\n",
-			want: []string{
-				`2 {"id":" 1 ","state":"completed_pass","is_complete":"TRUE"}`,
-				`3 {"id":"a\"b\\","state":"\u0001\u0009","is_complete":"` + "\xff" + `"}`,
-			},
+	},
+	"CSV: wrong values are kept": {
+		file: "id,state,is_complete\n 1 ,completed_pass,TRUE\n\"a\"\"b\\\",\x01\t,\xff\n",
+		want: []string{
+			`2 {"id":" 1 ","state":"completed_pass","is_complete":"TRUE"}`,
+			`3 {"id":"a\"b\\","state":"\u0001\u0009","is_complete":"` + "\xff" + `"}`,
 		},
-		"CSV: a valid profile ID in any case is one key": {
-			file: "profile_id,id\n" + strings.ToUpper(profileID) + ",1\nABC,2\n",
-			want: []string{
-				`2 {"profile_id":"` + strings.ToUpper(profileID) + `","id":"1"} key ` + profileID,
-				`3 {"profile_id":"ABC","id":"2"} key ABC`,
-			},
+	},
+	"CSV: a valid profile ID is one key in any case": {
+		file: "profile_id,id\n" + strings.ToUpper(profileID) + ",1\nABC,2\n",
+		want: []string{
+			`2 {"profile_id":"` + strings.ToUpper(profileID) + `","id":"1"} key ` + profileID,
+			`3 {"profile_id":"ABC","id":"2"} key ABC`,
 		},
-		"CSV: byte order mark, CRLF, empty lines, no end": {
-			file: "\ufeff\r\nid,state\r\n\r\n1,\"x\r\ny\"\r\n  \r\n2,z",
-			want: []string{`4 {"id":"1","state":"x\ny"}`, `7 {"id":"2","state":"z"}`},
+	},
+	"CSV: byte order mark, CRLF, blank lines, no last line end": {
+		file: "\ufeff\r\nid,state\r\n\r\n1,\"x\r\ny\"\r\n  \r\n2,z",
+		want: []string{`4 {"id":"1","state":"x\ny"}`, `7 {"id":"2","state":"z"}`},
+	},
+	"CSV: semicolons, and commas in cells": {
+		file: "id;reason\n1;a, b, c\n2;\"a;b\"\n",
+		want: []string{`2 {"id":"1","reason":"a, b, c"}`, `3 {"id":"2","reason":"a;b"}`},
+	},
+	"CSV: tabs": {
+		file: "id\treason\textra, with; all\n1\ta\tb\n",
+		want: []string{`2 {"id":"1","reason":"a"}`},
+	},
+	"CSV: one column": {file: "id\n1\n\n2\n", want: []string{`2 {"id":"1"}`, `4 {"id":"2"}`}},
+	"CSV: quoted header in another case, with white space": {
+		file: "\"ID\", Profile_Id ,\"a\nb\"\n1,p,\n",
+		want: []string{`3 {"id":"1","profile_id":"p"} key p`},
+	},
+	"CSV: a malformed row is one fault, and reading goes on": {
+		file: "id,state\n1\n2,a,b\n3,a\"b\n4,\"a\"b\n5,\"a\n6,x\n7,y\n",
+		want: []string{
+			`2 1 fault the row has 1 cells, the header 2`,
+			`3 2,a,b fault the row has 3 cells, the header 2`,
+			`4 3,a"b fault a quote inside a cell that does not begin with one`,
+			`5 4,"a"b fault text after a cell's closing quote`,
+			`6 5,"a fault a quote is not closed`,
+			`7 {"id":"6","state":"x"}`,
+			`8 {"id":"7","state":"y"}`,
 		},
-		"CSV: semicolons, and commas in cells": {
-			file: "id;reason\n1;a, b, c\n2;\"a;b\"\n",
-			want: []string{`2 {"id":"1","reason":"a, b, c"}`, `3 {"id":"2","reason":"a;b"}`},
+	},
+	"CSV: an unclosed quote costs its own row only": {
+		file: "id,state\n1,\"a\n2,\"b\"\n3,c\n",
+		want: []string{`2 1,"a fault text after a cell's closing quote`, `3 {"id":"2","state":"b"}`, `4 {"id":"3","state":"c"}`},
+	},
+	"CSV: mapped columns and set fields": {
+		file: "id,ref,person,state\n1,r1,p1,COMPLETED_PASS\n2,,,\n",
+		o: rows.Options{
+			Map: map[string]string{"ref": "reason", "person": "profile_id"},
+			Set: map[string]string{"batch_id": "b\"1", "is_complete": "true", "state": "", "source": "s"},
 		},
-		"CSV: tabs": {
-			file: "id\treason\textra, with; all\n1\ta\tb\n",
-			want: []string{`2 {"id":"1","reason":"a"}`},
+		want: []string{
+			`2 {"id":"1","reason":"r1","profile_id":"p1","batch_id":"b\"1","is_complete":true,"source":"s"} key p1`,
+			`3 {"id":"2","batch_id":"b\"1","is_complete":true,"source":"s"}`,
 		},
-		"CSV: one column": {file: "id\n1\n\n2\n", want: []string{`2 {"id":"1"}`, `4 {"id":"2"}`}},
-		"CSV: quoted header in another case, with white space": {
-			file: "\"ID\", Profile_Id ,\"a\nb\"\n1,p,\n",
-			want: []string{`3 {"id":"1","profile_id":"p"} key p`},
+	},
+	"CSV: only set fields": {
+		file: "id\n1\n", o: rows.Options{Set: map[string]string{"id": "", "profile_id": "P"}},
+		want: []string{`2 {"profile_id":"P"} key P`},
+	},
+	"JSON Lines: lines are kept as they are": {
+		file: "\ufeff\n{\"id\": 1.0, \"profile_id\" :\"" + strings.ToUpper(profileID) + "\"} \r\n\n \t\nnot JSON\n[{\"profile_id\":\"p\"}]\n{\"profile_id\":7,\"Profile_ID\":\"x\"}\n{\"profile_id\":\"\\u0041\",\"profile_id\":\"B\"}",
+		want: []string{
+			`2 {"id": 1.0, "profile_id" :"` + strings.ToUpper(profileID) + `"}  key ` + profileID,
+			`5 not JSON`,
+			`6 [{"profile_id":"p"}]`,
+			`7 {"profile_id":7,"Profile_ID":"x"}`,
+			`8 {"profile_id":"\u0041","profile_id":"B"} key A`,
 		},
-		"CSV: a broken row is one fault and not the end": {
-			file: "id,state\n1\n2,a,b\n3,a\"b\n4,\"a\"b\n5,\"a\n6,x\n7,y\n",
-			want: []string{
-				`2 1 fault the number of cells is 1, that of the header's is 2`,
-				`3 2,a,b fault the number of cells is 3, that of the header's is 2`,
-				`4 3,a"b fault a quote inside a cell that does not begin with one`,
-				`5 4,"a"b fault text behind a cell's closing quote`,
-				`6 5,"a fault a quote is not closed`,
-				`7 {"id":"6","state":"x"}`,
-				`8 {"id":"7","state":"y"}`,
-			},
+	},
+	"JSON Lines: mapped members and set fields, the rest kept": {
+		file: "{ \"ref\" : [1, 2] , \"x\\\"y\": 1.50, \"person\":\"p\", \"batch_id\":\"old\", \"x\\\"y\":null }\n{}\n{]\n",
+		o:    rows.Options{Map: map[string]string{"ref": "reason", "person": "profile_id"}, Set: map[string]string{"batch_id": "new"}},
+		want: []string{
+			`1 {"reason":[1, 2],"x\"y":1.50,"profile_id":"p","x\"y":null,"batch_id":"new"} key p`,
+			`2 {"batch_id":"new"}`,
+			`3 {]`,
 		},
-		"CSV: a lost quote costs its row alone, also with quotes later": {
-			file: "id,state\n1,\"a\n2,\"b\"\n3,c\n",
-			want: []string{`2 1,"a fault text behind a cell's closing quote`, `3 {"id":"2","state":"b"}`, `4 {"id":"3","state":"c"}`},
-		},
-		"CSV: mapped columns and set fields": {
-			file: "id,ref,person,state\n1,r1,p1,COMPLETED_PASS\n2,,,\n",
-			o: rows.Options{
-				Map: map[string]string{"ref": "reason", "person": "profile_id"},
-				Set: map[string]string{"batch_id": "b\"1", "is_complete": "true", "state": "", "source": "s"},
-			},
-			want: []string{
-				`2 {"id":"1","reason":"r1","profile_id":"p1","batch_id":"b\"1","is_complete":true,"source":"s"} key p1`,
-				`3 {"id":"2","batch_id":"b\"1","is_complete":true,"source":"s"}`,
-			},
-		},
-		"CSV: nothing but what is set": {
-			file: "id\n1\n", o: rows.Options{Set: map[string]string{"id": "", "profile_id": "P"}},
-			want: []string{`2 {"profile_id":"P"} key P`},
-		},
-		"JSON Lines: as they stand": {
-			file: "\ufeff\n{\"id\": 1.0, \"profile_id\" :\"" + strings.ToUpper(profileID) + "\"} \r\n\n \t\nnot JSON\n[{\"profile_id\":\"p\"}]\n{\"profile_id\":7,\"Profile_ID\":\"x\"}\n{\"profile_id\":\"\\u0041\",\"profile_id\":\"B\"}",
-			want: []string{
-				`2 {"id": 1.0, "profile_id" :"` + strings.ToUpper(profileID) + `"}  key ` + profileID,
-				`5 not JSON`,
-				`6 [{"profile_id":"p"}]`,
-				`7 {"profile_id":7,"Profile_ID":"x"}`,
-				`8 {"profile_id":"\u0041","profile_id":"B"} key A`,
-			},
-		},
-		"JSON Lines: mapped members and set fields, all else as it stands": {
-			file: "{ \"ref\" : [1, 2] , \"x\\\"y\": 1.50, \"person\":\"p\", \"batch_id\":\"old\", \"x\\\"y\":null }\n{}\n{]\n",
-			o:    rows.Options{Map: map[string]string{"ref": "reason", "person": "profile_id"}, Set: map[string]string{"batch_id": "new"}},
-			want: []string{
-				`1 {"reason":[1, 2],"x\"y":1.50,"profile_id":"p","x\"y":null,"batch_id":"new"} key p`,
-				`2 {"batch_id":"new"}`,
-				`3 {]`,
-			},
-		},
-		"JSON Lines by option, whatever the first line": {
-			file: "x\n{}\n", o: rows.Options{Format: rows.JSONLines}, want: []string{`1 x`, `2 {}`},
-		},
-	} {
+	},
+	"JSON Lines by option, whatever the first line": {
+		file: "x\n{}\n", o: rows.Options{Format: rows.JSONLines}, want: []string{`1 x`, `2 {}`},
+	},
+}
+
+func TestReaderReadsRows(t *testing.T) {
+	for name, tc := range readerCases {
 		t.Run(name, func(t *testing.T) {
 			got, err := read(t, tc.file, tc.o)
 			if err != nil || !reflect.DeepEqual(got, tc.want) {
@@ -155,29 +159,29 @@ func TestRows(t *testing.T) {
 	}
 }
 
-func TestFilesThatCannotBeRead(t *testing.T) {
+func TestReaderExplainsUnreadableFiles(t *testing.T) {
 	for name, tc := range map[string]struct {
 		file, want string
 		o          rows.Options
 	}{
-		"no header":                {file: "\n1,2,3\n", want: "line 2: it names none of a decision's fields; is there a header?"},
-		"header with a lost quote": {file: "id,\"state\n1,2\n", want: "line 1: a quote is not closed"},
-		"header too long":          {file: strings.Repeat("x", rows.MaxLine+1), want: "read the header: line too long"},
-		"a column twice":           {file: "id,ID\n", want: `line 1: columns "id" and "ID" are both id`},
-		"a JSON array":             {file: " [\n{}]", want: "a JSON array; give one JSON object a line"},
-		"a spreadsheet":            {file: "PK\x03\x04rest", want: "a zip archive or a spreadsheet; save it as CSV, plain or with gzip or zstd"},
-		"UTF-16":                   {file: "\xff\xfei\x00d\x00", want: "text in UTF-16; save it as UTF-8"},
-		"broken gzip":              {file: "\x1f\x8bxx", want: "open as gzip: unexpected EOF"},
-		"unknown format":           {file: "id\n", o: rows.Options{Format: "xml"}, want: `format: must be csv or jsonl, is "xml"`},
+		"no header":                     {file: "\n1,2,3\n", want: "line 2: no column is a field of a decision; does the file begin with a header?"},
+		"header with an unclosed quote": {file: "id,\"state\n1,2\n", want: "line 1: a quote is not closed"},
+		"header too long":               {file: strings.Repeat("x", rows.MaxLine+1), want: "read the header: line too long"},
+		"a column twice":                {file: "id,ID\n", want: `line 1: columns "id" and "ID" both hold id; rename or drop one`},
+		"a JSON array":                  {file: " [\n{}]", want: "the file is a JSON array; write one JSON object per line"},
+		"a spreadsheet":                 {file: "PK\x03\x04rest", want: "the file is a zip archive or a spreadsheet; save it as CSV, plain or compressed with gzip or zstd"},
+		"UTF-16":                        {file: "\xff\xfei\x00d\x00", want: "the file is UTF-16 text; save it as UTF-8"},
+		"broken gzip":                   {file: "\x1f\x8bxx", want: "open as gzip: unexpected EOF"},
+		"unknown format":                {file: "id\n", o: rows.Options{Format: "xml"}, want: `format: must be csv or jsonl, is "xml"`},
 		"every option wrong at once": {
 			file: "id\n", o: rows.Options{Map: map[string]string{"a": "b"}, Set: map[string]string{"c": "d"}},
-			want: "map: column \"a\": \"b\" is no field of a decision; the fields are id, profile_id, task_id, task, state, is_complete, decided_at, expires_at, source, reason, batch_id\nset: \"c\" is no field of a decision; the fields are id, profile_id, task_id, task, state, is_complete, decided_at, expires_at, source, reason, batch_id",
+			want: "map: column \"a\": \"b\" is not a field of a decision; the fields are id, profile_id, task_id, task, state, is_complete, decided_at, expires_at, source, reason, batch_id\nset: \"c\" is not a field of a decision; the fields are id, profile_id, task_id, task, state, is_complete, decided_at, expires_at, source, reason, batch_id",
 		},
 		"a mapped column that is missing": {
-			file: "id\n", o: rows.Options{Map: map[string]string{"a": "state"}}, want: `line 1: map: there is no column "a"`,
+			file: "id\n", o: rows.Options{Map: map[string]string{"a": "state"}}, want: `line 1: map: the header has no column "a"`,
 		},
 		"a column mapped on another": {
-			file: "id,a\n", o: rows.Options{Map: map[string]string{"a": "id"}}, want: `line 1: columns "id" and "a" are both id`,
+			file: "id,a\n", o: rows.Options{Map: map[string]string{"a": "id"}}, want: `line 1: columns "id" and "a" both hold id; rename or drop one`,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -188,12 +192,12 @@ func TestFilesThatCannotBeRead(t *testing.T) {
 	}
 }
 
-func TestColumnsThatAreNoFieldsAreKeptOutWithAWarning(t *testing.T) {
+func TestReaderWarnsOfIgnoredColumns(t *testing.T) {
 	for file, want := range map[string][]string{
 		"id,state\n":        nil,
-		"id,Name,,a\x1bb\n": {`kept out, since they are no fields of a decision: columns "Name", "", "a b"`},
+		"id,Name,,a\x1bb\n": {`ignored columns that are not fields of a decision: "Name", "", "a b"`},
 		"id" + strings.Repeat(",x", 12) + "\n": {
-			`kept out, since they are no fields of a decision: columns "x"` + strings.Repeat(`, "x"`, 9) + ` and 2 more`,
+			`ignored columns that are not fields of a decision: "x"` + strings.Repeat(`, "x"`, 9) + ` and 2 more`,
 		},
 	} {
 		reader, err := rows.NewReader(strings.NewReader(file), rows.Options{})
@@ -207,14 +211,14 @@ func TestColumnsThatAreNoFieldsAreKeptOutWithAWarning(t *testing.T) {
 	}
 }
 
-func TestKeyAndValueOfARowOutliveTheNext(t *testing.T) {
+func TestRowKeyAndValueOutliveTheNextRow(t *testing.T) {
 	reader, err := rows.NewReader(strings.NewReader("profile_id,id\np1,1\np2,2\n"), rows.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer reader.Close()
 	first, _ := reader.Next()
-	_ = append(first.Value, "more"...) // must not reach the key
+	_ = append(first.Value, "more"...) // must not overwrite the key
 	second, _ := reader.Next()
 	if string(first.Key) != "p1" || string(first.Value) != `{"profile_id":"p1","id":"1"}` || string(second.Key) != "p2" {
 		t.Errorf("got %s %s, then %s", first.Key, first.Value, second.Key)

@@ -12,15 +12,14 @@ import (
 	"verdict/internal/bulk/atomicfile"
 )
 
-// WriteRejects writes a CSV file of all invalid rows: file, line, id, fault, and
-// the row as it stands (of one that is longer than MaxLine the beginning). Where
-// there are none, it has its header alone. It replaces what was at the path at
-// once, when all of it is on the disk.
+// WriteRejects writes a CSV file of all invalid rows: file, line, id, fault, and the row
+// as it is in its file (of one longer than MaxLine, the beginning). Without invalid rows
+// the file has only its header. It replaces a file at path atomically.
 func (b *Batch) WriteRejects(ctx context.Context, path string) error {
 	if own, err := b.in.Has(path); err != nil {
 		return fmt.Errorf("write the rejects: %w", err)
 	} else if own {
-		return fmt.Errorf("write the rejects: %s is a file of the batch itself", path)
+		return fmt.Errorf("write the rejects: %s is a file of the batch itself; choose another", path)
 	}
 	err := atomicfile.Replace(path, func(f *os.File) error {
 		buffer := bufio.NewWriterSize(f, 64<<10)
@@ -33,7 +32,7 @@ func (b *Batch) WriteRejects(ctx context.Context, path string) error {
 				if r.kind != Invalid {
 					return nil
 				}
-				return w.Write([]string{b.in.files[r.at.file()].name, strconv.Itoa(r.Line), r.id, r.text, string(r.Raw)})
+				return w.Write([]string{b.in.files[r.place.file()].name, strconv.Itoa(r.Line), r.id, r.text, string(r.Raw)})
 			})
 			if err != nil {
 				return err

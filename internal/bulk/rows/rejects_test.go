@@ -12,7 +12,7 @@ import (
 	"verdict/internal/decision"
 )
 
-func TestRejectsAreAllInvalidRowsAsTheyStand(t *testing.T) {
+func TestWriteRejectsWritesAllInvalidRows(t *testing.T) {
 	in := openFiles(t, "", "id,profile_id\na,\"b\nc,d\n", row("x", 1, decision.CompletedPass)+"{\"id\":1}\n")
 	b := check(t, in, rows.CheckOptions{})
 	path := filepath.Join(t.TempDir(), "rejects.csv")
@@ -41,15 +41,15 @@ func TestRejectsAreAllInvalidRowsAsTheyStand(t *testing.T) {
 		t.Errorf("got\n%q\nwant\n%q", all, want)
 	}
 	if err := b.WriteRejects(t.Context(), names[0]); err == nil || !strings.Contains(err.Error(), "is a file of the batch itself") {
-		t.Errorf("onto the input: %v", err)
+		t.Errorf("over the input: %v", err)
 	}
 	left, err := os.ReadDir(filepath.Dir(path))
 	if err != nil || len(left) != 1 {
-		t.Errorf("left beside it: %v, %v", left, err)
+		t.Errorf("left in the folder: %v, %v", left, err)
 	}
 }
 
-func TestRejectsToADeviceLeaveItADevice(t *testing.T) {
+func TestWriteRejectsWritesToADevice(t *testing.T) {
 	b := check(t, openFiles(t, "", "{}\n"), rows.CheckOptions{})
 	if err := b.WriteRejects(t.Context(), os.DevNull); err != nil {
 		t.Fatal(err)

@@ -10,31 +10,37 @@ import (
 	"verdict/internal/decision"
 )
 
-// relations finds how rows stand to each other, in bounded memory: each row leaves
-// an entry for its task and one for its ID, by hashes, and those that are sorted
-// next to each other are about the same. 128 bits of SHA-256 don't meet by chance.
+// relations finds how rows relate to one another, in bounded memory. Each row adds an
+// entry for its task and one for its ID, keyed by 128 bits of their SHA-256, which do
+// not collide by chance. Sorted, the entries of one task or ID lie next to each other.
 type relations struct {
 	entries  spill
-	group    spill // of one task or ID
-	findings spill
+	group    spill // the entries of one task or ID
+	found    spill // the findings, see relationEntry
 	lastWins bool
 }
 
-// idEntry is set in the extra of entries for IDs. The other bits are a hash of the
-// task. The extra of entries for tasks is the state: 0 pass, 1 fail.
+// idEntry marks, in the extra of an entry, that the entry is for an ID. The other bits
+// are then a hash of the task. The extra of an entry for a task is the state: 0 for
+// pass, 1 for fail.
 const idEntry = 1 << 63
+
+// newRelations returns relations that keep their temporary files in dir.
+func newRelations(dir string, lastWins bool) *relations {
+	return &relations{entries: spill{dir: dir}, group: spill{dir: dir}, found: spill{dir: dir}, lastWins: lastWins}
+}
 
 func (r *relations) close() {
 	r.entries.close()
 	r.group.close()
-	r.findings.close()
+	r.found.close()
 }
 
-// add takes a valid decision.
+// add adds a row that is a valid decision.
 func (r *relations) add(at place, d *decision.Decision) error {
 	text := make([]byte, 0, 128)
 	text = append(append(append(text, "task "...), d.Task.ProfileID...), d.Task.TaskID...)
-	if d.Task.TaskID == "" { // named by alias or type, in the row's own words
+	if d.Task.TaskID == "" { // named by alias or type, compared as written
 		text = fmt.Appendf(text, "%q %q", d.Key.Alias, d.Key.Type)
 	}
 	task := sha256.Sum256(text)
@@ -56,7 +62,7 @@ func hashEntry(sum [sha256.Size]byte, at place) entry {
 	return entry{key: [2]uint64{binary.BigEndian.Uint64(sum[:8]), binary.BigEndian.Uint64(sum[8:16])}, place: at}
 }
 
-// find fills findings, when all rows were added.
+// find relates the rows, once all are added.
 func (r *relations) find() error {
 	all := r.entries.merged()
 	e, err := all.next()
@@ -90,11 +96,11 @@ func (r *relations) find() error {
 	return nil
 }
 
-// relate finds how the rows of a group stand to each other.
+// relate relates the rows of the current group, which is of an ID or of a task.
 func (r *relations) relate(ofID bool) error {
 	var first, last entry
 	var other *entry // the first one that differs from first
-	err := r.each(func(e entry, i int) error {
+	err := r.eachOfGroup(func(e entry, i int) error {
 		if i == 0 {
 			first = e
 		}
@@ -107,7 +113,7 @@ func (r *relations) relate(ofID bool) error {
 	if err != nil {
 		return err
 	}
-	return r.each(func(e entry, i int) error {
+	return r.eachOfGroup(func(e entry, i int) error {
 		state, against := e.extra&1, first.place
 		if other != nil && e.extra == first.extra {
 			against = other.place
@@ -128,11 +134,11 @@ func (r *relations) relate(ofID bool) error {
 		case ofID:
 			relation, state = sameDecision, 0
 		}
-		return r.findings.add(findingOf(e.place, relation, state, against))
+		return r.found.add(relationEntry(e.place, relation, state, against))
 	})
 }
 
-func (r *relations) each(f func(e entry, i int) error) error {
+func (r *relations) eachOfGroup(f func(e entry, i int) error) error {
 	m := r.group.merged()
 	for i := 0; ; i++ {
 		e, err := m.next()
@@ -146,4 +152,42 @@ func (r *relations) each(f func(e entry, i int) error) error {
 			return err
 		}
 	}
+}
+
+// read returns a reader of what find found.
+func (r *relations) read() *findingReader {
+	f := &findingReader{merge: r.found.merged()}
+	f.advance()
+	return f
+}
+
+// findingReader reads findings in the order of the rows.
+type findingReader struct {
+	merge *merge
+	next  entry
+	ok    bool    // there is a next entry
+	row   []entry // of the row taken last
+	err   error   // never io.EOF
+}
+
+func (f *findingReader) advance() {
+	f.next, f.err = f.merge.next()
+	f.ok = f.err == nil
+	if f.err == io.EOF {
+		f.err = nil
+	}
+}
+
+// peek returns the next row that has a finding.
+func (f *findingReader) peek() (place, bool) { return f.next.place, f.ok }
+
+// take returns all findings about the row that peek returned. They are valid until the
+// next call.
+func (f *findingReader) take(p place) ([]entry, error) {
+	f.row = f.row[:0]
+	for f.ok && f.next.place == p {
+		f.row = append(f.row, f.next)
+		f.advance()
+	}
+	return f.row, f.err
 }

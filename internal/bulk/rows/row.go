@@ -2,56 +2,45 @@ package rows
 
 import "verdict/internal/decision"
 
-// decode decodes a row with these headers. It has no ID unless it has one of its
-// own, or BatchID gave it one.
-func (r *Row) decode(headers []decision.Header) (decision.Decision, error) {
-	if r.Fault != "" {
-		return r.Decode()
-	}
-	rec := r.Record("")
-	rec.Headers = headers
-	d, err := decision.Decode(&rec)
-	if !d.OwnID {
-		d.ID = ""
-	}
-	return d, err
-}
-
-// Row is one row of a file.
+// Row is one row of a file, valid or not.
 type Row struct {
-	// Line is where the row begins, from 1, in the file without its compression.
+	// Line is the line where the row begins in the uncompressed file, from 1.
 	Line int
-	// Number counts the rows, from 1, over all files.
+	// Number is the row's number over all files, from 1.
 	Number int64
-	// Key is the Kafka key: the profile ID, in lower case if it is one, so that one
-	// profile's decisions share a partition however their case; nil where the row
-	// has none.
+	// Key is the Kafka key: the row's profile ID, nil where it has none. A valid ID is
+	// in lower case, so that a profile's decisions share a partition however the file
+	// spells it.
 	Key []byte
-	// Value is the row as it goes into the topic, broken or not: the JSON of a
-	// line as it stands, or that of a CSV row's cells. It may be what is no decision.
-	// Where Fault says that the row can't be taken apart it is Raw, unless that is
-	// longer than MaxLine: then it is nil.
+	// Value is the value to send: the line of JSON Lines, or the CSV cells as a JSON
+	// object. It may not be a valid decision. Where Fault is set it is Raw, or nil for
+	// a row longer than MaxLine.
 	Value []byte
-	// Raw is the row as it stands in the file, without its line end; of a row longer
-	// than MaxLine it is the beginning. Unlike Key and Value it is only good until
-	// the next row is read.
+	// Raw is the row as it is in the file, without its line end; of a row longer than
+	// MaxLine it is the beginning. Unlike Key and Value it is valid only until the next
+	// row is read.
 	Raw []byte
-	// Fault says why the row can't be taken apart; empty: it can.
+	// Fault says why the row can't be parsed; empty if it can.
 	Fault string
 }
 
-// Record is the row as a record for this topic.
+// Record returns the row as a record for a topic.
 func (r *Row) Record(topic string) decision.Record {
 	return decision.Record{Topic: topic, Key: r.Key, Value: r.Value}
 }
 
-// Decode is the row as the service will read it. An error is a *decision.Invalid.
-// A decision without an ID of its own has none yet: it gets one in its topic.
-func (r *Row) Decode() (decision.Decision, error) {
+// Decode decodes the row as the service will. An error is a *decision.Invalid. The
+// decision has no ID unless the row has one, since otherwise the service derives the
+// ID from the record's place in its topic.
+func (r *Row) Decode() (decision.Decision, error) { return r.decode(nil) }
+
+// decode decodes the row as it is with these headers.
+func (r *Row) decode(headers []decision.Header) (decision.Decision, error) {
 	if r.Fault != "" {
 		return decision.Decision{}, &decision.Invalid{Faults: []decision.Fault{{Field: "value", Problem: r.Fault}}}
 	}
 	rec := r.Record("")
+	rec.Headers = headers
 	d, err := decision.Decode(&rec)
 	if !d.OwnID {
 		d.ID = ""

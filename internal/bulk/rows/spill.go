@@ -10,11 +10,11 @@ import (
 	"slices"
 )
 
-// entry is what is sorted: by key, then by place.
+// entry is what a spill sorts: by key, then by place.
 type entry struct {
 	key   [2]uint64
 	place place
-	extra uint64 // what it is sorted for
+	extra uint64 // payload
 }
 
 const entrySize = 32
@@ -30,35 +30,35 @@ func (e *entry) compare(other *entry) int {
 }
 
 const (
-	// spillEntries is how many entries are sorted in memory before they go to the
-	// disk as a run.
+	// spillEntries is the number of entries to sort in memory before they are written
+	// as a run.
 	spillEntries = 128 << 10
-	// mergeBuffers is the memory by which all runs are read at once, in bytes, and
-	// leastMergeBuffer what each of them gets at the least.
-	mergeBuffers     = 4 << 20
-	leastMergeBuffer = 4 << 10
+	// mergeBuffers is the memory, in bytes, shared by the read buffers of all runs; each
+	// of them gets at least minMergeBuffer.
+	mergeBuffers   = 4 << 20
+	minMergeBuffer = 4 << 10
 )
 
-// spill sorts entries of any number in bounded memory: what does not fit is
-// sorted in runs, which go to one temporary file, at 32 bytes an entry, and are
-// merged while they are read. It is for one goroutine.
+// spill sorts any number of entries in bounded memory. Entries beyond the limit are
+// sorted and written to one temporary file as runs, 32 bytes an entry, which merged
+// joins while reading. It is for one goroutine.
 type spill struct {
-	dir     string // of the temporary file; empty: the system's
+	dir     string // of the temporary file; empty: the system's folder
 	entries []entry
-	most    int   // entries in memory; 0: spillEntries
-	runs    []run // of file
-	file    *os.File
-	size    int64
-	sorted  bool // entries
+	limit   int // entries in memory; 0: spillEntries
+	runs    []run
+	file    *os.File // of the runs; nil: none yet
+	size    int64    // of the runs, in bytes
+	sorted  bool     // entries are in order
 }
 
-// run is a part of the file that is sorted.
+// run is a sorted part of the file.
 type run struct{ offset, size int64 }
 
-// add adds an entry, before the first call of each.
+// add adds an entry.
 func (s *spill) add(e entry) error {
-	s.most = cmp.Or(s.most, spillEntries)
-	if len(s.entries) == s.most {
+	s.limit = cmp.Or(s.limit, spillEntries)
+	if len(s.entries) == s.limit {
 		if err := s.flush(); err != nil {
 			return err
 		}
@@ -75,7 +75,7 @@ func (s *spill) sort() {
 	}
 }
 
-// flush makes the entries a run in the file.
+// flush writes the entries to the file as a run.
 func (s *spill) flush() error {
 	if s.file == nil {
 		var err error
@@ -106,12 +106,12 @@ func (s *spill) flush() error {
 	return nil
 }
 
-// reset forgets all entries; the file stays for the next ones.
+// reset removes all entries and keeps the file for the next ones.
 func (s *spill) reset() {
 	s.entries, s.runs, s.size = s.entries[:0], s.runs[:0], 0
 }
 
-// close lets the file go.
+// close removes the file.
 func (s *spill) close() {
 	if s.file != nil {
 		s.file.Close()

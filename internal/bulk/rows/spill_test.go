@@ -5,9 +5,9 @@ import (
 	"testing"
 )
 
-func TestASpillGivesAllInOrderAndAgain(t *testing.T) {
+func TestSpillReadsAllEntriesInOrderRepeatedly(t *testing.T) {
 	for _, n := range []int{0, 1, 7, 8, 9, 1000} {
-		s := &spill{dir: t.TempDir(), most: 8}
+		s := &spill{dir: t.TempDir(), limit: 8}
 		t.Cleanup(s.close)
 		for i := range n {
 			if err := s.add(entry{key: [2]uint64{uint64(i*7919) % 31, 0}, place: place(i), extra: uint64(i)}); err != nil {
@@ -29,7 +29,7 @@ func TestASpillGivesAllInOrderAndAgain(t *testing.T) {
 					t.Fatal(err)
 				}
 				if i > 0 && last.compare(&e) >= 0 || e.extra != uint64(e.place) {
-					t.Fatalf("%+v behind %+v", e, last)
+					t.Fatalf("%+v after %+v", e, last)
 				}
 				last = e
 			}

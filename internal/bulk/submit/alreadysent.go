@@ -7,16 +7,16 @@ import (
 	"verdict/internal/decision"
 )
 
-// AlreadySentError says that a batch was submitted whole before.
+// AlreadySentError reports that the whole batch was submitted before.
 type AlreadySentError struct {
 	BatchID string
-	At      time.Time
-	By      string // what says so
-	Size    int64  // decisions that were sent
+	At      time.Time // when the last decision was acknowledged
+	Source  string    // what says so: the journal or Kafka
+	Size    int64     // decisions that were sent
 }
 
-// Error says what to do.
+// Error says what was sent and what to do.
 func (e *AlreadySentError) Error() string {
-	return fmt.Sprintf("batch %s was submitted whole at %s, says %s; to submit it once more, give it another --batch-id",
-		e.BatchID, decision.Time{Time: e.At}, e.By)
+	return fmt.Sprintf("batch %s was submitted completely at %s, according to %s; to submit it again, give it another --batch-id",
+		e.BatchID, decision.Time{Time: e.At}, e.Source)
 }

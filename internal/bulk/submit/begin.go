@@ -1,57 +1,71 @@
 package submit
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
+
+	"verdict/internal/broker"
 )
 
-// begin finds where the batch stands: by the journal, else by its mark in Kafka,
-// else it is new. It changes neither unless it is new or goes on by its mark.
+// noFlags is what a journal holds for a batch without flags.
+const noFlags = "no choices"
+
+// begin finds how far the batch got: by the journal, otherwise by its status in Kafka,
+// otherwise it is new. It writes neither of them.
 func (s *submission) begin(ctx context.Context) error {
-	cluster, err := s.o.Connection.ClusterID(ctx)
+	topic := s.options.Topic
+	cluster, err := s.options.Connection.ClusterID(ctx)
 	if err != nil {
 		return err
 	}
-	bounds, err := s.o.Connection.Bounds(ctx, s.o.Topic)
+	bounds, err := s.options.Connection.Bounds(ctx, topic)
 	if err != nil {
 		return err
 	}
-	mark, err := readStatus(ctx, s.o.Connection, s.group, s.o.Topic)
+	inKafka, err := readStatus(ctx, s.options.Connection, s.group, topic)
 	if ctx.Err() != nil {
 		return err
 	}
-	s.unmarked(err)
-	canMark := err == nil
-	known := s.journal.find(cluster, s.o.Topic, s.batch.ID)
-	if err := s.refuse(cluster, known, mark); err != nil {
+	usable := err == nil
+	if !usable {
+		s.warnWithoutStatus(err)
+	}
+	s.entry = s.journal.find(cluster, topic, s.batch.ID)
+	if err := s.refuse(cluster, inKafka); err != nil {
 		return err
 	}
-	if known == nil {
-		known = &journalBatch{
-			BatchID: s.batch.ID, Cluster: cluster, Topic: s.o.Topic, Files: s.batch.Paths(), Content: s.batch.Content,
-			Choices: s.batch.Choices(), Size: s.batch.Size(), Began: time.Now().UTC(), Offsets: make(map[int]int64),
-		}
-		if mark != nil { // begun elsewhere, or its journal is gone
-			known.Offsets, known.Began = mark.Offsets, time.Time{}
-		} else {
-			known.Clean = true
-			for partition, bound := range bounds {
-				known.Offsets[partition] = bound.End
-			}
-		}
-		known.Begin = known.Offsets
-		s.journal.add(known)
+	if s.entry == nil {
+		s.entry = s.newEntry(cluster, bounds, inKafka)
+		s.journal.add(s.entry)
 	}
 	for partition, bound := range bounds {
-		if !known.Clean && known.Offsets[partition] < bound.First {
-			return fmt.Errorf("batch %s: what was sent of it before it stopped may be deleted by now: topic %s partition %d begins at offset %d, and the batch was at %d; find out what is missing (verdict follow %s) and submit that as a batch of its own",
-				s.batch.ID, s.o.Topic, partition, bound.First, known.Offsets[partition], s.batch.ID)
+		if !s.entry.Clean && s.entry.Offsets[partition] < bound.First {
+			return fmt.Errorf("batch %s: rows sent before it stopped may have been deleted: topic %s partition %d begins at offset %d, but the batch was at %d; find out what is missing (verdict follow %s) and submit that as a batch of its own",
+				s.batch.ID, topic, partition, bound.First, s.entry.Offsets[partition], s.batch.ID)
 		}
 	}
-	s.entry = known
-	if canMark {
-		s.mark = &status{Offsets: known.Begin, Size: s.batch.Size(), Content: s.batch.Content}
+	if usable {
+		s.status = &status{Offsets: s.entry.Begin, Size: s.batch.Size(), Content: s.batch.Content}
 	}
 	return nil
+}
+
+// newEntry returns a journal entry for a batch that the journal does not know.
+func (s *submission) newEntry(cluster string, bounds map[int]broker.Bound, inKafka *status) *journalEntry {
+	e := &journalEntry{
+		BatchID: s.batch.ID, Cluster: cluster, Topic: s.options.Topic, Files: s.batch.Paths(), Content: s.batch.Content,
+		Flags: cmp.Or(s.batch.Flags(), noFlags), Size: s.batch.Size(), Began: time.Now().UTC(), Offsets: make(map[int]int64),
+	}
+	if inKafka != nil { // started elsewhere, or its journal is gone
+		e.Offsets, e.Began = inKafka.Offsets, time.Time{}
+	} else {
+		e.Clean = true
+		for partition, bound := range bounds {
+			e.Offsets[partition] = bound.End
+		}
+	}
+	e.Begin = e.Offsets
+	return e
 }

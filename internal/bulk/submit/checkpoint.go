@@ -5,10 +5,10 @@ import (
 	"time"
 )
 
-// checkpoint waits until all that was sent is acknowledged, and writes down that
-// the rows up to this one are done. Nothing is sent meanwhile, so rows behind it
-// will have the offsets of now or later: an end of a log could be cut back when its
-// leader is lost, what readers see can not.
+// checkpoint waits until everything sent is acknowledged, then records in the journal
+// and the status that the rows up to this one are done. Nothing is sent meanwhile, so
+// later rows get the current offsets or higher ones. It records the ends that readers
+// see: the end of a log can be cut back when its leader is lost.
 func (s *submission) checkpoint(ctx context.Context, row int64, ended bool) error {
 	if err := s.inflight.wait(ctx); err != nil {
 		return err
@@ -16,7 +16,7 @@ func (s *submission) checkpoint(ctx context.Context, row int64, ended bool) erro
 	if err := s.batch.CheckUnchanged(); err != nil {
 		return err
 	}
-	bounds, err := s.o.Connection.Bounds(ctx, s.o.Topic)
+	bounds, err := s.options.Connection.Bounds(ctx, s.options.Topic)
 	if err != nil {
 		return err
 	}
@@ -25,18 +25,18 @@ func (s *submission) checkpoint(ctx context.Context, row int64, ended bool) erro
 		offsets[partition] = bound.End
 	}
 	s.entry.Offsets = offsets
-	s.note(row)
+	s.recordDone(row)
 	if ended {
 		s.entry.Ended = time.Now().UTC()
 	}
 	if err := s.journal.save(); err != nil {
 		return err
 	}
-	return s.marks(ctx, ended)
+	return s.renewStatus(ctx, ended)
 }
 
-// note notes that the rows up to this one are done.
-func (s *submission) note(row int64) {
+// recordDone records in the journal entry that the rows up to this one are done.
+func (s *submission) recordDone(row int64) {
 	s.entry.Done = row
-	s.entry.Acknowledged = s.o.Acknowledged.Load() - s.there.count() + s.found
+	s.entry.Acknowledged = s.options.Acknowledged.Load() - s.stored.count() + s.skipped
 }

@@ -5,12 +5,13 @@ import (
 	"sync"
 )
 
-// flight counts records that were given to the publisher and are not done.
+// inflight counts the records that the publisher has and has not finished. The sending
+// goroutine adds and waits, those of the publisher finish.
 type inflight struct {
 	mu   sync.Mutex
 	n    int
-	err  error         // the first one
-	idle chan struct{} // closed when n becomes 0; nil: nobody waits
+	err  error         // the first error of a record
+	idle chan struct{} // closed when n becomes 0; nil: no goroutine waits
 }
 
 func (f *inflight) add() {
@@ -31,14 +32,14 @@ func (f *inflight) done(err error) {
 	}
 }
 
-// failed is the first error of a record.
+// failed returns the first error of a record.
 func (f *inflight) failed() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.err
 }
 
-// wait waits until no record is under way. It is for the goroutine that adds.
+// wait waits until no record is in flight, and returns the first error of a record.
 func (f *inflight) wait(ctx context.Context) error {
 	f.mu.Lock()
 	if f.n > 0 && f.idle == nil {

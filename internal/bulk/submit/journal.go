@@ -15,55 +15,53 @@ import (
 	"verdict/internal/bulk/atomicfile"
 )
 
-// ErrJournalBusy says that another process has the journal.
-var ErrJournalBusy = errors.New("another submit is at work with it")
+// ErrJournalBusy reports that another process holds the lock of the journal.
+var ErrJournalBusy = errors.New("another submit is using it; wait until it has finished")
 
 const (
-	// maxJournal bounds the file that is read, in bytes.
+	// maxJournal is the maximum size of the file, in bytes.
 	maxJournal = 8 << 20
-	// maxSentBatches is how many batches are remembered that were sent whole.
+	// maxSentBatches is the number of completely sent batches to keep.
 	maxSentBatches = 100
-	// journalHead begins the file's first line; the SHA-256 of the rest follows.
+	// journalHead begins the first line; the SHA-256 of the rest of the file follows.
 	journalHead = "verdict-journal 1 sha256 "
 )
 
-// journal is what a submit knows of its batches beyond its own end: a small file,
-// written anew as a whole at each checkpoint, so that it is never torn, and locked
-// while a submit is at work with it.
+// journal records how far submits got with their batches, for the next submit. It is
+// a small file, replaced atomically at each checkpoint and locked while a submit uses it.
 type journal struct {
 	path    string
-	file    *os.File // whose lock is held
-	empty   bool     // nothing was ever saved
-	batches []*journalBatch
+	file    *os.File // holds the lock
+	empty   bool     // nothing was saved yet
+	entries []*journalEntry
 }
 
-// journalBatch is a batch in the journal.
-type journalBatch struct {
+// journalEntry is a batch in the journal.
+type journalEntry struct {
 	BatchID string    `json:"batch_id"`
-	Cluster string    `json:"cluster"` // Kafka's own ID of it
+	Cluster string    `json:"cluster"` // the ID that Kafka gave the cluster
 	Topic   string    `json:"topic"`
 	Files   []string  `json:"files"`
 	Content string    `json:"content"` // Batch.Content
-	Choices string    `json:"choices"` // what else says which rows are sent, and how
+	Flags   string    `json:"choices"` // Batch.Flags, or noFlags
 	Size    int64     `json:"size"`
 	Began   time.Time `json:"began"`
-	// Ended is when all was acknowledged; zero: it is not.
+	// Ended is when everything was acknowledged; zero: not yet.
 	Ended time.Time `json:"ended,omitzero"`
-	// Begin is where it begins in each partition, for the mark.
+	// Begin is where the batch begins in each partition, for its status.
 	Begin map[int]int64 `json:"begin,omitempty"`
 
-	// Where a batch stands that has not ended: all rows up to Done are acknowledged
-	// (or not sent, for their faults), Acknowledged decisions of them, and those
-	// behind Done are at these offsets or later, if they are in the topic at all.
+	// How far a batch got that has not ended. Rows up to Done are acknowledged, or are
+	// not to be sent. Rows after Done are at Offsets or beyond, if they are in the topic.
 	Done         int64         `json:"done"`
-	Clean        bool          `json:"clean"` // none behind Done is in the topic
-	Acknowledged int64         `json:"acknowledged"`
+	Clean        bool          `json:"clean"`        // no row after Done is in the topic
+	Acknowledged int64         `json:"acknowledged"` // decisions among the rows up to Done
 	Offsets      map[int]int64 `json:"offsets,omitempty"`
 }
 
-func (b *journalBatch) ended() bool { return !b.Ended.IsZero() }
+func (b *journalEntry) ended() bool { return !b.Ended.IsZero() }
 
-// openJournal opens and locks a journal, which need not exist yet.
+// openJournal opens and locks a journal, and creates it if there is none.
 func openJournal(path string) (*journal, error) {
 	j := &journal{path: path}
 	for {
@@ -75,8 +73,8 @@ func openJournal(path string) (*journal, error) {
 			f.Close()
 			return nil, fmt.Errorf("journal %s: %w", path, err)
 		}
-		// Between open and lock another one may have replaced the file and gone:
-		// then the lock is on a file that has no name any more.
+		// Another submit may have replaced the file between open and lock, and ended. The
+		// lock is then on a file without a name.
 		now, err := os.Stat(path)
 		if err == nil {
 			own, err := f.Stat()
@@ -93,7 +91,7 @@ func openJournal(path string) (*journal, error) {
 	}
 	if err := j.read(); err != nil {
 		j.file.Close()
-		return nil, fmt.Errorf("journal %s: %w; move it away to go on without it: where the batch stands is in Kafka too, as far as the topic and the marks of batches go back", path, err)
+		return nil, fmt.Errorf("journal %s: %w; move it away to continue without it: Kafka also knows how far the batch got, as far back as it keeps the topic and the offsets of groups", path, err)
 	}
 	return j, nil
 }
@@ -111,21 +109,21 @@ func (j *journal) read() error {
 	sum, ok := strings.CutPrefix(string(head), journalHead)
 	switch {
 	case !ok:
-		return errors.New("it is no journal of this version of Verdict")
+		return errors.New("it is not a journal of this version of Verdict")
 	case len(text) > maxJournal:
-		return fmt.Errorf("it has more than %d bytes", maxJournal)
+		return fmt.Errorf("it is larger than %d bytes", maxJournal)
 	case sum != fmt.Sprintf("%x", sha256.Sum256(body)):
-		return errors.New("it is damaged, or was edited")
+		return errors.New("it is damaged or was edited")
 	}
-	if err := json.Unmarshal(body, &j.batches); err != nil {
-		return fmt.Errorf("it can't be read: %w", err)
+	if err := json.Unmarshal(body, &j.entries); err != nil {
+		return fmt.Errorf("parse it: %w", err)
 	}
 	return nil
 }
 
-// find is the entry of a batch; nil: none.
-func (j *journal) find(cluster, topic, batchID string) *journalBatch {
-	for _, b := range j.batches {
+// find returns the entry of a batch, or nil.
+func (j *journal) find(cluster, topic, batchID string) *journalEntry {
+	for _, b := range j.entries {
 		if b.Cluster == cluster && b.Topic == topic && b.BatchID == batchID {
 			return b
 		}
@@ -133,10 +131,9 @@ func (j *journal) find(cluster, topic, batchID string) *journalBatch {
 	return nil
 }
 
-// alike gives the last batch of the same content, whatever its ID; nil: there is
-// none.
-func (j *journal) alike(cluster, topic, content string) *journalBatch {
-	for _, b := range slices.Backward(j.batches) {
+// findContent returns the last entry with this content, under any batch ID, or nil.
+func (j *journal) findContent(cluster, topic, content string) *journalEntry {
+	for _, b := range slices.Backward(j.entries) {
 		if b.Cluster == cluster && b.Topic == topic && b.Content == content {
 			return b
 		}
@@ -144,14 +141,13 @@ func (j *journal) alike(cluster, topic, content string) *journalBatch {
 	return nil
 }
 
-// add adds a batch.
-func (j *journal) add(b *journalBatch) { j.batches = append(j.batches, b) }
+// add adds an entry.
+func (j *journal) add(b *journalEntry) { j.entries = append(j.entries, b) }
 
-// save writes the journal, to the disk, under its name. The lock goes from the old
-// file to the new one without a gap.
+// save replaces the journal. It locks the new file before it unlocks the old one.
 func (j *journal) save() error {
 	j.trim()
-	body, err := json.MarshalIndent(j.batches, "", " ")
+	body, err := json.MarshalIndent(j.entries, "", " ")
 	if err != nil {
 		return fmt.Errorf("write the journal: %w", err)
 	}
@@ -177,17 +173,17 @@ func (j *journal) save() error {
 	return nil
 }
 
-// trim forgets the oldest of too many batches that have ended.
+// trim removes the oldest ended batches beyond maxSentBatches.
 func (j *journal) trim() {
 	ended := 0
-	for _, b := range j.batches {
+	for _, b := range j.entries {
 		if b.ended() {
 			b.Offsets, b.Begin = nil, nil
 			ended++
 		}
 	}
-	slices.SortStableFunc(j.batches, func(a, b *journalBatch) int { return a.Began.Compare(b.Began) })
-	j.batches = slices.DeleteFunc(j.batches, func(b *journalBatch) bool {
+	slices.SortStableFunc(j.entries, func(a, b *journalEntry) int { return a.Began.Compare(b.Began) })
+	j.entries = slices.DeleteFunc(j.entries, func(b *journalEntry) bool {
 		if b.ended() && ended > maxSentBatches {
 			ended--
 			return true
@@ -196,7 +192,7 @@ func (j *journal) trim() {
 	})
 }
 
-// close lets the lock go, and leaves no empty file behind.
+// close unlocks the journal, and removes it if nothing was saved.
 func (j *journal) close() {
 	if j.empty {
 		_ = os.Remove(j.path)

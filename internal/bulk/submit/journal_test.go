@@ -9,7 +9,7 @@ import (
 	"verdict/internal/bulk/submit"
 )
 
-func TestAJournalServesOneSubmitAtATime(t *testing.T) {
+func TestJournalIsLockedForOneSubmit(t *testing.T) {
 	inSubmitWorld(t, 1000, func(t *testing.T, w *submitWorld) {
 		var first sync.WaitGroup
 		first.Go(func() {

@@ -4,5 +4,5 @@ package submit
 
 import "os"
 
-// lockFile does nothing: here, nothing keeps two submits of one journal apart.
+// lockFile does nothing: on this system two submits can use one journal at once.
 func lockFile(*os.File) error { return nil }

@@ -8,8 +8,7 @@ import (
 	"syscall"
 )
 
-// lockFile takes the file's lock for as long as it is open, which ends with the
-// process too, however that ends.
+// lockFile locks the file until it is closed, which the end of the process does too.
 func lockFile(f *os.File) error {
 	err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	if errors.Is(err, syscall.EWOULDBLOCK) {

@@ -13,8 +13,8 @@ import (
 	"verdict/internal/bulk/submit"
 )
 
-// TestASubmitThatIsStoppedGoesOn stops at random moments, and goes on each time.
-func TestASubmitThatIsStoppedGoesOn(t *testing.T) {
+// TestSubmitContinuesAfterAStop stops a submit at random moments until it is done.
+func TestSubmitContinuesAfterAStop(t *testing.T) {
 	inSubmitWorld(t, 1500, func(t *testing.T, w *submitWorld) {
 		r := rand.New(rand.NewPCG(1, 2))
 		for stops := 0; ; stops++ {
@@ -31,17 +31,17 @@ func TestASubmitThatIsStoppedGoesOn(t *testing.T) {
 			if !errors.Is(err, context.DeadlineExceeded) {
 				t.Fatal(err)
 			}
-			if done.Sent > 0 && int(done.Before) != before {
-				t.Errorf("%d were there, it says %d", before, done.Before)
+			if done.Sent > 0 && int(done.Earlier) != before {
+				t.Errorf("%d were in the topic, it says %d", before, done.Earlier)
 			}
 		}
 		w.checkOnce()
 	})
 }
 
-// TestASubmitThatCrashedGoesOn gives the next submit the journal as it was at a
-// random moment before the end, as a crash leaves it.
-func TestASubmitThatCrashedGoesOn(t *testing.T) {
+// TestSubmitContinuesAfterACrash gives the next submit a journal from a random moment
+// before the end, as a crash leaves it.
+func TestSubmitContinuesAfterACrash(t *testing.T) {
 	inSubmitWorld(t, 1500, func(t *testing.T, w *submitWorld) {
 		r := rand.New(rand.NewPCG(3, 4))
 		for range 8 {
@@ -75,7 +75,7 @@ func TestASubmitThatCrashedGoesOn(t *testing.T) {
 	})
 }
 
-func TestATopicMadeAnewIsNotTakenForTheOldOne(t *testing.T) {
+func TestSubmitNoticesARecreatedTopic(t *testing.T) {
 	inSubmitWorld(t, 1000, func(t *testing.T, w *submitWorld) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
@@ -87,7 +87,7 @@ func TestATopicMadeAnewIsNotTakenForTheOldOne(t *testing.T) {
 			cancel()
 		})
 		if _, err := w.submit(ctx, func(o *submit.Options) { o.Rate = 1000 }); err == nil {
-			t.Fatal("it was to stop")
+			t.Fatal("want a submit that is stopped")
 		}
 		watching.Wait()
 		if err := os.WriteFile(w.options.Journal, journal, 0o600); err != nil {
@@ -97,7 +97,7 @@ func TestATopicMadeAnewIsNotTakenForTheOldOne(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Minute)
-		if _, err := w.submit(t.Context()); err == nil || !strings.Contains(err.Error(), "was the topic made anew?") {
+		if _, err := w.submit(t.Context()); err == nil || !strings.Contains(err.Error(), "was the topic deleted and recreated?") {
 			t.Errorf("got %v", err)
 		}
 	})

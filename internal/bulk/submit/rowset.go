@@ -2,9 +2,9 @@ package submit
 
 import "math/bits"
 
-// rowSet is a set of rows' numbers, at one bit a row.
+// rowSet is a set of row numbers, one bit a row.
 type rowSet struct {
-	after int64 // it holds numbers above this one
+	after int64 // the set holds numbers above this one
 	bits  []uint64
 }
 

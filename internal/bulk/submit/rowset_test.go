@@ -2,7 +2,7 @@ package submit
 
 import "testing"
 
-func TestARowSetHoldsWhatWasAdded(t *testing.T) {
+func TestRowSetHoldsTheAddedRows(t *testing.T) {
 	s := newRowSet(100, 300)
 	for _, n := range []int64{1, 100, 101, 164, 165, 300, 300, 5000} {
 		s.add(n)
@@ -11,6 +11,6 @@ func TestARowSetHoldsWhatWasAdded(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 	if empty := newRowSet(10, 10); empty.has(11) || empty.count() != 0 {
-		t.Error("an empty set holds something")
+		t.Error("an empty set is not empty")
 	}
 }

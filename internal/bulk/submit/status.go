@@ -11,78 +11,77 @@ import (
 	"verdict/internal/decision"
 )
 
-// status is what Kafka itself remembers of a batch: the committed offsets of a
-// consumer group that has no members, statusGroup. The offsets are where the batch
-// begins in each partition of its topic; their metadata says the rest. Kafka keeps
-// them for offsets.retention.minutes (a week by default) after the last commit. By
-// it a second submit is noticed on any machine, and followers find the beginning.
+// status is what Kafka itself stores about a batch: the committed offsets of a consumer
+// group without members (statusGroup). The offsets are where the batch begins in each
+// partition of its topic; their metadata holds the rest.
 type status struct {
 	Offsets map[int]int64
 	Size    int64
 	Content string // Batch.Content
 	Ended   bool   // all of it was acknowledged
 	At      time.Time
-	Host    string // that wrote it
+	Host    string // the machine that wrote it
 }
 
-// statusGroup is the consumer group that holds the mark of a batch; group is the
+// statusGroup returns the consumer group that holds the status of a batch; group is the
 // service's own.
 func statusGroup(group, batchID string) string { return group + "-batch-" + batchID }
 
+// statusVersion begins the metadata of a status.
 const statusVersion = "verdict-batch-1"
 
-func (m *status) metadata() string {
+func (s *status) metadata() string {
 	state := "sending"
-	if m.Ended {
+	if s.Ended {
 		state = "sent"
 	}
 	return strings.Join([]string{
-		statusVersion, state, strconv.FormatInt(m.Size, 10), m.Content, decision.Time{Time: m.At}.String(), m.Host,
+		statusVersion, state, strconv.FormatInt(s.Size, 10), s.Content, decision.Time{Time: s.At}.String(), s.Host,
 	}, " ")
 }
 
-// write commits the mark.
-func (m *status) write(ctx context.Context, c *broker.Connection, group, topic string) error {
-	offsets := make(map[int]broker.GroupOffset, len(m.Offsets))
-	for partition, offset := range m.Offsets {
-		offsets[partition] = broker.GroupOffset{Offset: offset, Metadata: m.metadata()}
+// write commits the status.
+func (s *status) write(ctx context.Context, c *broker.Connection, group, topic string) error {
+	offsets := make(map[int]broker.GroupOffset, len(s.Offsets))
+	for partition, offset := range s.Offsets {
+		offsets[partition] = broker.GroupOffset{Offset: offset, Metadata: s.metadata()}
 	}
 	return c.CommitGroupOffsets(ctx, group, topic, offsets)
 }
 
-// readStatus reads the mark of a batch in its topic; nil: there is none.
+// readStatus reads the status of a batch in its topic; nil if there is none.
 func readStatus(ctx context.Context, c *broker.Connection, group, topic string) (*status, error) {
 	offsets, err := c.GroupOffsets(ctx, group, topic)
 	if err != nil || len(offsets) == 0 {
 		return nil, err
 	}
-	var m *status
+	var s *status
 	for partition, o := range offsets {
 		read, err := parseStatus(o.Metadata)
 		if err != nil {
 			return nil, fmt.Errorf("group %s: %w", group, err)
 		}
-		if m == nil {
-			m = read
-			m.Offsets = make(map[int]int64)
+		if s == nil {
+			s = read
+			s.Offsets = make(map[int]int64)
 		}
-		m.Offsets[partition] = o.Offset
+		s.Offsets[partition] = o.Offset
 	}
-	return m, nil
+	return s, nil
 }
 
 func parseStatus(text string) (*status, error) {
 	words := strings.SplitN(text, " ", 6)
 	if len(words) != 6 || words[0] != statusVersion || words[1] != "sending" && words[1] != "sent" {
-		return nil, fmt.Errorf("its offsets are no mark of a batch, but %s", strconv.Quote(decision.OneLine(text, 48)))
+		return nil, fmt.Errorf("its committed offsets are not the status of a batch, but %q", decision.OneLine(text, 48))
 	}
-	m := &status{Content: words[3], Ended: words[1] == "sent", Host: words[5]}
+	s := &status{Content: words[3], Ended: words[1] == "sent", Host: words[5]}
 	var err error
-	if m.Size, err = strconv.ParseInt(words[2], 10, 64); err == nil {
-		m.At, err = time.Parse(time.RFC3339, words[4])
+	if s.Size, err = strconv.ParseInt(words[2], 10, 64); err == nil {
+		s.At, err = time.Parse(time.RFC3339, words[4])
 	}
 	if err != nil {
-		return nil, fmt.Errorf("its offsets are no mark of a batch: %w", err)
+		return nil, fmt.Errorf("its committed offsets are not the status of a batch: %w", err)
 	}
-	return m, nil
+	return s, nil
 }

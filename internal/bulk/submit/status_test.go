@@ -15,7 +15,7 @@ import (
 	"verdict/internal/bulk/submit"
 )
 
-func TestWithoutItsJournalABatchGoesOnByItsMark(t *testing.T) {
+func TestSubmitContinuesByStatusWithoutItsJournal(t *testing.T) {
 	inSubmitWorld(t, 2000, func(t *testing.T, w *submitWorld) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
@@ -24,32 +24,32 @@ func TestWithoutItsJournalABatchGoesOnByItsMark(t *testing.T) {
 		}
 		elsewhere := func(o *submit.Options) { o.Journal, o.Host = w.file+".other", "elsewhere" }
 		_, err := w.submit(t.Context(), elsewhere)
-		if err == nil || !strings.Contains(err.Error(), "is being sent by here, by its mark in Kafka") {
+		if err == nil || !strings.Contains(err.Error(), "is being sent by here, whose status in Kafka is") {
 			t.Errorf("at once, elsewhere: %v", err)
 		}
 		if _, err := os.Stat(w.file + ".other"); !os.IsNotExist(err) {
-			t.Errorf("the refused one left a journal: %v", err)
+			t.Errorf("the refused submit left a journal: %v", err)
 		}
 		time.Sleep(2 * time.Minute)
 		done, err := w.submit(t.Context(), elsewhere)
-		if err != nil || done.Before+done.Sent != 2000 || done.Before < 500 {
+		if err != nil || done.Earlier+done.Sent != 2000 || done.Earlier < 500 {
 			t.Errorf("elsewhere: %+v, %v", done, err)
 		}
 		w.checkOnce()
-		// Whoever began it learns that it is done.
+		// The machine that started it learns that it is done.
 		_, err = w.submit(t.Context())
 		if _, ok := errors.AsType[*submit.AlreadySentError](err); !ok {
-			t.Errorf("at the beginning: %v", err)
+			t.Errorf("on the first machine: %v", err)
 		}
 		w.checkOnce()
 	})
 }
 
-// TestABatchThatWasTakenOverIsLeftAlone cuts a submit off for so long that another
-// machine goes on with its batch.
-func TestABatchThatWasTakenOverIsLeftAlone(t *testing.T) {
+// TestSubmitStopsWhenItsBatchWasTakenOver cuts a submit off for so long that another
+// machine continues its batch.
+func TestSubmitStopsWhenItsBatchWasTakenOver(t *testing.T) {
 	inSubmitWorld(t, 2000, func(t *testing.T, w *submitWorld) {
-		other := w.connect() // which is not cut off
+		other := w.connect() // not cut off
 		defer other.Close()
 		var cut atomic.Bool
 		far, err := broker.NewConnection(broker.Options{Brokers: w.cluster.Addrs(), DialFunc: func(ctx context.Context, network, address string) (net.Conn, error) {
@@ -72,14 +72,14 @@ func TestABatchThatWasTakenOverIsLeftAlone(t *testing.T) {
 		time.Sleep(time.Second)
 		before := w.lines()
 		cut.Store(true)
-		w.network.Cut() // what is open
+		w.network.Cut() // open connections
 		w.network.Mend()
 		time.Sleep(2 * time.Minute)
 		done, err := w.submit(t.Context(), func(o *submit.Options) {
 			o.Connection, o.Host, o.Journal, o.Rate = other, "elsewhere", w.file+".other", 100
-			o.Begins = func(int64) { cut.Store(false) }
+			o.OnStart = func(int64) { cut.Store(false) }
 		})
-		if err != nil || done.Before < int64(len(before)) || done.Before+done.Sent != 2000 {
+		if err != nil || done.Earlier < int64(len(before)) || done.Earlier+done.Sent != 2000 {
 			t.Errorf("elsewhere: %+v, %v", done, err)
 		}
 		first.Wait()

@@ -11,9 +11,9 @@ import (
 	"verdict/internal/bulk/submit"
 )
 
-func TestRequestsWhoseAnswersAreLostAreNotRepeated(t *testing.T) {
+func TestSubmitDoesNotRepeatStoredRequests(t *testing.T) {
 	inSubmitWorld(t, 2000, func(t *testing.T, w *submitWorld) {
-		// The broker stores the records, and says that it timed out.
+		// The broker stores the records and answers that the request timed out.
 		w.cluster.Inject(embedded.Fault{API: embedded.Produce, Topic: laneTopic, Code: int(kafka.RequestTimedOut), Times: 3})
 		var cutting sync.WaitGroup
 		cutting.Go(func() {

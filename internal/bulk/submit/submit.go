@@ -12,63 +12,63 @@ import (
 )
 
 const (
-	// firstContact bounds the first requests, so that a wrong address is an error
-	// and not a wait without end.
-	firstContact = 30 * time.Second
-	// lastWords is how long a submit that is stopped waits for acknowledgements.
-	lastWords = 10 * time.Second
-	// signOfLife is the time after which a batch that another machine is sending,
-	// by its mark, counts as left behind. It is written at each checkpoint.
-	signOfLife = time.Minute
+	// answerTimeout bounds the first requests, so that a wrong address is an error and
+	// not an endless wait.
+	answerTimeout = 30 * time.Second
+	// stopTimeout is how long a stopped submit waits for acknowledgements.
+	stopTimeout = 10 * time.Second
+	// statusTimeout is the age from which a batch's status, renewed at each checkpoint,
+	// means that the machine which wrote it has stopped.
+	statusTimeout = time.Minute
 )
 
-// submission is one submit at work.
+// submission is one call of Submit.
 type submission struct {
-	o       Options
+	options Options
 	batch   *rows.Batch
 	journal *journal
-	entry   *journalBatch
-	group   string
-	mark    *status // nil: the group may not be used
+	entry   *journalEntry // of the batch
+	group   string        // holds the batch's status
+	status  *status       // nil: the group can't be used
 
 	publisher *broker.Publisher
 	stop      context.CancelCauseFunc // ends send
 	inflight  inflight
 	sent      atomic.Int64 // acknowledged
-	there     *rowSet      // rows behind entry.Done that are in the topic
-	found     int64        // rows of there that were passed
-	passed    int64        // the last row that is in the topic, under way or not to be sent
+	stored    *rowSet      // rows after entry.Done that were in the topic at the start
+	skipped   int64        // rows of stored that were passed over so far
+	lastRow   int64        // the last row that is in the topic, in flight or not to be sent
 }
 
-// Submit sends the decisions of a batch that are not in its topic yet, and returns
-// when all are acknowledged by all in-sync replicas. Ended by ctx, it first waits a
-// while for acknowledgements. What it leaves undone, the next call for the same
-// batch does, and sends nothing again: DESIGN.md says how, and what remains.
+// Submit sends those decisions of a batch that are not in its topic yet, and returns
+// once all in-sync replicas acknowledged all of them. When ctx ends it waits up to ten
+// seconds for acknowledgements. The next call for the same batch sends what is left,
+// and nothing twice; the package comment says how.
 //
-// The error is an *AlreadySentError if there was nothing to do.
+// The error is an *AlreadySentError if there was nothing left to send.
 func Submit(ctx context.Context, b *rows.Batch, o Options) (Summary, error) {
-	s := &submission{o: o.withDefaults(), batch: b, group: statusGroup(o.Group, b.ID)}
+	s := &submission{options: o.withDefaults(), batch: b, group: statusGroup(o.Group, b.ID)}
 	var err error
 	if s.journal, err = openJournal(o.Journal); err != nil {
 		return Summary{}, err
 	}
 	defer s.journal.close()
-	contact, cancel := context.WithTimeoutCause(ctx, firstContact, fmt.Errorf("Kafka gave no answer for %v", firstContact))
-	err = s.begin(contact)
+	first, cancel := context.WithTimeoutCause(ctx, answerTimeout, fmt.Errorf("Kafka gave no answer for %v", answerTimeout))
+	err = s.begin(first)
 	cancel()
 	if sent, ok := errors.AsType[*AlreadySentError](err); ok {
-		return Summary{Before: sent.Size}, err
+		return Summary{Earlier: sent.Size}, err
 	}
 	if err != nil {
 		return Summary{}, err
 	}
-	before := s.entry.Acknowledged
-	if s.there, err = s.findSent(ctx); err != nil {
-		return Summary{Before: before}, err
+	earlier := s.entry.Acknowledged
+	if err := s.findStored(ctx); err != nil {
+		return Summary{Earlier: earlier}, err
 	}
-	before += s.there.count()
-	s.o.Acknowledged.Store(before)
-	s.o.Begins(before)
+	earlier += s.stored.count()
+	s.options.Acknowledged.Store(earlier)
+	s.options.OnStart(earlier)
 	err = s.send(ctx)
-	return Summary{Before: before, Sent: s.sent.Load(), Began: s.entry.Began}, err
+	return Summary{Earlier: earlier, Sent: s.sent.Load(), Began: s.entry.Began}, err
 }

@@ -16,14 +16,14 @@ import (
 	"verdict/internal/bulk/submit"
 )
 
-func TestASubmitSendsEachRowOnce(t *testing.T) {
+func TestSubmitSendsEachRowOnce(t *testing.T) {
 	inSubmitWorld(t, 1234, func(t *testing.T, w *submitWorld) {
 		var acknowledged atomic.Int64
 		began, at := int64(-1), time.Now()
 		done, err := w.submit(t.Context(), func(o *submit.Options) {
-			o.Acknowledged, o.Begins = &acknowledged, func(n int64) { began = n }
+			o.Acknowledged, o.OnStart = &acknowledged, func(n int64) { began = n }
 		})
-		if err != nil || done.Before != 0 || done.Sent != 1234 || !done.Began.Equal(at) || acknowledged.Load() != 1234 || began != 0 {
+		if err != nil || done.Earlier != 0 || done.Sent != 1234 || !done.Began.Equal(at) || acknowledged.Load() != 1234 || began != 0 {
 			t.Errorf("%+v, %v, %d, %d", done, err, acknowledged.Load(), began)
 		}
 		w.checkOnce()
@@ -35,7 +35,7 @@ func TestASubmitSendsEachRowOnce(t *testing.T) {
 	})
 }
 
-func TestTheRateIsKept(t *testing.T) {
+func TestSubmitKeepsItsRate(t *testing.T) {
 	inSubmitWorld(t, 1000, func(t *testing.T, w *submitWorld) {
 		begin := time.Now()
 		if _, err := w.submit(t.Context(), func(o *submit.Options) { o.Rate = 100 }); err != nil {
@@ -47,7 +47,7 @@ func TestTheRateIsKept(t *testing.T) {
 	})
 }
 
-func TestMovesOfLeadersAreWaitedOut(t *testing.T) {
+func TestSubmitWaitsOutLeaderMoves(t *testing.T) {
 	inSubmitWorld(t, 1000, func(t *testing.T, w *submitWorld) {
 		w.cluster.Inject(embedded.Fault{API: embedded.Produce, Topic: laneTopic, Code: int(kafka.NotLeaderForPartition), Times: 5})
 		w.cluster.Inject(embedded.Fault{API: embedded.ListOffsets, Topic: laneTopic, Code: int(kafka.LeaderNotAvailable), Times: 2})
@@ -58,7 +58,7 @@ func TestMovesOfLeadersAreWaitedOut(t *testing.T) {
 	})
 }
 
-func TestAFileThatChangesMeanwhileEndsTheSubmit(t *testing.T) {
+func TestSubmitStopsWhenAFileChanges(t *testing.T) {
 	inSubmitWorld(t, 2000, func(t *testing.T, w *submitWorld) {
 		var changing sync.WaitGroup
 		changing.Go(func() {
@@ -73,13 +73,13 @@ func TestAFileThatChangesMeanwhileEndsTheSubmit(t *testing.T) {
 		})
 		_, err := w.submit(t.Context(), func(o *submit.Options) { o.Rate = 1000 })
 		changing.Wait()
-		if err == nil || !strings.Contains(err.Error(), "was changed while it was read") {
+		if err == nil || !strings.Contains(err.Error(), "changed while it was being read") {
 			t.Errorf("got %v", err)
 		}
 	})
 }
 
-func TestAClusterThatIsAwayIsAnError(t *testing.T) {
+func TestSubmitReportsAnUnreachableCluster(t *testing.T) {
 	inSubmitWorld(t, 10, func(t *testing.T, w *submitWorld) {
 		w.network.Cut()
 		begin := time.Now()

@@ -18,7 +18,7 @@ import (
 	"verdict/internal/decision"
 )
 
-// submitWorld is a Kafka, a file, and the place of its journal.
+// submitWorld is a Kafka cluster, a file, and the options to submit it with.
 type submitWorld struct {
 	t          *testing.T
 	cluster    *embedded.Cluster
@@ -50,7 +50,7 @@ func inSubmitWorld(t *testing.T, n int, test func(t *testing.T, w *submitWorld))
 		w.check = rows.CheckOptions{MaxFindings: 5, TempDir: t.TempDir()}
 		w.options = submit.Options{
 			Connection: w.connection, Topic: laneTopic, Group: "verdict", Journal: w.file + ".journal", Host: "here",
-			Checkpoint: 100, Log: slog.New(slog.NewTextHandler(w.log, nil)),
+			CheckpointRows: 100, Log: slog.New(slog.NewTextHandler(w.log, nil)),
 		}
 		test(t, w)
 	})
@@ -65,7 +65,7 @@ func (w *submitWorld) connect() *broker.Connection {
 	return c
 }
 
-// write makes a file of valid decisions, each on a task of its own.
+// write writes a file of n valid decisions, each on a task of its own.
 func (w *submitWorld) write(path string, n int, seed uint64) {
 	w.t.Helper()
 	if err := os.WriteFile(path, []byte(bulktest.DecisionLines(w.t, n, seed)), 0o600); err != nil {
@@ -73,7 +73,7 @@ func (w *submitWorld) write(path string, n int, seed uint64) {
 	}
 }
 
-// submit checks the file and submits it, with the options changed.
+// submit checks the file and submits it with changed options.
 func (w *submitWorld) submit(ctx context.Context, change ...func(*submit.Options)) (submit.Summary, error) {
 	w.t.Helper()
 	in, err := rows.Open(ctx, []string{w.file}, nil, w.t.TempDir())
@@ -93,7 +93,7 @@ func (w *submitWorld) submit(ctx context.Context, change ...func(*submit.Options
 	return submit.Submit(ctx, batch, o)
 }
 
-// lines is how often each line of each batch is in the topic.
+// lines counts how often each line of each batch is in the topic.
 func (w *submitWorld) lines() map[decision.BatchPlace]int {
 	w.t.Helper()
 	seen := make(map[decision.BatchPlace]int)
@@ -110,7 +110,7 @@ func (w *submitWorld) lines() map[decision.BatchPlace]int {
 		seen[place]++
 		profile := place.ID + string(rec.Key)
 		if place.Line < last[profile] {
-			w.t.Errorf("line %d of %s is behind line %d of the same profile", place.Line, place.ID, last[profile])
+			w.t.Errorf("line %d of %s is after line %d of the same profile", place.Line, place.ID, last[profile])
 		}
 		last[profile] = place.Line
 		return nil
@@ -121,7 +121,7 @@ func (w *submitWorld) lines() map[decision.BatchPlace]int {
 	return seen
 }
 
-// checkOnce checks that each row is in the topic once, and nothing else.
+// checkOnce checks that each row is in the topic once, and nothing else is.
 func (w *submitWorld) checkOnce() {
 	w.t.Helper()
 	seen := w.lines()
@@ -148,7 +148,7 @@ func (w *submitWorld) checkOnce() {
 	}
 }
 
-// lockedBuffer is a log that several goroutines write.
+// lockedBuffer is a log that several goroutines write to.
 type lockedBuffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer

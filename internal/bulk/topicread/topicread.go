@@ -1,3 +1,5 @@
+// Package topicread holds what the packages that read topics without a consumer group
+// share: follow, explain and redrive. The reading itself is left to package broker.
 package topicread
 
 import (
@@ -7,16 +9,16 @@ import (
 	"verdict/internal/broker"
 )
 
-// AnswerTimeout is how long a command waits for Kafka to answer at all: a wrong
-// address is to be said, and not to be waited for.
+// AnswerTimeout is how long a command waits for the first answer of Kafka, so that
+// a wrong address is an error and not an endless wait.
 const AnswerTimeout = 30 * time.Second
 
-// Bounds is Connection.Bounds, bounded by AnswerTimeout.
+// Bounds returns the bounds of a topic, or an error after AnswerTimeout.
 func Bounds(ctx context.Context, c *broker.Connection, topic string) (map[int]broker.Bound, error) {
 	ctx, cancel := context.WithTimeout(ctx, AnswerTimeout)
 	defer cancel()
 	return c.Bounds(ctx, topic)
 }
 
-// ClockSkew is by how much the clocks of those who write records may differ.
+// ClockSkew is how far the clocks of the machines that write records may differ.
 const ClockSkew = time.Hour

@@ -15,13 +15,13 @@ import (
 	"verdict/internal/decision"
 )
 
-// compileAvro reads values of an Avro record. The library bounds depth, lengths
-// and counts by what the value can hold.
-func compileAvro(s sr.Schema, parts []part) (func([]byte) ([]byte, error), error) {
+// compileAvro is compile for an Avro record. The library bounds depth, lengths and
+// counts by the size of the value.
+func compileAvro(s sr.Schema, refs []reference) (func([]byte) ([]byte, error), error) {
 	var cache avro.SchemaCache
-	for _, p := range parts {
-		if _, err := cache.Parse(p.text); err != nil {
-			return nil, fmt.Errorf("%.100q: %w", p.name, err)
+	for _, ref := range refs {
+		if _, err := cache.Parse(ref.text); err != nil {
+			return nil, fmt.Errorf("%.100q: %w", ref.name, err)
 		}
 	}
 	schema, err := cache.Parse(s.Schema)
@@ -30,9 +30,9 @@ func compileAvro(s sr.Schema, parts []part) (func([]byte) ([]byte, error), error
 	}
 	root := schema.Root()
 	if root.Type != "record" {
-		return nil, fmt.Errorf("it is no record, it is %.50q", root.Type)
+		return nil, fmt.Errorf("must be a record, is %.50q", root.Type)
 	}
-	zoneless := make(map[string]bool) // fields with a time of nowhere in particular
+	zoneless := make(map[string]bool) // fields of a date or a time without a zone
 	for _, f := range root.Fields {
 		zoneless[f.Name] = isZoneless(&f.Type)
 	}
@@ -43,7 +43,7 @@ func compileAvro(s sr.Schema, parts []part) (func([]byte) ([]byte, error), error
 			return nil, errors.New(decision.OneLine(err.Error(), 200))
 		}
 		if len(rest) > 0 {
-			return nil, fmt.Errorf("%d bytes are left behind it", len(rest))
+			return nil, fmt.Errorf("%d bytes follow the record", len(rest))
 		}
 		fields, _ := v.(map[string]any)
 		var o object
@@ -52,12 +52,12 @@ func compileAvro(s sr.Schema, parts []part) (func([]byte) ([]byte, error), error
 				o.add(name, avroValue(name, field, zoneless[name]))
 			}
 		}
-		return o.done(), nil
+		return o.bytes(), nil
 	}, nil
 }
 
-// isZoneless says whether a type holds dates or times without a zone, itself or as
-// a branch.
+// isZoneless reports whether a type, or one of its branches, is a date or a time
+// without a zone.
 func isZoneless(n *avro.SchemaNode) bool {
 	for i := range n.Branches {
 		if isZoneless(&n.Branches[i]) {
@@ -67,33 +67,33 @@ func isZoneless(n *avro.SchemaNode) bool {
 	return n.LogicalType == "date" || strings.HasPrefix(n.LogicalType, "local-timestamp-")
 }
 
-// avroValue is a field's value as JSON.
+// avroValue returns a field's value as JSON.
 func avroValue(name string, value any, zoneless bool) []byte {
 	switch v := value.(type) {
 	case string:
-		return text(v)
+		return jsonString(v)
 	case bool:
 		return fmt.Append(nil, v)
 	case int32, int64:
 		return fmt.Append(nil, v)
 	case float32, float64:
-		return strange("float", 1)
+		return placeholder("float", 1)
 	case time.Time:
 		if zoneless {
-			return text(v.UTC().Format("2006-01-02T15:04:05.999999999"))
+			return jsonString(v.UTC().Format("2006-01-02T15:04:05.999999999"))
 		}
-		return text(v.UTC().Format(time.RFC3339Nano))
+		return jsonString(v.UTC().Format(time.RFC3339Nano))
 	case [16]byte:
-		return text(fmt.Sprintf("%x-%x-%x-%x-%x", v[:4], v[4:6], v[6:8], v[8:10], v[10:]))
+		return jsonString(fmt.Sprintf("%x-%x-%x-%x-%x", v[:4], v[4:6], v[6:8], v[8:10], v[10:]))
 	case []byte:
-		return strange("bytes", len(v))
+		return placeholder("bytes", len(v))
 	case []any:
-		return strange("array", len(v))
+		return placeholder("array", len(v))
 	case *big.Rat:
-		return strange("decimal", 1)
+		return placeholder("decimal", 1)
 	case map[string]any:
 		if name != "task" {
-			return strange("record", len(v))
+			return placeholder("record", len(v))
 		}
 		var o object
 		for _, name := range slices.Sorted(maps.Keys(v)) {
@@ -102,10 +102,10 @@ func avroValue(name string, value any, zoneless bool) []byte {
 			case isTaskField(name):
 				o.add(name, avroValue(name, field, false))
 			default:
-				o.add(name, strange("unknown", 1))
+				o.add(name, placeholder("unknown", 1))
 			}
 		}
-		return o.done()
+		return o.bytes()
 	}
-	return strange(fmt.Sprintf("%T", value), 1)
+	return placeholder(fmt.Sprintf("%T", value), 1)
 }

@@ -1,10 +1,19 @@
-// Package codec finds the decision in a record whatever format its value has:
-// JSON, a CloudEvent, or JSON, Avro or Protobuf behind the ID of a schema that a
-// Schema Registry knows. It turns each into the JSON that package decision reads,
-// and says nothing of its own about what a decision must hold.
+// Package codec reads the decision in a record, in any format of its value:
+// JSON, a CloudEvent, or JSON, Avro or Protobuf after the ID of a schema in a
+// Schema Registry. Every format becomes JSON with the fields of a decision and no
+// others, and package decision judges that JSON: one set of rules and one wording
+// of faults. JSON after a schema ID is not checked against its JSON Schema, since
+// those rules are stricter.
 //
-// A registry that can't be asked is waited for. What to do about a record that
-// can't be read is left to the caller.
+// Decode waits while it needs a schema that it does not know and the registry
+// can't be asked. That holds up the caller's partition and nothing else: schemas
+// are remembered, so records of known schemas go on. Only a 404 with a registry's
+// error code, or from a server that has answered as a registry before, makes a
+// schema ID unknown; a wrong decode.registry_url therefore waits and dead-letters
+// nothing. Callers that need the same schema take turns to fetch it; one whose
+// partition is revoked leaves its turn to the next.
+//
+// What to do about a record that can't be read is left to the caller.
 package codec
 
 import (
@@ -25,69 +34,74 @@ import (
 
 // Options configure a Decoder.
 type Options struct {
-	Format decision.Format // "": FormatAuto
+	Format decision.Format // required
 
-	// RegistryURL is where the Schema Registry is; user and password in it are
-	// sent as basic authentication, and told nobody else. Empty: there is none.
+	// RegistryURL is the address of the Schema Registry. A user and password in it
+	// are sent as basic authentication, and appear in no log and no error.
+	// Empty: there is no registry, which FormatAvro and FormatProtobuf need.
 	RegistryURL string
 	Timeout     time.Duration // of one call to the registry; 0: 10s
-	UserAgent   string
+	UserAgent   string        // header of calls to the registry; empty: none is sent
 	// DialContext opens connections to the registry; nil: TCP.
 	DialContext func(ctx context.Context, network, addr string) (net.Conn, error)
 
-	Logger *slog.Logger
-	// OnState is told when records begin to wait because the registry can't be
-	// asked, and when none does any more. Nil: nobody is told.
+	Logger *slog.Logger // required
+	// OnState is called with true when records begin to wait because the registry
+	// can't be asked, and with false when none waits any more. It must not block.
+	// Nil: it is not called.
 	OnState func(waiting bool)
 }
 
 // Decoder reads decisions in one format, or in all. It is safe for concurrent use.
 type Decoder struct {
-	format   decision.Format
-	registry *registry // nil: there is none
+	format  decision.Format
+	schemas *schemaCache // nil: there is no registry
 }
 
-// New is a Decoder. Nothing is dialed yet.
+// New returns a Decoder. It opens no connection.
 func New(opts Options) (*Decoder, error) {
 	opts.Timeout = cmp.Or(opts.Timeout, 10*time.Second)
 	if opts.OnState == nil {
 		opts.OnState = func(bool) {}
 	}
-	d := &Decoder{format: cmp.Or(opts.Format, decision.FormatAuto)}
 	switch {
-	case !slices.Contains(d.format.Choices(), string(d.format)):
-		return nil, fmt.Errorf("codec: Format: %q is none", d.format)
+	case !slices.Contains(opts.Format.Choices(), string(opts.Format)):
+		return nil, fmt.Errorf("codec: Format: %q is not a format", opts.Format)
 	case opts.Logger == nil:
 		return nil, errors.New("codec: Logger: missing")
-	case opts.RegistryURL == "" && (d.format == decision.FormatAvro || d.format == decision.FormatProtobuf):
-		return nil, fmt.Errorf("codec: RegistryURL: needed for %s", d.format)
-	case opts.RegistryURL == "":
-		return d, nil
+	case opts.RegistryURL == "" && (opts.Format == decision.FormatAvro || opts.Format == decision.FormatProtobuf):
+		return nil, fmt.Errorf("codec: RegistryURL: missing; format %s needs it", opts.Format)
 	}
-	var err error
-	d.registry, err = newRegistry(opts)
-	return d, err
+	d := &Decoder{format: opts.Format}
+	if opts.RegistryURL != "" {
+		registry, err := newRegistry(opts)
+		if err != nil {
+			return nil, err
+		}
+		d.schemas = newSchemaCache(registry, opts)
+	}
+	return d, nil
 }
 
 // Close closes the connections to the registry.
 func (d *Decoder) Close() {
-	if d.registry != nil {
-		d.registry.http.CloseIdleConnections()
+	if d.schemas != nil {
+		d.schemas.registry.http.CloseIdleConnections()
 	}
 }
 
-// Ask asks the Schema Registry once whether it is there and takes the login. Where
-// none is configured there is nothing to ask.
+// Ask calls the Schema Registry once, to find out whether it answers and accepts
+// the login. It returns nil if no registry is configured.
 func (d *Decoder) Ask(ctx context.Context) error {
-	if d.registry == nil {
+	if d.schemas == nil {
 		return nil
 	}
-	return d.registry.ask(ctx)
+	return d.schemas.registry.ask(ctx)
 }
 
-// Decode reads the decision in a record. It waits while the schema that the
-// record needs is not known and the registry can't be asked. The error is
-// *decision.Invalid with every fault, or ctx's.
+// Decode reads the decision in a record. It waits while it needs a schema that it
+// does not know and the registry can't be asked. The error is a *decision.Invalid
+// with every fault, or ctx's.
 func (d *Decoder) Decode(ctx context.Context, rec *decision.Record) (decision.Decision, error) {
 	var event *decision.Event
 	value := rec.Value
@@ -98,8 +112,8 @@ func (d *Decoder) Decode(ctx context.Context, rec *decision.Record) (decision.De
 		return decision.DecodeValue(rec, event, value)
 	}
 	value, err := d.unframe(ctx, value)
-	if bad, ok := errors.AsType[misfit](err); ok {
-		return decision.Unreadable(event, string(bad))
+	if fault, ok := errors.AsType[valueError](err); ok {
+		return decision.Unreadable(event, string(fault))
 	}
 	if err != nil {
 		return decision.Decision{}, err
@@ -107,55 +121,70 @@ func (d *Decoder) Decode(ctx context.Context, rec *decision.Record) (decision.De
 	return decision.DecodeValue(rec, event, value)
 }
 
-// misfit says what is wrong with a value: its frame, or that it does not fit its
-// schema.
-type misfit string
+// valueError says what is wrong with a value: its frame, its schema, or that it
+// does not fit its schema. Its text becomes the fault in the dead letter.
+type valueError string
 
-func (m misfit) Error() string { return string(m) }
+func (e valueError) Error() string { return string(e) }
 
-func misfitf(format string, args ...any) misfit { return misfit(fmt.Sprintf(format, args...)) }
+func valueErrorf(format string, args ...any) valueError {
+	return valueError(fmt.Sprintf(format, args...))
+}
 
-// The wire format of a Schema Registry: magic, the schema's ID in four bytes, and
-// for Protobuf which of the schema's messages it is.
+// The wire format of a Schema Registry: the magic byte, the schema's ID in four
+// bytes, and for Protobuf the indexes that tell which of the schema's messages
+// the value is.
 const (
 	magic     = 0
 	frameSize = 5
 )
 
-// framed says whether value is to be read as one behind a schema ID. No JSON
+// framed reports whether value is to be read as one after a schema ID. JSON never
 // begins with the magic byte.
 func (d *Decoder) framed(value []byte) bool {
 	return len(value) > 0 && (value[0] == magic || d.format == decision.FormatAvro || d.format == decision.FormatProtobuf)
 }
 
-// unframe turns a value behind a schema ID into JSON.
+// unframe returns a value after a schema ID as JSON.
 func (d *Decoder) unframe(ctx context.Context, value []byte) ([]byte, error) {
 	switch {
 	case value[0] != magic:
-		return nil, misfitf("begins with byte %d, not with the 0 and the schema ID of a Schema Registry", value[0])
+		return nil, valueErrorf("begins with byte %d, not with the 0 and the schema ID of a Schema Registry", value[0])
 	case len(value) < frameSize:
-		return nil, misfitf("begins with byte 0, and its %d bytes are too few for the schema ID of a Schema Registry", len(value))
+		return nil, valueErrorf("begins with byte 0, but its %d bytes are too few for the schema ID of a Schema Registry", len(value))
 	}
 	id := binary.BigEndian.Uint32(value[1:])
-	if d.registry == nil {
-		return nil, misfitf("is in the format of a Schema Registry (schema ID %d), and decode.registry_url is not set", id)
+	if d.schemas == nil {
+		return nil, valueErrorf("is in the format of a Schema Registry (schema ID %d), but decode.registry_url is not set", id)
 	}
 	if id > maxSchemaID {
-		return nil, misfitf("schema ID %d can be none", id)
+		return nil, valueErrorf("schema ID %d is out of range", id)
 	}
-	s, err := d.registry.schema(ctx, int(id))
+	s, err := d.schemas.get(ctx, int(id))
 	if err != nil {
 		return nil, err
 	}
-	if want, bound := kinds[d.format]; bound && s.kind != want {
-		return nil, misfitf("is %s by its schema (ID %d), and decode.format is %s", s.kind, id, d.format)
+	if !allows(d.format, s.kind) {
+		return nil, valueErrorf("its schema (ID %d) is %s, but decode.format is %s", id, s.kind, d.format)
 	}
 	object, err := s.decode(value[frameSize:])
 	if err != nil {
-		return nil, misfitf("does not fit its schema (%s, ID %d): %v", s.kind, id, err)
+		return nil, valueErrorf("does not fit its schema (%s, ID %d): %v", s.kind, id, err)
 	}
 	return object, nil
 }
 
-// kinds is the one kind of schema that a format allows.
-var kinds = map[decision.Format]sr.SchemaType{decision.FormatJSON: sr.TypeJSON, decision.FormatAvro: sr.TypeAvro, decision.FormatProtobuf: sr.TypeProtobuf}
+// allows reports whether values of this format may have this type of schema.
+func allows(format decision.Format, kind sr.SchemaType) bool {
+	switch format {
+	case decision.FormatAuto, decision.FormatCloudEvents:
+		return true
+	case decision.FormatJSON:
+		return kind == sr.TypeJSON
+	case decision.FormatAvro:
+		return kind == sr.TypeAvro
+	case decision.FormatProtobuf:
+		return kind == sr.TypeProtobuf
+	}
+	return false
+}

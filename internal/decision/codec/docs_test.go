@@ -16,9 +16,9 @@ import (
 
 var fence = regexp.MustCompile("(?s)```([^\n`]+)\n(.*?)```\n")
 
-// TestTheExamplesOfTheEventsPageAreWhatTheySay runs each fenced example of the
-// page as what its fence calls it.
-func TestTheExamplesOfTheEventsPageAreWhatTheySay(t *testing.T) {
+// TestExamplesOfTheEventsPageAreTrue checks each fenced example of docs/events.md
+// as the kind that its fence names.
+func TestExamplesOfTheEventsPageAreTrue(t *testing.T) {
 	page, err := os.ReadFile("../../../docs/events.md")
 	if err != nil {
 		t.Fatal(err)
@@ -43,24 +43,24 @@ func TestTheExamplesOfTheEventsPageAreWhatTheySay(t *testing.T) {
 				read(what, text, record([]byte(text)))
 			case "json invalid":
 				if _, refused = w.decoder.Decode(w.Context(), record([]byte(text))); refused == nil {
-					w.Errorf("%s\nis taken", text)
+					w.Errorf("%s\nis accepted", text)
 				}
 			case "text error":
 				if strings.TrimSpace(text) != plain(refused) {
-					w.Errorf("the page says\n%s\nand it is\n%v", text, refused)
+					w.Errorf("the page says\n%s\nbut the error is\n%v", text, refused)
 				}
 			case "json cloudevent":
 				rec := record([]byte(text))
 				rec.Headers = []decision.Header{{Key: "content-type", Value: []byte("application/cloudevents+json")}}
 				if d := read(what, text, rec); d.ID != "d-1" || d.Source != "/kyc/decider" || d.DecidedAt == "" {
-					w.Errorf("the event's attributes are not taken: %+v", d)
+					w.Errorf("the event's attributes are not used: %+v", d)
 				}
 			case "text binary":
 				head, body, _ := strings.Cut(text, "\n\n")
 				rec := record([]byte(body))
 				rec.Headers = headerLines(head)
 				if d := read(what, text, rec); d.ID != "d-1" || d.Source != "/kyc/decider" || d.DecidedAt == "" {
-					w.Errorf("the event's attributes are not taken: %+v", d)
+					w.Errorf("the event's attributes are not used: %+v", d)
 				}
 			case "json avro":
 				w.seed(1, sr.TypeAvro, text)
@@ -99,7 +99,7 @@ func TestTheExamplesOfTheEventsPageAreWhatTheySay(t *testing.T) {
 			}
 		}
 		if len(seen) != 9 {
-			w.Errorf("the page has examples of %v", seen)
+			w.Errorf("the page has examples of the kinds %v", seen)
 		}
 	})
 }

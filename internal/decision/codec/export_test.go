@@ -1,8 +1,8 @@
 package codec
 
-// Remembered is how many schema IDs are held.
+// Remembered returns the number of schema IDs held.
 func Remembered(d *Decoder) int {
-	d.registry.mu.Lock()
-	defer d.registry.mu.Unlock()
-	return len(d.registry.slots)
+	d.schemas.mu.Lock()
+	defer d.schemas.mu.Unlock()
+	return len(d.schemas.slots)
 }

@@ -14,7 +14,7 @@ import (
 	"verdict/internal/decision"
 )
 
-// The schemas that hostile values are held against: every type, nested in itself.
+// The schemas of the hostile values: every type, nested in itself.
 const (
 	fuzzAvro = `{"type":"record","name":"D","fields":[
 		{"name":"profile_id","type":["null",{"type":"fixed","name":"U","size":16,"logicalType":"uuid"},"string"]},
@@ -39,11 +39,11 @@ const (
 
 const fuzzProfile, fuzzTask = "ea70ade9-3de3-1785-203b-68044cd3ecbb", "a2c4393a-e219-67a4-5ab4-2186952e9038"
 
-// fuzzDecoder knows a schema of each kind, as 1, 2 and 3, and has no registry to
-// ask for others.
+// fuzzDecoder returns a Decoder that knows a schema of each kind, with the IDs 1, 2
+// and 3, and has no registry to ask for others.
 func fuzzDecoder(f *testing.F) *Decoder {
 	f.Helper()
-	d, err := New(Options{RegistryURL: "http://localhost:1", Logger: slog.New(slog.DiscardHandler)})
+	d, err := New(Options{Format: decision.FormatAuto, RegistryURL: "http://localhost:1", Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -52,23 +52,23 @@ func fuzzDecoder(f *testing.F) *Decoder {
 		if err != nil {
 			f.Fatal(err)
 		}
-		d.registry.slot(i + 1).known.Store(&schema{kind: s.Type, decode: decode})
+		d.schemas.slotOf(i + 1).known.Store(&schema{kind: s.Type, decode: decode})
 	}
 	return d
 }
 
-// checkDecoded holds whatever comes of a hostile value to what is promised: one
-// error type, bounded, without a panic in any library, and IDs that are IDs.
+// checkDecoded checks what is promised of any value, hostile or not: one error type
+// of bounded length, no panic in a library, and valid IDs.
 func checkDecoded(t *testing.T, d decision.Decision, err error) {
 	t.Helper()
 	if err == nil {
 		if !decision.ValidID(d.Task.ProfileID) || d.Task.TaskID != "" && !decision.ValidID(d.Task.TaskID) || !decision.ValidDecisionID(d.ID) {
-			t.Errorf("not fit to be carried out: %+v", d)
+			t.Errorf("accepted although it can't be carried out: %+v", d)
 		}
 		return
 	}
-	// One panic is known, and guarded: package proto panics where the key of a map
-	// comes twice, the second time as another wire type.
+	// One panic is known and recovered: package proto panics if the key of a map comes
+	// twice, the second time as another wire type.
 	panics := strings.Contains(strings.Replace(err.Error(), "panic: type mismatch: cannot convert nil to map key", "", 1), "panic: ")
 	invalid, ok := errors.AsType[*decision.Invalid](err)
 	if !ok || len(invalid.Faults) == 0 || len(err.Error()) > 4096 || panics {
@@ -76,7 +76,7 @@ func checkDecoded(t *testing.T, d decision.Decision, err error) {
 	}
 }
 
-// FuzzFrame: no record makes decoding panic or wait, whatever its frame.
+// FuzzFrame checks that no frame makes decoding panic or wait.
 func FuzzFrame(f *testing.F) {
 	d := fuzzDecoder(f)
 	object := `{"profile_id":"` + fuzzProfile + `","task_id":"` + fuzzTask + `","is_complete":true}`
@@ -87,15 +87,15 @@ func FuzzFrame(f *testing.F) {
 	f.Add([]byte("\x00\x00\x00\x00\x03\x04\x00\x00\x0a\x24"+fuzzProfile), "")
 	f.Add([]byte("\x00\xff\xff\xff\xff\x01"), "")
 	f.Add([]byte(`{"specversion":"1.0","id":"a","source":"s","type":"t","data_base64":"AAAAAAF7fQ=="}`), "application/cloudevents+json")
-	slots := d.registry.slots
+	slots := d.schemas.slots
 	over, cancel := context.WithCancel(f.Context())
-	cancel() // what would have to be looked up is given up at once
+	cancel() // fetching a schema is given up at once
 	f.Fuzz(func(t *testing.T, value []byte, media string) {
 		rec := &decision.Record{Topic: "t", Value: value, Headers: []decision.Header{{Key: "content-type", Value: []byte(media)}}}
 		for _, format := range []decision.Format{decision.FormatAuto, decision.FormatJSON, decision.FormatCloudEvents, decision.FormatAvro, decision.FormatProtobuf} {
 			decided, err := (&Decoder{format: format}).Decode(over, rec)
 			checkDecoded(t, decided, err)
-			d.format, d.registry.slots = format, maps.Clone(slots)
+			d.format, d.schemas.slots = format, maps.Clone(slots)
 			if decided, err = d.Decode(over, rec); err != context.Canceled {
 				checkDecoded(t, decided, err)
 			}
@@ -103,9 +103,8 @@ func FuzzFrame(f *testing.F) {
 	})
 }
 
-// fuzzValues holds values behind a known schema ID to the promises, and their cost
-// to a bound: a record is 64 KiB at the most, and may not take much more than that
-// to be understood.
+// fuzzValues checks values after a known schema ID, and that decoding them takes
+// bounded memory: a record is at most 64 KiB.
 func fuzzValues(f *testing.F, id byte) {
 	d := fuzzDecoder(f)
 	f.Fuzz(func(t *testing.T, value []byte) {
@@ -125,7 +124,7 @@ func FuzzAvro(f *testing.F) {
 	u := "\x04H" + fuzzProfile + "H" + fuzzTask
 	f.Add([]byte(u + "\x00\x00\x00\x02\x00\x00\x00\x00"))
 	f.Add([]byte("\x02" + strings.Repeat("\x01", 16) + "H" + fuzzTask + "\x02\x02\x01\x02\x02\x02\x00\x00\x00"))
-	f.Add([]byte(u + "\x00\x00\x00\x02\x00\x00\x02\xfe\xff\xff\xff\xff\xff\xff\xff\x7f\x00\x00")) // an array of endless nothing
+	f.Add([]byte(u + "\x00\x00\x00\x02\x00\x00\x02\xfe\xff\xff\xff\xff\xff\xff\xff\x7f\x00\x00")) // an endless array of nulls
 	f.Add([]byte(u + "\x00\x00\x04\x00\x00\x00\xc0\x7f\x02\xff\xff\xff\xff\x0f"))                 // NaN, and bytes of a negative length
 	f.Add([]byte(u + "\x00\x00\x00\x02\x00\x00\x04" + u + "\x00\x00\x00\x02\x00\x00\x00\x00\x02\x04" + u))
 	fuzzValues(f, 2)
@@ -142,8 +141,8 @@ func FuzzProtobuf(f *testing.F) {
 	fuzzValues(f, 3)
 }
 
-// FuzzSchema: no schema makes compiling panic out of its guard, or take long with
-// what little it may hold, and what compiles can be given any value.
+// FuzzSchema checks that no small schema makes compile panic or take long, and that
+// the result accepts any value without a panic.
 func FuzzSchema(f *testing.F) {
 	f.Add(fuzzAvro, false, []byte{0, 0})
 	f.Add(fuzzProto, true, []byte{0, 0})
@@ -170,7 +169,7 @@ func FuzzSchema(f *testing.F) {
 		decided, err := decision.DecodeValue(&decision.Record{Topic: "t"}, nil, object)
 		checkDecoded(t, decided, err)
 		if err != nil && strings.Contains(err.Error(), "not valid JSON") {
-			t.Errorf("made what is no JSON: %s", object)
+			t.Errorf("produced invalid JSON: %s", object)
 		}
 	})
 }

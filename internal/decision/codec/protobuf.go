@@ -26,12 +26,12 @@ const (
 	maxRecursion = 100 // how deep messages may be nested in a value
 )
 
-// compileProtobuf reads messages of a .proto file.
-func compileProtobuf(ctx context.Context, s sr.Schema, parts []part) (func([]byte) ([]byte, error), error) {
+// compileProtobuf is compile for the messages of a .proto file.
+func compileProtobuf(ctx context.Context, s sr.Schema, refs []reference) (func([]byte) ([]byte, error), error) {
 	const file = "verdict/schema.proto"
 	sources := map[string]string{file: s.Schema}
-	for _, p := range parts {
-		sources[p.name] = p.text
+	for _, ref := range refs {
+		sources[ref.name] = ref.text
 	}
 	compiler := protocompile.Compiler{
 		Resolver:       protocompile.WithStandardImports(&protocompile.SourceResolver{Accessor: protocompile.SourceAccessorFromMap(sources)}),
@@ -47,28 +47,30 @@ func compileProtobuf(ctx context.Context, s sr.Schema, parts []part) (func([]byt
 		if err != nil {
 			return nil, errors.New("it does not say which message of the schema it is")
 		}
-		message, err := pick(messages, indexes)
+		message, err := findMessage(messages, indexes)
 		if err != nil {
 			return nil, err
 		}
 		m := dynamicpb.NewMessage(message)
-		// A required field that is missing is missed by name later.
+		// Package decision reports a required field that is missing, by its name.
 		opts := proto.UnmarshalOptions{AllowPartial: true, DiscardUnknown: true, RecursionLimit: maxRecursion, Resolver: noTypes{}}
 		if err := opts.Unmarshal(value, m); err != nil {
 			return nil, errors.New(decision.OneLine(err.Error(), 200))
 		}
 		var o object
+		// Range skips a field without presence that has its zero value: it counts as
+		// not given.
 		m.Range(func(fd protoreflect.FieldDescriptor, v protoreflect.Value) bool {
 			if name, ok := fieldName(fd, isField); ok {
 				o.add(name, protoValue(name, fd, v))
 			}
 			return true
 		})
-		return o.done(), nil
+		return o.bytes(), nil
 	}, nil
 }
 
-// noTypes knows no extensions: a decision has none.
+// noTypes resolves no extensions: a decision has none.
 type noTypes struct{}
 
 func (noTypes) FindExtensionByName(protoreflect.FullName) (protoreflect.ExtensionType, error) {
@@ -79,12 +81,12 @@ func (noTypes) FindExtensionByNumber(protoreflect.FullName, protoreflect.FieldNu
 	return nil, protoregistry.NotFound
 }
 
-// pick finds a message by its index in the file, then by its index in that
-// message, and so on.
-func pick(in protoreflect.MessageDescriptors, indexes []int) (m protoreflect.MessageDescriptor, err error) {
+// findMessage returns the message with these indexes: the first is its index in the
+// file, the next its index in that message, and so on.
+func findMessage(in protoreflect.MessageDescriptors, indexes []int) (m protoreflect.MessageDescriptor, err error) {
 	for _, i := range indexes {
 		if i < 0 || i >= in.Len() {
-			return nil, fmt.Errorf("it is message %d of the schema, which has no such message", indexes)
+			return nil, fmt.Errorf("the schema has no message %d", indexes)
 		}
 		m = in.Get(i)
 		in = m.Messages()
@@ -92,9 +94,9 @@ func pick(in protoreflect.MessageDescriptors, indexes []int) (m protoreflect.Mes
 	return m, nil
 }
 
-// fieldName is the decision's name of a Protobuf field: its own name or its name
-// in JSON, which is profileId for profile_id unless the schema says otherwise. A
-// field without presence is not given where it has its zero value.
+// fieldName returns the decision's name of a Protobuf field: the field's own name
+// or its name in JSON, which is profileId for profile_id unless the schema says
+// otherwise. wanted reports whether the decision has a field of that name.
 func fieldName(fd protoreflect.FieldDescriptor, wanted func(string) bool) (string, bool) {
 	if name := string(fd.Name()); wanted(name) {
 		return name, true
@@ -118,36 +120,36 @@ func snakeCase(camel string) string {
 	return b.String()
 }
 
-// protoValue is a field's value as JSON.
+// protoValue returns a field's value as JSON.
 func protoValue(name string, fd protoreflect.FieldDescriptor, v protoreflect.Value) []byte {
 	switch {
 	case fd.IsMap():
-		return strange("map", v.Map().Len())
+		return placeholder("map", v.Map().Len())
 	case fd.IsList():
-		return strange("repeated", v.List().Len())
+		return placeholder("repeated", v.List().Len())
 	}
 	switch fd.Kind() {
 	case protoreflect.StringKind:
-		return text(v.String())
+		return jsonString(v.String())
 	case protoreflect.BoolKind:
 		return fmt.Append(nil, v.Bool())
 	case protoreflect.EnumKind:
 		if value := fd.Enum().Values().ByNumber(v.Enum()); value != nil {
-			return text(string(value.Name()))
+			return jsonString(string(value.Name()))
 		}
 		return fmt.Append(nil, v.Enum())
 	case protoreflect.BytesKind:
-		return strange("bytes", len(v.Bytes()))
+		return placeholder("bytes", len(v.Bytes()))
 	case protoreflect.FloatKind, protoreflect.DoubleKind:
-		return strange("float", 1)
+		return placeholder("float", 1)
 	case protoreflect.MessageKind, protoreflect.GroupKind:
 		return protoMessage(name, v.Message())
 	}
 	return fmt.Append(nil, v.Interface()) // the integers
 }
 
-// protoMessage is a field that is a message: a time, a wrapped text or flag, or
-// the name of a task.
+// protoMessage returns a message as JSON: a time, a wrapped string or bool, or the
+// name of a task.
 func protoMessage(name string, m protoreflect.Message) []byte {
 	full := m.Descriptor().FullName()
 	switch {
@@ -157,7 +159,7 @@ func protoMessage(name string, m protoreflect.Message) []byte {
 		}
 		t := &timestamppb.Timestamp{Seconds: at(1), Nanos: int32(at(2))}
 		if t.IsValid() {
-			return text(t.AsTime().Format(time.RFC3339Nano))
+			return jsonString(t.AsTime().Format(time.RFC3339Nano))
 		}
 	case slices.Contains(wrappers, full):
 		if b, err := protojson.Marshal(m.Interface()); err == nil {
@@ -169,14 +171,14 @@ func protoMessage(name string, m protoreflect.Message) []byte {
 			if name, ok := fieldName(fd, isTaskField); ok {
 				o.add(name, protoValue(name, fd, v))
 			} else {
-				o.add(name, strange("unknown", 1))
+				o.add(name, placeholder("unknown", 1))
 			}
 			return true
 		})
-		return o.done()
+		return o.bytes()
 	}
-	return strange(string(full), 1)
+	return placeholder(string(full), 1)
 }
 
-// wrappers is the wrapped types that fields of a decision can come as.
+// wrappers holds the wrapper types that a decision's fields may have.
 var wrappers = []protoreflect.FullName{"google.protobuf.StringValue", "google.protobuf.BoolValue"}

@@ -4,12 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
-	"math"
-	"math/rand/v2"
 	"net/http"
 	"net/url"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -18,50 +14,26 @@ import (
 	"verdict/internal/decision"
 )
 
-// Bounds of what is taken from the registry.
+// Bounds of what is accepted from the registry.
 const (
-	maxSchemaID   = math.MaxInt32
-	maxSchemas    = 1000             // remembered
-	maxAnswer     = 2 << 20          // bytes of one answer; Kafka keeps no schema of more than 1 MiB unasked
-	maxReferences = 100              // schemas that one schema is made of, whether directly or not
-	unknownFor    = 30 * time.Second // until an ID that the registry does not know is asked for again
-	firstWait     = 250 * time.Millisecond
-	longestWait   = 10 * time.Second
+	maxAnswer     = 2 << 20 // bytes of one answer; Kafka stores no schema over 1 MiB by default
+	maxReferences = 100     // schemas that one schema refers to, directly or not
 )
 
-// schema is what is known of a schema ID.
-type schema struct {
-	kind   sr.SchemaType
-	decode func(value []byte) (object []byte, err error)
-	fault  misfit    // why there is no decode; empty: there is
-	until  time.Time // when to ask again; zero: never
-}
-
-// slot holds one schema ID. Whoever has the turn looks it up, the others wait for
-// the turn and find it known; a look-up that is given up leaves the turn to them.
-type slot struct {
-	turn  chan struct{} // size 1: full while somebody has the turn
-	known atomic.Pointer[schema]
-}
-
-// registry is the Schema Registry with what it said.
+// registry is the client of the Schema Registry. It asks once and remembers
+// nothing; schemaCache retries and remembers.
 type registry struct {
-	client *sr.Client
-	http   *http.Client
-	opts   Options
-	log    *slog.Logger
-	proved atomic.Bool // it has answered as a registry does
-
-	mu      sync.Mutex
-	slots   map[int]*slot
-	waiting int    // look-ups that failed and are tried again
-	said    string // the failure that was logged last; empty: it works
+	url     string // without user and password
+	client  *sr.Client
+	http    *http.Client
+	timeout time.Duration // of one call
+	proved  atomic.Bool   // the server has answered as a registry does
 }
 
 func newRegistry(opts Options) (*registry, error) {
 	base, err := url.Parse(opts.RegistryURL)
 	if err != nil || base.Host == "" {
-		return nil, errors.New("codec: RegistryURL: not a URL with a host") // not repeated: it may hold a password
+		return nil, errors.New("codec: RegistryURL: not a URL with a host") // the URL is left out: it may hold a password
 	}
 	login := base.User
 	base.User = nil
@@ -71,15 +43,15 @@ func newRegistry(opts Options) (*registry, error) {
 		TLSHandshakeTimeout: opts.Timeout, MaxResponseHeaderBytes: 64 << 10,
 	}
 	r := &registry{
-		opts: opts, log: opts.Logger.With("registry", base.String()), slots: make(map[int]*slot),
+		url: base.String(), timeout: opts.Timeout,
 		http: &http.Client{
 			Transport: boundedAnswers{transport},
-			// A registry that moved is a configuration to correct, and the password
-			// is for the one that is configured.
+			// A registry that has moved needs a new configuration, and the password
+			// is meant for the server that is configured.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 	}
-	clientOpts := []sr.ClientOpt{sr.URLs(base.String()), sr.HTTPClient(r.http), sr.UserAgent(opts.UserAgent)}
+	clientOpts := []sr.ClientOpt{sr.URLs(r.url), sr.HTTPClient(r.http), sr.UserAgent(opts.UserAgent)}
 	if login != nil {
 		password, _ := login.Password()
 		clientOpts = append(clientOpts, sr.BasicAuth(login.Username(), password))
@@ -88,7 +60,8 @@ func newRegistry(opts Options) (*registry, error) {
 	return r, err
 }
 
-// boundedAnswers cuts answers that are too long; the client reads them whole.
+// boundedAnswers cuts off answers that are too long, since the client reads them
+// whole.
 type boundedAnswers struct{ *http.Transport }
 
 func (b boundedAnswers) RoundTrip(req *http.Request) (*http.Response, error) {
@@ -99,128 +72,22 @@ func (b boundedAnswers) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// schema is the schema of an ID, as remembered or looked up. The error is a
-// misfit, or ctx's.
-func (r *registry) schema(ctx context.Context, id int) (*schema, error) {
-	slot := r.slot(id)
-	known := slot.known.Load()
-	if !known.fresh() {
-		select {
-		case slot.turn <- struct{}{}:
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
-		defer func() { <-slot.turn }()
-		if known = slot.known.Load(); !known.fresh() {
-			var err error
-			if known, err = r.await(ctx, id); err != nil {
-				return nil, err
-			}
-			slot.known.Store(known)
-		}
-	}
-	if known.fault != "" {
-		return nil, known.fault
-	}
-	return known, nil
-}
-
-func (s *schema) fresh() bool { return s != nil && (s.until.IsZero() || time.Now().Before(s.until)) }
-
-// slot is the slot of an ID. When there are too many, any other one goes: it costs
-// a look-up if it was still wanted.
-func (r *registry) slot(id int) *slot {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	s := r.slots[id]
-	if s == nil {
-		for other := range r.slots {
-			if len(r.slots) < maxSchemas {
-				break
-			}
-			delete(r.slots, other)
-		}
-		s = &slot{turn: make(chan struct{}, 1)}
-		r.slots[id] = s
-	}
-	return s
-}
-
-// await looks an ID up until the registry says what it is.
-func (r *registry) await(ctx context.Context, id int) (*schema, error) {
-	failed := false
-	defer func() {
-		if failed {
-			r.waits(-1, ctx.Err() == nil)
-		}
-	}()
-	for wait := firstWait; ; wait = min(2*wait, longestWait) {
-		s, err := r.lookUp(ctx, id)
-		if err == nil {
-			return s, nil
-		}
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
-		if !failed {
-			failed = true
-			r.waits(1, false)
-		}
-		r.say(id, err)
-		timer := time.NewTimer(wait/2 + rand.N(wait/2))
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return nil, ctx.Err()
-		}
-	}
-}
-
-// waits counts the look-ups that wait, and tells when there is a first one or
-// none any more.
-func (r *registry) waits(more int, works bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.waiting += more
-	if r.waiting == 0 {
-		if works {
-			r.log.Info("the Schema Registry answers again", "pause", string(decision.PausedKafka))
-		}
-		r.said = ""
-	}
-	if more > 0 && r.waiting == 1 || r.waiting == 0 {
-		r.opts.OnState(r.waiting > 0) // under mu, so that the last one told is the last that was
-	}
-}
-
-// say logs a failure, once as long as it stays the same.
-func (r *registry) say(id int, err error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if text := err.Error(); r.said != text {
-		r.said = text
-		r.log.Warn("the Schema Registry can't be asked; records whose schema is not known yet wait",
-			"pause", string(decision.PausedKafka), "schema_id", id, "err", text)
-	}
-}
-
-// ask asks the registry for some ID's schema, as every look-up does: that it has
-// none is as good an answer.
+// ask asks for the schema of some ID, as fetch does. It returns nil also if
+// the registry does not know the ID: it has answered.
 func (r *registry) ask(ctx context.Context) error {
 	_, err := call(ctx, r, func(ctx context.Context) (sr.Schema, error) { return r.client.SchemaByID(ctx, 1) })
-	if err == errUnknown {
+	if errors.Is(err, errUnknown) {
 		return nil
 	}
 	return err
 }
 
-// lookUp asks the registry for the schema of an ID and for what that is made of.
-// An error means that it can't be asked.
-func (r *registry) lookUp(ctx context.Context, id int) (*schema, error) {
+// fetch asks for the schema of an ID and for the schemas that it refers to. An
+// error means that the registry can't be asked.
+func (r *registry) fetch(ctx context.Context, id int) (*schema, error) {
 	s, err := call(ctx, r, func(ctx context.Context) (sr.Schema, error) { return r.client.SchemaByID(ctx, id) })
-	if err == errUnknown {
-		return unknown("schema ID %d is not known to the Schema Registry", id), nil
+	if errors.Is(err, errUnknown) {
+		return unknownSchema("schema ID %d is not known to the Schema Registry", id), nil
 	}
 	if err != nil {
 		return nil, err
@@ -228,33 +95,30 @@ func (r *registry) lookUp(ctx context.Context, id int) (*schema, error) {
 	if s.Schema == "" {
 		return nil, errors.New("it answered without a schema; is decode.registry_url right?")
 	}
-	parts, fault, err := r.references(ctx, s)
+	refs, err := r.references(ctx, s)
+	if fault, ok := errors.AsType[valueError](err); ok {
+		return unknownSchema("schema ID %d %s", id, fault), nil
+	}
 	if err != nil {
 		return nil, err
 	}
-	if fault != "" {
-		return unknown("schema ID %d %s", id, fault), nil
-	}
-	decode, err := compile(ctx, s, parts)
+	decode, err := compile(ctx, s, refs)
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
 	if err != nil {
-		return &schema{kind: s.Type, fault: misfitf("its schema (%s, ID %d) can't be used: %s", s.Type, id, decision.OneLine(err.Error(), 300))}, nil
+		return &schema{kind: s.Type, fault: valueErrorf("its schema (%s, ID %d) can't be used: %s", s.Type, id, decision.OneLine(err.Error(), 300))}, nil
 	}
 	return &schema{kind: s.Type, decode: decode}, nil
 }
 
-func unknown(format string, args ...any) *schema {
-	return &schema{fault: misfitf(format, args...), until: time.Now().Add(unknownFor)}
-}
+// reference is a schema that another one refers to by name.
+type reference struct{ name, text string }
 
-// part is a schema that another one refers to by name.
-type part struct{ name, text string }
-
-// references is every schema that s is made of, each after those it is made of
-// itself.
-func (r *registry) references(ctx context.Context, s sr.Schema) (parts []part, fault string, err error) {
+// references returns every schema that s refers to, each after those that it
+// refers to itself. The error is a valueError if s can't be completed.
+func (r *registry) references(ctx context.Context, s sr.Schema) ([]reference, error) {
+	var all []reference
 	seen := make(map[sr.SchemaReference]bool)
 	var walk func(refs []sr.SchemaReference) error
 	walk = func(refs []sr.SchemaReference) error {
@@ -263,15 +127,15 @@ func (r *registry) references(ctx context.Context, s sr.Schema) (parts []part, f
 				continue
 			}
 			if len(seen) == maxReferences {
-				return misfitf("is made of more than %d others", maxReferences)
+				return valueErrorf("refers to more than %d other schemas", maxReferences)
 			}
 			seen[ref] = true
-			// One that was deleted since is still what the value was written with.
+			// A version that has been deleted since is still what the value was written with.
 			found, err := call(sr.WithParams(ctx, sr.ShowDeleted), r, func(ctx context.Context) (sr.SubjectSchema, error) {
 				return r.client.SchemaByVersion(ctx, ref.Subject, ref.Version)
 			})
-			if err == errUnknown {
-				return misfitf("is made of %.100q in version %d, which the Schema Registry does not know", ref.Subject, ref.Version)
+			if errors.Is(err, errUnknown) {
+				return valueErrorf("refers to %.100q in version %d, which is not known to the Schema Registry", ref.Subject, ref.Version)
 			}
 			if err != nil {
 				return err
@@ -279,24 +143,23 @@ func (r *registry) references(ctx context.Context, s sr.Schema) (parts []part, f
 			if err := walk(found.References); err != nil {
 				return err
 			}
-			parts = append(parts, part{ref.Name, found.Schema.Schema})
+			all = append(all, reference{ref.Name, found.Schema.Schema})
 		}
 		return nil
 	}
-	err = walk(s.References)
-	if bad, ok := errors.AsType[misfit](err); ok {
-		return nil, string(bad), nil
+	if err := walk(s.References); err != nil {
+		return nil, err
 	}
-	return parts, "", err
+	return all, nil
 }
 
-// errUnknown is a registry's word that it does not have what it was asked for.
+// errUnknown is the registry's answer that it does not have what it was asked for.
 var errUnknown = errors.New("not known to the Schema Registry")
 
 // call asks the registry once. Its errors carry nothing that the registry wrote,
 // which may repeat what it was sent.
 func call[T any](ctx context.Context, r *registry, ask func(context.Context) (T, error)) (T, error) {
-	ctx, cancel := context.WithTimeout(ctx, r.opts.Timeout)
+	ctx, cancel := context.WithTimeout(ctx, r.timeout)
 	defer cancel()
 	answer, err := ask(ctx)
 	if err == nil {
@@ -309,8 +172,8 @@ func call[T any](ctx context.Context, r *registry, ask func(context.Context) (T,
 	}
 	hint := ""
 	switch status := refused.StatusCode; {
-	// A 404 of something else than a registry must not be taken for its word:
-	// everything would be dead-lettered for a wrong address.
+	// A 404 from another server than a registry must not make an ID unknown:
+	// everything would be dead-lettered because of a wrong address.
 	case status == http.StatusNotFound && (refused.ErrorCode/100 == http.StatusNotFound || r.proved.Load()):
 		r.proved.Store(true)
 		return answer, errUnknown

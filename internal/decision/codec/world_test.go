@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -33,10 +34,10 @@ type world struct {
 	schemas *srfake.Registry
 	decoder *codec.Decoder
 	asked   atomic.Int32                 // requests that reached the registry
-	answer  atomic.Pointer[http.Handler] // answers in its stead; nil: nobody
+	answer  atomic.Pointer[http.Handler] // answers in place of the registry; nil: the registry answers
 
-	mu     sync.Mutex // guards what follows
-	states []bool     // as told by OnState
+	mu     sync.Mutex // guards the fields below
+	states []bool     // as reported by OnState
 	logs   bytes.Buffer
 }
 
@@ -54,8 +55,8 @@ func inWorld(t *testing.T, test func(w *world), change ...func(*codec.Options)) 
 			if user, pass, _ := req.BasicAuth(); user != "me" || pass != password {
 				t.Errorf("asked as %q with %q", user, pass)
 			}
-			if instead := w.answer.Load(); instead != nil {
-				(*instead).ServeHTTP(rw, req)
+			if other := w.answer.Load(); other != nil {
+				(*other).ServeHTTP(rw, req)
 				return
 			}
 			w.schemas.Handler().ServeHTTP(rw, req)
@@ -69,6 +70,7 @@ func inWorld(t *testing.T, test func(w *world), change ...func(*codec.Options)) 
 		defer serving.Wait()
 		defer server.Close()
 		opts := codec.Options{
+			Format:      decision.FormatAuto,
 			RegistryURL: "http://me:" + password + "@" + listener.Addr().String(),
 			DialContext: network.DialContext,
 			Logger:      slog.New(slog.NewTextHandler(locked{w}, nil)),
@@ -100,8 +102,8 @@ func (l locked) Write(p []byte) (int, error) {
 	return l.w.logs.Write(p)
 }
 
-// instead makes another answer for the registry, until it is called with nil.
-func (w *world) instead(h http.HandlerFunc) {
+// answerWith makes h answer in place of the registry; nil lets the registry answer.
+func (w *world) answerWith(h http.HandlerFunc) {
 	if h == nil {
 		w.answer.Store(nil)
 		return
@@ -110,8 +112,8 @@ func (w *world) instead(h http.HandlerFunc) {
 	w.answer.Store(&handler)
 }
 
-// told is what OnState was told so far.
-func (w *world) told() []bool {
+// reported returns the calls of OnState so far.
+func (w *world) reported() []bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return slices.Clone(w.states)
@@ -122,11 +124,28 @@ func (w *world) seed(id int, kind sr.SchemaType, text string, refs ...sr.SchemaR
 	w.schemas.SeedSchema(fmt.Sprint("subject-", id), 1, id, sr.Schema{Schema: text, Type: kind, References: refs})
 }
 
-// framed is a value behind a schema ID.
+// framed returns a value after a schema ID.
 func framed(id uint32, value []byte) []byte {
 	return append(binary.BigEndian.AppendUint32([]byte{0}, id), value...)
 }
 
 func record(value []byte) *decision.Record {
 	return &decision.Record{Topic: "t", Partition: 1, Offset: 2, Value: value}
+}
+
+// plain returns an error's text. Package proto writes another kind of space in some
+// builds, so that nobody relies on its texts.
+func plain(err error) string {
+	if err == nil {
+		return ""
+	}
+	return strings.ReplaceAll(err.Error(), "\u00a0", " ")
+}
+
+// failing returns a handler that answers everything with a status and a body.
+func failing(status int, body string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(status)
+		_, _ = w.Write([]byte(body))
+	}
 }

@@ -7,52 +7,51 @@ import (
 	"verdict/internal/passfort"
 )
 
-// Ending is how a call with a Fault ends.
+// Ending says how a call with a Fault ends.
 type Ending uint8
 
 // The endings.
 const (
-	// Proceed goes on as without a Fault, after its Delay.
+	// Proceed continues as without a Fault, after its Delay.
 	Proceed Ending = iota
 
-	// Answer answers with the Fault's Status, Header and Body.
+	// Answer sends the Fault's Status, Header and Body.
 	Answer
 
-	// Cut closes the connection (with HTTP/2: resets the stream). With a Status,
-	// that and Header and Body are sent first, as an answer that never ends.
+	// Cut closes the connection, or resets the stream with HTTP/2. If there is a Status,
+	// Cut first sends it with Header and Body, as the beginning of a longer answer.
 	Cut
 
 	// Hang never answers. It ends when the client gives up or the server closes.
 	Hang
 )
 
-// Fault is a call that goes wrong. It takes the place of all that would happen
-// otherwise: key, limit, latency, errors. The zero Fault is none.
+// Fault makes a call fail. It replaces everything that would happen otherwise: the checks
+// of key and rate limit, latency, and errors. The zero Fault has no effect.
 type Fault struct {
 	Do Ending
 
-	// Act carries a completion out first, rejected tasks included, so that only
-	// its answer goes wrong. It means nothing with Proceed, for other calls and
-	// for bodies that are not valid.
+	// Act applies a completion first, even of a rejected task, so that only the answer
+	// fails. It is ignored with Proceed, for other calls, and if the body is not valid.
 	Act bool
 
-	// Delay is waited after Act and before the end. A client that is gone before
-	// is the end.
+	// Delay is the time to wait between Act and the ending. The call also ends if the
+	// client is gone.
 	Delay time.Duration
 
-	// Status, Header and Body are the answer. Status 0 means 502 for Answer, and no
-	// answer for Cut.
+	// Status, Header and Body are the answer. Status 0 means 502 for Answer and no answer
+	// for Cut.
 	Status int
 	Header http.Header
 	Body   string
 }
 
-// inject carries f out. It reports whether the call is to go on.
+// inject applies f. It reports whether the call proceeds as usual.
 func (s *Sandbox) inject(w http.ResponseWriter, r *http.Request, f Fault, call Call, id taskID) bool {
 	if f.Act && f.Do != Proceed && call.Operation == passfort.OpComplete && call.State != "" {
 		s.complete(id, call.State)
 	}
-	if !pause(r, f.Delay) {
+	if !sleep(r.Context(), f.Delay) {
 		return false
 	}
 	switch f.Do {
@@ -65,28 +64,26 @@ func (s *Sandbox) inject(w http.ResponseWriter, r *http.Request, f Fault, call C
 		if f.Status == 0 {
 			f.Status = http.StatusBadGateway
 		}
-	}
-	if f.Status != 0 {
 		s.send(w, f)
-	}
-	if f.Do == Cut {
-		// net/http's way to end a connection without a word.
-		panic(http.ErrAbortHandler)
+	case Cut:
+		if f.Status != 0 {
+			s.send(w, f)
+			// Send it before the cut, and without a Content-Length.
+			_ = http.NewResponseController(w).Flush()
+		}
+		panic(http.ErrAbortHandler) // makes net/http close the connection
 	}
 	return false
 }
 
+// send writes the answer of a Fault and counts it.
 func (s *Sandbox) send(w http.ResponseWriter, f Fault) {
-	if f.Status < len(s.byStatus) {
-		s.byStatus[f.Status].Add(1)
+	if f.Status < len(s.counts.byStatus) {
+		s.counts.byStatus[f.Status].Add(1)
 	}
 	for key, values := range f.Header {
 		w.Header()[http.CanonicalHeaderKey(key)] = values
 	}
 	w.WriteHeader(f.Status)
-	_, _ = w.Write([]byte(f.Body)) // the client is gone, if anything
-	if f.Do == Cut {
-		// So that it is on its way before the cut, and of no declared length.
-		_ = http.NewResponseController(w).Flush()
-	}
+	_, _ = w.Write([]byte(f.Body)) // fails only if the client is gone
 }

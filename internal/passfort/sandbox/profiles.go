@@ -1,7 +1,6 @@
 package sandbox
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,17 +14,16 @@ import (
 	"verdict/internal/passfort"
 )
 
-// Profiles says which tasks a profile has from the start, by its ID in lower
-// case. It is asked at each call, from many goroutines, so a test can change a
-// profile on the way; what a task's state became by a call is remembered whatever
-// Profiles says later. Tasks beyond these exist as well, from their first touch
-// on; but the ID of a variant of one of these is no task's, and is answered 404.
+// Profiles returns the tasks that a profile has from the start. The profile's ID is in
+// lower case. Every call asks for them, from any goroutine, so a test can change a
+// profile on the way. The state that a call gave a task overrides what Profiles says
+// later. Other tasks exist too, from the first call that names them, but a variant's ID
+// is never a task's ID and is answered 404.
 type Profiles func(profileID string) []passfort.Task
 
-// ReadProfiles reads profiles from JSON: an object with the tasks of each profile
-// under its ID, each task as the API writes it. Only id is required of a task;
-// state is INCOMPLETE where there is none. Profiles that it does not name have no
-// tasks from the start. The error names every fault.
+// ReadProfiles reads profiles from a JSON object that maps each profile's ID to an array
+// of tasks, in the API's form. Of a task only id is required; the default of state is
+// INCOMPLETE. Other profiles have no tasks from the start. The error names every fault.
 func ReadProfiles(r io.Reader) (Profiles, error) {
 	var file map[string][]passfort.Task
 	dec := json.NewDecoder(r)
@@ -33,7 +31,7 @@ func ReadProfiles(r io.Reader) (Profiles, error) {
 		return nil, fmt.Errorf(`profiles: %w; want {"<profile ID>": [{"id": "<task ID>", "type": …, "is_expired": …, "variant": {"id": …, "alias": …}}, …], …}`, err)
 	}
 	if _, err := dec.Token(); err != io.EOF {
-		return nil, errors.New("profiles: something follows the object")
+		return nil, errors.New("profiles: unexpected data after the object")
 	}
 	known := make(map[string][]passfort.Task)
 	var errs []error
@@ -65,7 +63,7 @@ func ReadProfiles(r io.Reader) (Profiles, error) {
 	return func(profileID string) []passfort.Task { return known[profileID] }, nil
 }
 
-// kinds are the tasks that a made-up profile can have.
+// kinds are the tasks of seeded profiles.
 var kinds = [...]struct {
 	alias, taskType, name string
 }{
@@ -76,11 +74,11 @@ var kinds = [...]struct {
 	{"final-review", "INDIVIDUAL_MANUAL_TASK", "Final review"},
 }
 
-// SeededProfiles makes up profiles, each by its ID and the seed alone. Every one
-// has a live task of each of the aliases identity, address, screening,
-// source-of-funds and final-review; the last two are of one type. Of every second
-// profile or so screening is skipped, and of every second there is an expired
-// task of alias identity before the live one.
+// SeededProfiles returns generated profiles that depend on their ID and the seed only.
+// Each has a live task for each of the aliases identity, address, screening,
+// source-of-funds and final-review; the last two have the same type. About half of the
+// profiles have a skipped screening, and about half have an expired identity before the
+// live one.
 func SeededProfiles(seed uint64) Profiles {
 	return func(profileID string) []passfort.Task {
 		profile, ok := parseID(profileID)
@@ -88,7 +86,7 @@ func SeededProfiles(seed uint64) Profiles {
 			return nil
 		}
 		draw := func(n uint64) uint64 { return taskID{profile: profile, task: bytesOf(n, 0)}.hash(seed) }
-		one := func(n, kind int) passfort.Task {
+		newTask := func(n, kind int) passfort.Task {
 			k := kinds[kind]
 			h := fnv.New64a()
 			h.Write([]byte(k.alias))
@@ -99,16 +97,16 @@ func SeededProfiles(seed uint64) Profiles {
 				},
 			}
 		}
-		lots := draw(0)
+		coins := draw(0)
 		var tasks []passfort.Task
-		if lots&1 == 1 {
-			old := one(len(kinds), 0)
+		if coins&1 == 1 {
+			old := newTask(len(kinds), 0)
 			old.IsExpired = true
 			tasks = append(tasks, old)
 		}
 		for i, k := range kinds {
-			t := one(i, i)
-			t.IsSkipped = k.alias == "screening" && lots&2 == 2
+			t := newTask(i, i)
+			t.IsSkipped = k.alias == "screening" && coins&2 == 2
 			tasks = append(tasks, t)
 		}
 		return tasks
@@ -122,6 +120,7 @@ func bytesOf(a, b uint64) (id [16]byte) {
 	return id
 }
 
+// profile returns the tasks that a profile has from the start.
 func (s *Sandbox) profile(id [16]byte) []passfort.Task {
 	if s.options.Profiles == nil {
 		return nil
@@ -129,9 +128,9 @@ func (s *Sandbox) profile(id [16]byte) []passfort.Task {
 	return s.options.Profiles(formatID(id))
 }
 
-// among is the task that has this ID, and whether the ID is that of a task's
-// variant instead.
-func among(tasks []passfort.Task, id [16]byte) (task passfort.Task, ok, variant bool) {
+// findTask returns the task with this ID, and reports whether there is one, or whether
+// the ID is a variant's.
+func findTask(tasks []passfort.Task, id [16]byte) (task passfort.Task, ok, variant bool) {
 	for i := range tasks {
 		if k, ok := parseID(tasks[i].ID); ok && k == id {
 			return tasks[i], true, false
@@ -142,39 +141,30 @@ func among(tasks []passfort.Task, id [16]byte) (task passfort.Task, ok, variant 
 	return passfort.Task{}, false, variant
 }
 
-// initial is the state in which a task is when it is touched first.
+// initial returns the state of a task before the first call that names it.
 func (s *Sandbox) initial(id taskID) stateCode {
-	task, _, _ := among(s.profile(id.profile), id.task)
+	task, _, _ := findTask(s.profile(id.profile), id.task)
 	return stateCode(max(slices.Index(states[:], task.State), 0))
 }
 
-// all is the profile's tasks with their present states: those that it has from
-// the start in their order, then the others that were touched.
-func (s *Sandbox) all(profile [16]byte) []passfort.Task {
-	touched := s.tasks.of(profile)
+// currentTasks returns the profile's tasks in their current states: first those that it
+// has from the start, then the other remembered ones.
+func (s *Sandbox) currentTasks(profile [16]byte) []passfort.Task {
+	remembered := s.tasks.ofProfile(profile)
 	var all []passfort.Task
 	for _, t := range s.profile(profile) {
 		id, ok := parseID(t.ID)
 		if !ok || s.rejects(taskID{profile, id}) {
 			continue
 		}
-		if i := slices.IndexFunc(touched, func(e entry) bool { return e.id.task == id }); i >= 0 {
-			t.State = states[touched[i].state]
-			touched = slices.Delete(touched, i, i+1)
+		if i := slices.IndexFunc(remembered, func(e entry) bool { return e.id.task == id }); i >= 0 {
+			t.State = states[remembered[i].state]
+			remembered = slices.Delete(remembered, i, i+1)
 		}
 		all = append(all, t)
 	}
-	for _, e := range touched {
+	for _, e := range remembered {
 		all = append(all, passfort.Task{ID: formatID(e.id.task), State: states[e.state]})
 	}
 	return all
-}
-
-// appendJSON writes a text as JSON.
-func appendJSON(b []byte, s string) []byte {
-	var text bytes.Buffer
-	enc := json.NewEncoder(&text)
-	enc.SetEscapeHTML(false)
-	_ = enc.Encode(s) // a text always encodes
-	return append(b, bytes.TrimSuffix(text.Bytes(), []byte("\n"))...)
 }

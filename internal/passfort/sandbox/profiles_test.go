@@ -12,6 +12,7 @@ import (
 	"verdict/internal/passfort/sandbox"
 )
 
+// listed returns the tasks that the sandbox lists for a profile.
 func listed(t *testing.T, s *sandbox.Sandbox, profile string) []passfort.Task {
 	t.Helper()
 	w := call(s, "GET", "/4.0/profiles/"+profile+"/tasks", "")
@@ -23,7 +24,7 @@ func listed(t *testing.T, s *sandbox.Sandbox, profile string) []passfort.Task {
 	return tasks
 }
 
-func TestMadeUpProfilesDependOnTheirIDAndTheSeedAlone(t *testing.T) {
+func TestSeededProfilesDependOnIDAndSeedOnly(t *testing.T) {
 	profile := func(n int) string { return fmt.Sprintf("%08x-0000-0000-0000-000000000000", n) }
 	a, b := newSandbox(t, sandbox.Options{Profiles: sandbox.SeededProfiles(1)}), newSandbox(t, sandbox.Options{Profiles: sandbox.SeededProfiles(1)})
 	other := newSandbox(t, sandbox.Options{Profiles: sandbox.SeededProfiles(2)})
@@ -62,7 +63,7 @@ func TestMadeUpProfilesDependOnTheirIDAndTheSeedAlone(t *testing.T) {
 	}
 }
 
-func TestATaskOfAProfileIsWhatTheListSaysAndItsVariantIsNone(t *testing.T) {
+func TestTasksOfProfilesMatchTheListing(t *testing.T) {
 	s := newSandbox(t, sandbox.Options{Profiles: sandbox.SeededProfiles(1)})
 	before := listed(t, s, profileID)
 	first := before[len(before)-1]
@@ -71,7 +72,7 @@ func TestATaskOfAProfileIsWhatTheListSaysAndItsVariantIsNone(t *testing.T) {
 	expect(t, call(s, "POST", path+first.ID, fail), 200, `"state":"COMPLETED_FAIL"`, `"is_complete":true`, `"alias":"final-review"`)
 	expect(t, call(s, "POST", path+first.Variant.ID, pass), 404)
 	expect(t, call(s, "GET", path+first.Variant.ID, ""), 404)
-	expect(t, call(s, "POST", path+taskID, pass), 200, `"id":"`+taskID) // any other exists as ever
+	expect(t, call(s, "POST", path+taskID, pass), 200, `"id":"`+taskID) // other tasks exist too
 	after := listed(t, s, profileID)
 	if len(after) != len(before)+1 || after[len(before)-1].State != decision.CompletedFail || after[len(before)].ID != taskID {
 		t.Errorf("listed %+v", after)
@@ -81,7 +82,7 @@ func TestATaskOfAProfileIsWhatTheListSaysAndItsVariantIsNone(t *testing.T) {
 	}
 }
 
-func TestProfilesAreReadFromAFile(t *testing.T) {
+func TestReadProfiles(t *testing.T) {
 	profiles, err := sandbox.ReadProfiles(strings.NewReader(`{
 		"` + strings.ToUpper(profileID) + `": [
 			{"id": "` + taskID + `", "type": "T", "state": "COMPLETED_FAIL", "is_skipped": true, "new": {}, "variant": {"id": "` + task(9) + `", "alias": "a\"b"}},
@@ -106,10 +107,10 @@ func TestProfilesAreReadFromAFile(t *testing.T) {
 	}
 }
 
-func TestProfilesThatAreWrongHaveEveryFaultNamed(t *testing.T) {
+func TestReadProfilesNamesEveryFault(t *testing.T) {
 	for file, want := range map[string][]string{
 		`[]`:    {"cannot unmarshal array", "want {"},
-		`{} {}`: {"follows"},
+		`{} {}`: {"unexpected data"},
 		``:      {"EOF"},
 		`{"x": [], "` + profileID + `": [{"id": "1", "state": "DONE"}, {}]}`: {`profile "x"`, `task 1: id "1"`, `state "DONE"`, `task 2: id ""`},
 	} {

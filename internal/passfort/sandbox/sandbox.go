@@ -1,69 +1,70 @@
-// Package sandbox is a server that behaves like the PassFort API, as far as it
-// is public: to try a service against it, to measure, and to test, with faults
-// injected and every call observed. Any profile and task whose IDs have the right
-// shape exists, as INCOMPLETE, from its first touch on, and remembers its state.
+// Package sandbox is an HTTP handler that behaves like the PassFort API, as far as
+// its documentation describes it. Use it to try a service, to measure it, and to test
+// it: it can inject faults, and reports every call. Any well-formed profile and task ID
+// exists, as INCOMPLETE, from the first call that names it, and a task remembers its
+// state.
 //
-// It is an http.Handler. Listening, TLS and time-outs are its caller's. It says
-// nothing about what the real API would do where that is unknown.
+// Listening, TLS and timeouts are left to the caller. Where the documentation is
+// silent, the sandbox does not predict what the real API does.
 package sandbox
 
 import (
 	"errors"
 	"fmt"
 	"math"
-	"math/bits"
-	"net/http"
 	"sync/atomic"
 	"time"
-
 	"verdict/internal/decision"
 	"verdict/internal/passfort"
 )
 
+// DefaultKey is the API key that a sandbox accepts if Options.Key is empty.
+const DefaultKey = "sandbox"
+
 // Options configures a Sandbox.
 type Options struct {
-	// Key is the API key that is accepted. Empty means "sandbox".
+	// Key is the API key to accept. Empty means DefaultKey.
 	Key string
 
-	// Latency is how long each call takes, Jitter how much longer at the most,
-	// evenly distributed. 0 means none. Calls that are refused for their key or by
-	// the rate limit don't take it.
+	// Latency is how long each call takes. Jitter is added to it, uniformly distributed
+	// from 0 up to Jitter. 0 means none. Calls refused for their key or by the rate
+	// limit return at once.
 	Latency, Jitter time.Duration
 
-	// RateLimit is how many calls a second the profiles' endpoints take (GCRA);
-	// whoami is not limited. 0 means no limit, and no rate-limit headers.
+	// RateLimit is how many calls per second the endpoints of profiles accept (GCRA);
+	// whoami is not limited. 0 means no limit and no rate-limit headers.
 	RateLimit float64
 
-	// Burst is how many calls may come at once within the limit. 0 means those of
+	// Burst is how many calls may come at once within the limit. 0 means the calls of
 	// one second, at least 1.
 	Burst int
 
-	// ErrorRate is the share of calls answered 503, from 0 to 1. Which calls of
-	// the sequence these are depends on Seed alone.
+	// ErrorRate is the share of calls that are answered 503, from 0 to 1. Which calls in
+	// the sequence fail depends on Seed only.
 	ErrorRate float64
 
-	// RejectRate is the share of tasks that are answered 404, from 0 to 1. Which
-	// tasks these are depends on their IDs and Seed alone, so a retry meets the
-	// same. They are not listed and never remembered.
+	// RejectRate is the share of tasks that do not exist and are answered 404, from 0 to
+	// 1. Which tasks these are depends on their IDs and Seed only, so a retry gets the
+	// same answer. Rejected tasks are neither listed nor remembered.
 	RejectRate float64
 
-	// Seed chooses errors, rejects and jitter. 0 is a seed like any other.
+	// Seed determines errors, rejected tasks and jitter. 0 is a seed like any other.
 	Seed uint64
 
-	// Profiles are the tasks that profiles have from the start. Nil: none, so that
-	// a profile lists the tasks that were touched. See SeededProfiles and
-	// ReadProfiles.
+	// Profiles returns the tasks that a profile has from the start; see SeededProfiles
+	// and ReadProfiles. Nil means none: a profile then lists the tasks that calls named.
 	Profiles Profiles
 
-	// Observe, if there is one, is told of each call once it was read, before
-	// anything else is done with it. It runs in the call's goroutine.
+	// Observe, if set, gets each call after it was read and before it is processed. It
+	// runs in the goroutine of the call.
 	Observe func(Call)
 
-	// Fault, if there is one, is asked of each call after Observe, whether and how
-	// it is to go wrong. The zero Fault means it is not.
+	// Fault, if set, returns how a call fails; it runs after Observe. The zero Fault means
+	// that the call succeeds.
 	Fault func(Call) Fault
 }
 
+// validate returns an error that names every bad field.
 func (o Options) validate() error {
 	var errs []error
 	for _, d := range []struct {
@@ -91,49 +92,41 @@ func (o Options) validate() error {
 	return errors.Join(errs...)
 }
 
-// Operations of the sandbox beyond those that the client makes.
+// Operations that the sandbox knows besides those of passfort.Client.
 const (
 	OpGetProfile passfort.Operation = "get_profile"
-	OpUnknown    passfort.Operation = "unknown" // no such path, or not with this method
+	OpUnknown    passfort.Operation = "unknown" // unknown path, or a known one with another method
 )
 
 // Call is a call as it arrived.
 type Call struct {
-	Number    int64 // 1 for the first that arrived
+	Number    int64 // counts calls from 1, in the order in which they arrive
 	Time      time.Time
 	Operation passfort.Operation
-	ProfileID string         // lower case; empty if the path names none
-	TaskID    string         // lower case; empty if the path names none
-	State     decision.State // asked for by OpComplete; empty if the body is not valid
-	Key       string         // as sent
-	Trace     string         // the header traceparent, as sent
+	ProfileID string         // lower case; empty if the path has none
+	TaskID    string         // lower case; empty if the path has none
+	State     decision.State // requested by OpComplete; empty if the body is not valid
+	Key       string         // the header apikey
+	Trace     string         // the header traceparent
 }
 
-// Sandbox is the server.
+// Sandbox is an http.Handler that behaves like the API.
 type Sandbox struct {
 	options Options
 	started time.Time
 	key     atomic.Pointer[string]
-	limiter *limiter // nil: no limit
+	limiter *limiter // nil without a limit
 	tasks   tasks
-
-	// All counters are written by each call's goroutine and read by Stats.
-	requests          atomic.Int64
-	completions       atomic.Int64
-	repeatCompletions atomic.Int64
-	inFlight          atomic.Int64
-	maxInFlight       atomic.Int64
-	worked            atomic.Int64 // calls that came as far as the draw of ErrorRate
-	byStatus          [1000]atomic.Int64
+	counts  counters
 }
 
-// New makes a Sandbox. It starts nothing and need not be closed.
+// New returns a Sandbox. It starts nothing and need not be closed.
 func New(o Options) (*Sandbox, error) {
 	if err := o.validate(); err != nil {
 		return nil, fmt.Errorf("sandbox: %w", err)
 	}
 	if o.Key == "" {
-		o.Key = "sandbox"
+		o.Key = DefaultKey
 	}
 	s := &Sandbox{options: o, started: time.Now()}
 	s.SetKey(o.Key)
@@ -144,97 +137,5 @@ func New(o Options) (*Sandbox, error) {
 	return s, nil
 }
 
-// SetKey changes the accepted key. Calls that were accepted go on.
+// SetKey changes the accepted key. Running calls are not affected.
 func (s *Sandbox) SetKey(key string) { s.key.Store(&key) }
-
-// arrive counts a call in, and is its number.
-func (s *Sandbox) arrive() int64 {
-	n := s.inFlight.Add(1)
-	for {
-		most := s.maxInFlight.Load()
-		if n <= most || s.maxInFlight.CompareAndSwap(most, n) {
-			break
-		}
-	}
-	return s.requests.Add(1)
-}
-
-// Stats is what happened so far, as GET /_sandbox/stats tells it.
-type Stats struct {
-	Requests          int64            `json:"requests"`           // API calls that arrived
-	Completions       int64            `json:"completions"`        // completions carried out, also where a Fault spoilt the answer
-	ByStatus          map[string]int64 `json:"by_status"`          // answers that began, by status
-	MaxInFlight       int64            `json:"max_in_flight"`      // calls at the same time
-	DistinctTasks     int64            `json:"distinct_tasks"`     // tasks touched, by looking or completing
-	RepeatCompletions int64            `json:"repeat_completions"` // completions of a task that was already complete, in either state
-}
-
-// Stats is what happened so far. While calls are running its numbers need not
-// belong to one moment.
-func (s *Sandbox) Stats() Stats {
-	by := make(map[string]int64)
-	for status := range s.byStatus {
-		if n := s.byStatus[status].Load(); n > 0 {
-			by[fmt.Sprint(status)] = n
-		}
-	}
-	return Stats{
-		Requests:          s.requests.Load(),
-		Completions:       s.completions.Load(),
-		ByStatus:          by,
-		MaxInFlight:       s.maxInFlight.Load(),
-		DistinctTasks:     s.tasks.count(),
-		RepeatCompletions: s.repeatCompletions.Load(),
-	}
-}
-
-// rejects says whether the task is one of those that are answered 404.
-func (s *Sandbox) rejects(id taskID) bool {
-	return s.options.RejectRate > 0 && share(id.hash(s.options.Seed)) < s.options.RejectRate
-}
-
-// complete carries a completion out.
-func (s *Sandbox) complete(id taskID, state decision.State) {
-	s.completions.Add(1)
-	if s.tasks.complete(id, s.initial(id), state) {
-		s.repeatCompletions.Add(1)
-	}
-}
-
-// wait takes the latency of the n-th call, or until the client is gone, which it
-// reports as false.
-func (s *Sandbox) wait(r *http.Request, n int64) bool {
-	d := s.options.Latency
-	if j := s.options.Jitter; j > 0 {
-		d += time.Duration(share(mix(s.options.Seed^jitterSalt, uint64(n))) * float64(j))
-	}
-	return pause(r, d)
-}
-
-func pause(r *http.Request, d time.Duration) bool {
-	if d <= 0 {
-		return true
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-r.Context().Done():
-		return false
-	}
-}
-
-// jitterSalt keeps the draw of the jitter apart from that of the errors.
-const jitterSalt = 0x6a09e667f3bcc909
-
-// mix is a hash of two numbers, good enough to draw lots with.
-func mix(a, b uint64) uint64 {
-	hi, lo := bits.Mul64(a^0x9e3779b97f4a7c15, b^0xd1b54a32d192ed03)
-	x := hi ^ lo
-	x = (x ^ x>>32) * 0xe7037ed1a0b428db
-	return x ^ x>>29
-}
-
-// share is x as a number from 0 up to, not including, 1.
-func share(x uint64) float64 { return float64(x>>11) / (1 << 53) }

@@ -1,0 +1,156 @@
+package consumer_test
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"verdict/consumer"
+	"verdict/internal/decision"
+)
+
+func TestFetchHandsOverRecordsWhole(t *testing.T) {
+	inWorld(t, 1, func(t *testing.T, w *world) {
+		at := time.Date(2026, 3, 1, 12, 0, 0, 5e6, time.UTC)
+		_, err := w.conn.Append(t.Context(), topic, 0, []decision.Record{
+			{Key: []byte{0, 0xff}, Value: []byte("v\x00"), Time: at, Headers: []decision.Header{{Key: "a", Value: []byte("1")}, {Key: "a"}}},
+			{},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := w.newMember("m").start()
+		m.awaitAccepted(2)
+		r := m.all()[0].rec
+		if r.Topic != topic || r.Partition != 0 || r.Offset != 0 || string(r.Key) != "\x00\xff" || string(r.Value) != "v\x00" || !r.Time.Equal(at) {
+			t.Errorf("accepted %+v", r)
+		}
+		if len(r.Headers) != 2 || r.Headers[0].Key != "a" || string(r.Headers[0].Value) != "1" || r.Headers[1].Value != nil {
+			t.Errorf("headers %+v", r.Headers)
+		}
+		if r := m.all()[1].rec; r.Offset != 1 || r.Key != nil || r.Value != nil || r.Headers != nil {
+			t.Errorf("accepted %+v, want nothing but its offset", r)
+		}
+		m.stop()
+	})
+}
+
+func TestFetchSettlesMarkersOfTransactions(t *testing.T) {
+	inWorld(t, 1, func(t *testing.T, w *world) {
+		c, err := kgo.NewClient(kgo.SeedBrokers(w.cluster.Addrs()...), kgo.Dialer(w.network.DialContext),
+			kgo.TransactionalID("sender"), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		m := w.newMember("m").start()
+		for _, value := range numbers(0, 3) {
+			if err := c.BeginTransaction(); err != nil {
+				t.Fatal(err)
+			}
+			if err := c.ProduceSync(t.Context(), &kgo.Record{Topic: topic, Key: []byte("key"), Value: []byte(value)}).FirstErr(); err != nil {
+				t.Fatal(err)
+			}
+			if err := c.EndTransaction(t.Context(), kgo.TryCommit); err != nil {
+				t.Fatal(err)
+			}
+		}
+		w.awaitCommitted(0, 6) // three records and three markers
+		if got := m.values(); !slices.Equal(got, numbers(0, 3)) {
+			t.Errorf("accepted %q, want the three records alone", got)
+		}
+		m.stop()
+	})
+}
+
+func TestFetchPassesCompactedRecords(t *testing.T) {
+	inWorld(t, 0, func(t *testing.T, w *world) {
+		if err := w.cluster.CreateTopic(topic, 1, map[string]string{"cleanup.policy": "compact"}); err != nil {
+			t.Fatal(err)
+		}
+		var records []decision.Record
+		for _, key := range strings.Split("z a b c a b d a e y x x", " ") {
+			records = append(records, decision.Record{Key: []byte(key), Value: []byte(key)})
+		}
+		for batch := range slices.Chunk(records, 2) {
+			if _, err := w.conn.Append(t.Context(), topic, 0, batch); err != nil {
+				t.Fatal(err)
+			}
+		}
+		w.cluster.Kfake().Compact() // but for the last batch
+		// The gap behind the commit is committed, though nothing settles.
+		w.commit(0, 1, "")
+		m := w.newMember("holds").hold().start()
+		m.awaitAccepted(8)
+		m.stop()
+		if got := w.committed(0); got != 3 {
+			t.Errorf("committed %d, want 3, the first record that is left", got)
+		}
+		m = w.newMember("m").start()
+		w.awaitCommitted(0, 12)
+		if got := strings.Join(m.values(), " "); got != "c b d a e y x x" {
+			t.Errorf("accepted %s, want c b d a e y x x", got)
+		}
+		m.stop()
+	})
+}
+
+func TestFetchWaitsWhileTheSpanIsFull(t *testing.T) {
+	inWorld(t, 2, func(t *testing.T, w *world) {
+		m := w.newMember("m").hold().start(func(o *consumer.Options) { o.MaxUncommitted = 10 })
+		w.produce(0, numbers(0, 30)...)
+		m.awaitAccepted(10)
+		time.Sleep(time.Minute)
+		if n := len(m.all()); n != 10 {
+			t.Errorf("%d records accepted, want the span of 10", n)
+		}
+		// One that settles beyond the first makes no room; the first makes room
+		// for both.
+		claim := m.all()[0].claim
+		claim.Settle(1)
+		time.Sleep(time.Minute)
+		if n := len(m.all()); n != 10 {
+			t.Errorf("%d records accepted while the first is open, want 10", n)
+		}
+		claim.Settle(0)
+		m.awaitAccepted(12)
+		time.Sleep(time.Minute)
+		if n := len(m.all()); n != 12 {
+			t.Errorf("%d records accepted, want 12", n)
+		}
+		// The other partition does not wait.
+		w.produce(1, "other")
+		m.awaitAccepted(13)
+		w.await(time.Minute, "everything is accepted and committed", func() bool {
+			m.settleAll()
+			return w.committed(0) == 30 && w.committed(1) == 1
+		})
+		m.stop()
+	})
+}
+
+func TestFetchEndsWhenAcceptFails(t *testing.T) {
+	inWorld(t, 2, func(t *testing.T, w *world) {
+		m := w.newMember("m")
+		m.accepts = func(rec decision.Record) error {
+			if rec.Partition == 0 && rec.Offset == 1 {
+				return errors.New("not taken")
+			}
+			return nil
+		}
+		m.start()
+		w.produce(0, numbers(0, 3)...)
+		w.produce(1, numbers(10, 3)...)
+		m.awaitAccepted(4)
+		time.Sleep(time.Minute)
+		w.wantEvents([]string{"m accept 0/0"}, "accept 0/")
+		m.stop()
+		if got := w.committed(0); got != 1 {
+			t.Errorf("committed %d, want 1: offset 1 was not taken", got)
+		}
+	})
+}

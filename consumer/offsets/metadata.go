@@ -1,0 +1,229 @@
+package offsets
+
+import (
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"maps"
+	"math"
+	"math/bits"
+	"slices"
+	"strings"
+
+	"verdict/internal/decision"
+)
+
+// The metadata string of a commit carries what the committed offset alone can't
+// say: the offsets settled beyond it, and how far the unsettled ones got.
+//
+//	v1:<base64>
+//	payload = kind, [length of set, if attempts follow], set, attempts
+//	kind    = bit 0: the set is run lengths, not a bitmap; bit 1: attempts follow
+//	bitmap  = bit i of byte i/8 (lowest first): offset committed+i is settled
+//	runs    = uvarints: number of unsettled offsets, of settled ones, and so on
+//	attempt = uvarint offset-committed, uvarint attempts*2 (+1: MaybeApplied)
+const (
+	metadataPrefix = "v1:"
+
+	kindRuns     = 1 << 0
+	kindAttempts = 1 << 1
+
+	// maxRestoredSpan bounds what a commit's metadata may claim, in offsets: a
+	// few bytes of run lengths could otherwise ask for any amount of memory.
+	maxRestoredSpan = 1 << 20
+
+	// maxCarriedAttempts bounds how many attempts are believed and carried.
+	maxCarriedAttempts = 1 << 16
+)
+
+// DefaultMetadataSize is the default of the broker's offset.metadata.max.bytes
+// (https://kafka.apache.org/documentation/#brokerconfigs).
+const DefaultMetadataSize = 4096
+
+// ErrMetadata is the error for metadata that Verdict did not write.
+var ErrMetadata = errors.New("metadata that Verdict did not write")
+
+// SpanThatFits returns the span of offsets whose bitmap always fits a metadata
+// string of size bytes, whichever of them are settled. Run lengths only ever
+// make the string shorter.
+func SpanThatFits(size int) int64 {
+	return max(8*int64(payloadSize(size)-1), 64)
+}
+
+// payloadSize returns the number of bytes that fit a metadata string of size
+// bytes.
+func payloadSize(size int) int { return (size - len(metadataPrefix)) / 4 * 3 }
+
+// Encode returns the metadata for a commit of t.Base(), in at most size bytes:
+// the offsets settled beyond it, and the progress of the open ones. What does
+// not fit is left out from the end, progress first. Leaving out is safe: it
+// only repeats work after a restart.
+func Encode(t *Tracker, open map[int64]decision.Progress, size int) string {
+	payload := payloadSize(size)
+	kind, set := encodeSet(t, payload-1)
+	attempts := encodeProgress(t.base, open, payload-1-len(set)-binary.MaxVarintLen16)
+	if len(set) == 0 && len(attempts) == 0 {
+		return ""
+	}
+	b := make([]byte, 0, payload)
+	if len(attempts) > 0 {
+		b = append(b, kind|kindAttempts)
+		b = binary.AppendUvarint(b, uint64(len(set)))
+	} else {
+		b = append(b, kind)
+	}
+	b = append(b, set...)
+	b = append(b, attempts...)
+	return metadataPrefix + base64.StdEncoding.EncodeToString(b)
+}
+
+// encodeSet returns the shorter of bitmap and run lengths, at most size bytes.
+func encodeSet(t *Tracker, size int) (kind byte, set []byte) {
+	bitmap := make([]byte, (t.top-t.base+7)/8)
+	var runs []byte
+	for from, settled := t.base, false; from < t.top; settled = !settled {
+		to := t.runEnd(from, settled)
+		if len(runs) < size-2*binary.MaxVarintLen32 {
+			runs = binary.AppendUvarint(runs, uint64(to-from))
+		}
+		if settled {
+			for i := from - t.base; i < to-t.base; i++ {
+				bitmap[i/8] |= 1 << (i % 8)
+			}
+		}
+		from = to
+	}
+	// Runs that were cut off fill the space they may have, and so lose to a
+	// bitmap that fits. Both describe a prefix of what is settled.
+	if len(runs) < len(bitmap) {
+		return kindRuns, runs
+	}
+	return 0, bitmap[:min(len(bitmap), max(size, 0))]
+}
+
+func encodeProgress(base int64, open map[int64]decision.Progress, size int) []byte {
+	var b []byte
+	for _, offset := range slices.Sorted(maps.Keys(open)) {
+		if offset < base || len(b) > size-binary.MaxVarintLen32-binary.MaxVarintLen32 {
+			continue
+		}
+		p := open[offset]
+		n := uint64(min(p.Attempts, maxCarriedAttempts)) << 1
+		if p.MaybeApplied {
+			n |= 1
+		}
+		b = binary.AppendUvarint(b, uint64(offset-base))
+		b = binary.AppendUvarint(b, n)
+	}
+	return b
+}
+
+// Decode reads what Encode wrote for a commit of base: the offsets settled
+// beyond base, in order, and the progress of others. If the string is broken or
+// another program's, it returns ErrMetadata and nothing else.
+func Decode(metadata string, base int64) (settled []int64, open map[int64]decision.Progress, err error) {
+	if metadata == "" {
+		return nil, nil, nil
+	}
+	text, ok := strings.CutPrefix(metadata, metadataPrefix)
+	if !ok {
+		return nil, nil, ErrMetadata
+	}
+	b, err := base64.StdEncoding.DecodeString(text)
+	if err != nil || len(b) == 0 || b[0]&^(kindRuns|kindAttempts) != 0 || base < 0 || base > math.MaxInt64-maxRestoredSpan {
+		return nil, nil, ErrMetadata
+	}
+	kind, set := b[0], b[1:]
+	var attempts []byte
+	if kind&kindAttempts != 0 {
+		n, width := binary.Uvarint(set)
+		if width <= 0 || n > uint64(len(set)-width) {
+			return nil, nil, ErrMetadata
+		}
+		set, attempts = set[width:width+int(n)], set[width+int(n):]
+	}
+	if kind&kindRuns != 0 {
+		settled, err = decodeRuns(set, base)
+	} else {
+		settled, err = decodeBitmap(set, base)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	open, err = decodeProgress(attempts, base)
+	if err != nil {
+		return nil, nil, err
+	}
+	return settled, open, nil
+}
+
+func decodeBitmap(set []byte, base int64) ([]int64, error) {
+	if len(set)*8 > maxRestoredSpan {
+		return nil, ErrMetadata
+	}
+	var settled []int64
+	for i, by := range set {
+		for ; by != 0; by &= by - 1 {
+			settled = append(settled, base+int64(i)*8+int64(bits.TrailingZeros8(by)))
+		}
+	}
+	return settled, nil
+}
+
+func decodeRuns(set []byte, base int64) ([]int64, error) {
+	var settled []int64
+	at, isSettled := uint64(0), false
+	for ; len(set) > 0; isSettled = !isSettled {
+		run, width := binary.Uvarint(set)
+		if width <= 0 || run > maxRestoredSpan || at+run > maxRestoredSpan {
+			return nil, ErrMetadata
+		}
+		set = set[width:]
+		if isSettled {
+			for i := range run {
+				settled = append(settled, base+int64(at+i))
+			}
+		}
+		at += run
+	}
+	return settled, nil
+}
+
+func decodeProgress(b []byte, base int64) (map[int64]decision.Progress, error) {
+	open := make(map[int64]decision.Progress)
+	for len(b) > 0 {
+		delta, width := binary.Uvarint(b)
+		if width <= 0 || delta > maxRestoredSpan {
+			return nil, ErrMetadata
+		}
+		b = b[width:]
+		n, width := binary.Uvarint(b)
+		if width <= 0 || n>>1 > maxCarriedAttempts {
+			return nil, ErrMetadata
+		}
+		b = b[width:]
+		open[base+int64(delta)] = decision.Progress{Attempts: int(n >> 1), MaybeApplied: n&1 != 0}
+	}
+	return open, nil
+}
+
+// Restore returns a Tracker that begins at base with the offsets that the
+// metadata of the commit at committed calls settled, and the progress of the
+// open ones. base is committed, or a later offset where retention deleted
+// records. The Tracker has room for span offsets, or for as many as the
+// metadata covers. With ErrMetadata it returns an empty Tracker.
+func Restore(committed int64, metadata string, base int64, span int) (*Tracker, map[int64]decision.Progress, error) {
+	settled, open, err := Decode(metadata, committed)
+	if err != nil {
+		return NewTracker(base, span), nil, err
+	}
+	if len(settled) > 0 {
+		span = max(span, int(settled[len(settled)-1]-base)+1)
+	}
+	t := NewTracker(base, span)
+	for _, offset := range settled {
+		t.set(offset)
+	}
+	t.advance()
+	return t, open, nil
+}

@@ -1,0 +1,175 @@
+package offsets
+
+import (
+	"maps"
+	"testing"
+
+	"verdict/internal/decision"
+
+	"pgregory.net/rapid"
+)
+
+// Commits written by earlier versions must stay readable, byte for byte.
+func TestMetadataFormatIsFixed(t *testing.T) {
+	every := func(offsets int, settled func(i int) bool) *Tracker {
+		tr := NewTracker(1000, 4096)
+		for i := range offsets {
+			tr.Track(1000 + int64(i))
+			if settled(i) {
+				tr.Settle(1000 + int64(i))
+			}
+		}
+		return tr
+	}
+	none := func(int) bool { return false }
+	odd := func(i int) bool { return i%2 == 1 }
+	even := func(i int) bool { return i%2 == 0 && i > 0 }
+	fromTen := func(i int) bool { return i >= 10 }
+	progress := map[int64]decision.Progress{1000: {Attempts: 2, MaybeApplied: true}, 1003: {Attempts: 300}}
+	for name, c := range map[string]struct {
+		tracker *Tracker
+		open    map[int64]decision.Progress
+		size    int
+		want    string
+	}{
+		"bitmap":                {every(12, odd), nil, 4096, "v1:AKoK"},
+		"runs":                  {every(300, fromTen), nil, 4096, "v1:AQqiAg=="},
+		"runs cut short":        {every(300, func(i int) bool { return i%3 == 1 }), nil, 24, "v1:AQEBAgE="},
+		"attempts":              {every(4, none), progress, 4096, "v1:AgAABQPYBA=="},
+		"bitmap with attempts":  {every(12, even), progress, 4096, "v1:AgJUBQAFA9gE"},
+		"runs with attempts":    {every(300, fromTen), progress, 4096, "v1:AwMKogIABQPYBA=="},
+		"nothing beyond commit": {every(3, func(int) bool { return true }), nil, 4096, ""},
+	} {
+		if got := Encode(c.tracker, c.open, c.size); got != c.want {
+			t.Errorf("%s: encoded as %q, want %q", name, got, c.want)
+		}
+		restored, open, err := Restore(c.tracker.Base(), c.want, c.tracker.Base(), 4096)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		again := Encode(restored, open, c.size)
+		if again != c.want && name != "runs cut short" { // which a bitmap carries in less
+			t.Errorf("%s: encoded again as %q, want %q", name, again, c.want)
+		}
+		if len(open) != len(c.open) || len(open) > 0 && !maps.Equal(open, c.open) {
+			t.Errorf("%s: progress %v, want %v", name, open, c.open)
+		}
+	}
+}
+
+func TestMetadataRestoresSettledAndProgress(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		span := rapid.IntRange(1, 3000).Draw(t, "span")
+		base := rapid.Int64Range(0, 1<<40).Draw(t, "base")
+		tr := NewTracker(base, span)
+		open := make(map[int64]decision.Progress)
+		density := rapid.IntRange(1, 20).Draw(t, "density")
+		for offset := base; offset < base+int64(span); offset++ {
+			tr.Track(offset)
+		}
+		for i := range span {
+			if rapid.IntRange(0, density).Draw(t, "settled") == 0 {
+				tr.Settle(base + int64(i))
+			} else if rapid.IntRange(0, 50).Draw(t, "tried") == 0 {
+				open[base+int64(i)] = decision.Progress{Attempts: rapid.IntRange(0, 9).Draw(t, "attempts"), MaybeApplied: rapid.Bool().Draw(t, "maybe applied")}
+			}
+		}
+		for offset := range open {
+			if tr.Settled(offset) {
+				delete(open, offset)
+			}
+		}
+		metadata := Encode(tr, open, DefaultMetadataSize)
+		if len(metadata) > DefaultMetadataSize {
+			t.Fatalf("%d bytes, the limit is %d", len(metadata), DefaultMetadataSize)
+		}
+		got, gotOpen, err := Restore(tr.Base(), metadata, tr.Base(), span)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for offset := tr.Base() - 1; offset < base+int64(span)+2; offset++ {
+			if got.Settled(offset) != tr.Settled(offset) {
+				t.Fatalf("Settled(%d) = %v, want %v", offset, got.Settled(offset), tr.Settled(offset))
+			}
+		}
+		if got.Base() != tr.Base() {
+			t.Fatalf("base %d, want %d", got.Base(), tr.Base())
+		}
+		for offset, p := range gotOpen {
+			if open[offset] != p {
+				t.Fatalf("progress of %d: %v, want %v", offset, p, open[offset])
+			}
+		}
+		if len(gotOpen) != len(open) && len(metadata) < DefaultMetadataSize-40 {
+			t.Fatalf("%d of %d open offsets were carried in %d bytes", len(gotOpen), len(open), len(metadata))
+		}
+	})
+}
+
+func TestMetadataCutShortClaimsNothingFalse(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		tr := NewTracker(100, 5000)
+		for offset := int64(100); offset < 5100; offset++ {
+			tr.Track(offset)
+			if rapid.IntRange(0, 2).Draw(t, "settled") > 0 && offset != 100 {
+				tr.Settle(offset)
+			}
+		}
+		size := rapid.IntRange(0, 700).Draw(t, "size")
+		metadata := Encode(tr, map[int64]decision.Progress{100: {Attempts: 3, MaybeApplied: true}}, size)
+		if len(metadata) > size {
+			t.Fatalf("%d bytes, the limit is %d", len(metadata), size)
+		}
+		got, _, err := Restore(100, metadata, 100, 5000)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for offset := int64(100); offset < 5200; offset++ {
+			if got.Settled(offset) && !tr.Settled(offset) {
+				t.Fatalf("offset %d counts as settled, and is not", offset)
+			}
+		}
+	})
+}
+
+func TestMetadataCarriesDefaultSpanByDefault(t *testing.T) {
+	const span = 20000 // the default of kafka.max_uncommitted
+	tr := NewTracker(0, span)
+	for offset := range int64(span) {
+		tr.Track(offset)
+		if offset%2 == 1 { // the worst case for run lengths
+			tr.Settle(offset)
+		}
+	}
+	metadata := Encode(tr, nil, DefaultMetadataSize)
+	got, _, err := Restore(0, metadata, 0, span)
+	if err != nil || len(metadata) > DefaultMetadataSize {
+		t.Fatal(len(metadata), err)
+	}
+	for offset := range int64(span) {
+		if got.Settled(offset) != (offset%2 == 1) {
+			t.Fatalf("Settled(%d) = %v", offset, got.Settled(offset))
+		}
+	}
+	if fits := SpanThatFits(DefaultMetadataSize); fits < span {
+		t.Errorf("SpanThatFits(%d) = %d, want at least %d", DefaultMetadataSize, fits, span)
+	}
+}
+
+func TestRestoreKeepsSettledPastDeletedRecords(t *testing.T) {
+	tr := NewTracker(0, 1000)
+	for offset := range int64(900) {
+		tr.Track(offset)
+		if offset >= 500 {
+			tr.Settle(offset)
+		}
+	}
+	got, _, err := Restore(0, Encode(tr, nil, DefaultMetadataSize), 400, 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Base() != 400 || got.Settled(499) || !got.Settled(500) || !got.Settled(899) || got.Settled(900) {
+		t.Errorf("base %d, top %d", got.Base(), got.top)
+	}
+}

@@ -1,0 +1,89 @@
+package consumer
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+
+	"verdict/internal/decision"
+	"verdict/metrics"
+)
+
+// Handler carries out the records that a Consumer reads.
+type Handler interface {
+	// Assigned is called before the first record of a generation and after its
+	// last commit. This instance owns owned of the total partitions that the
+	// group's topics have.
+	Assigned(owned, total int)
+	// Accept takes over a record. It returns at once, or waits while it has no
+	// room. An error means that it did not take the record, and ends fetching
+	// from the partition. The Handler calls claim.Settle for each record that it
+	// took, unless the claim is lost first. before is what a previous owner of
+	// the partition reported with claim.Attempted.
+	Accept(ctx context.Context, claim *Claim, rec decision.Record, before decision.Progress) error
+	// Drain gives up the records of these claims whose processing has not
+	// started. It returns when the others are settled, or when ctx ends and they
+	// are given up too.
+	Drain(ctx context.Context, claims []*Claim)
+}
+
+// Options configure a Consumer. A field is required unless its comment gives a
+// meaning to its zero value.
+type Options struct {
+	Brokers []string      // host:port; at least one
+	Dialer  *kafka.Dialer // for the group and the fetch loops
+	Client  *kafka.Client // for offsets, metadata and commits
+
+	GroupID     string
+	Topics      []string // the topics that the group reads; at least one
+	UserData    []byte   // shown to whoever describes the group; nil: none
+	StartLatest bool     // where a partition without a commit begins: at its end; false: at its start
+
+	CommitInterval   time.Duration // longest time from settled to committed
+	MaxUncommitted   int           // offsets of a partition fetched beyond the committed one
+	SessionTimeout   time.Duration // without a heartbeat for this long a member counts as gone
+	RebalanceTimeout time.Duration // time that members have to join a rebalance
+	DrainTimeout     time.Duration // for Handler.Drain; less than both time-outs above
+	WatchInterval    time.Duration // between checks of the topics' partitions and ends; 0: 5s
+
+	Metrics *metrics.Metrics
+	Logger  *slog.Logger
+	// OnHealthChange is called with the error when a part of the dealings with
+	// Kafka begins to fail, and with nil when it works again. Calls are made one
+	// at a time and must be quick. Nil: no calls.
+	OnHealthChange func(part Part, err error)
+}
+
+func (o *Options) withDefaults() {
+	o.WatchInterval = cmp.Or(o.WatchInterval, 5*time.Second)
+	if o.OnHealthChange == nil {
+		o.OnHealthChange = func(Part, error) {}
+	}
+}
+
+func (o *Options) validate() error {
+	switch {
+	case len(o.Brokers) == 0:
+		return errors.New("consumer: Brokers is empty; name at least one broker")
+	case o.Dialer == nil || o.Client == nil || o.Metrics == nil || o.Logger == nil:
+		return errors.New("consumer: Dialer, Client, Metrics and Logger are required")
+	case o.GroupID == "":
+		return errors.New("consumer: GroupID is required")
+	case len(o.Topics) == 0:
+		return errors.New("consumer: Topics is empty; name at least one topic")
+	case o.MaxUncommitted < 1:
+		return fmt.Errorf("consumer: MaxUncommitted is %d; it must be at least 1", o.MaxUncommitted)
+	case o.CommitInterval <= 0 || o.SessionTimeout <= 0 || o.RebalanceTimeout <= 0 || o.DrainTimeout <= 0:
+		return fmt.Errorf("consumer: CommitInterval (%v), SessionTimeout (%v), RebalanceTimeout (%v) and DrainTimeout (%v) must be more than 0",
+			o.CommitInterval, o.SessionTimeout, o.RebalanceTimeout, o.DrainTimeout)
+	case o.DrainTimeout >= min(o.SessionTimeout, o.RebalanceTimeout):
+		return fmt.Errorf("consumer: DrainTimeout (%v) must be less than SessionTimeout (%v) and RebalanceTimeout (%v), or the next owner starts before this one is done",
+			o.DrainTimeout, o.SessionTimeout, o.RebalanceTimeout)
+	}
+	return nil
+}

@@ -1,0 +1,47 @@
+package decision
+
+// The headers that a dead letter adds to those of the record that it repeats.
+const (
+	HeaderReason     = "verdict-reason" // comes first, see firstAdded
+	HeaderError      = "verdict-error"
+	HeaderHTTPStatus = "verdict-http-status"
+	HeaderAttempts   = "verdict-attempts"
+	HeaderDecisionID = "verdict-decision-id"
+	HeaderTopic      = "verdict-topic"
+	HeaderPartition  = "verdict-partition"
+	HeaderOffset     = "verdict-offset"
+	HeaderTimestamp  = "verdict-timestamp"
+	HeaderFailedAt   = "verdict-failed-at"
+	HeaderInstance   = "verdict-instance"
+	HeaderRedrives   = "verdict-redrives"
+	// HeaderValueOmitted holds the size of a value that was left out because
+	// Kafka refused the record as too large.
+	HeaderValueOmitted = "verdict-value-omitted"
+)
+
+// The headers that a redriven record has in addition to those of the original
+// and HeaderRedrives. Both hold topic/partition/offset.
+const (
+	// HeaderRedrivenFrom is the dead letter that the record repeats.
+	HeaderRedrivenFrom = "verdict-redriven-from"
+	// HeaderRedrivenOrigin is the decision's first record, however often it has
+	// been redriven since.
+	HeaderRedrivenOrigin = "verdict-redriven-origin"
+)
+
+// The headers that say which batch a decision was submitted in. Its dead letter
+// keeps them. A result has the batch's ID alone, where the value has it, and
+// points at the record by its origin.
+const (
+	// HeaderBatchID is the ID of the batch.
+	HeaderBatchID = "verdict-batch-id"
+	// HeaderBatchLine is the decision's place in the batch, decimal: the number of
+	// its row, from 1, over all files. Rows that were not sent leave gaps.
+	HeaderBatchLine = "verdict-batch-line"
+	// HeaderBatchSize is the number of decisions in the batch, decimal.
+	HeaderBatchSize = "verdict-batch-size"
+)
+
+// HeaderTraceparent is the header, of records and of HTTP alike, that ties its
+// message to a trace (https://www.w3.org/TR/trace-context/).
+const HeaderTraceparent = "traceparent"

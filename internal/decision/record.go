@@ -1,0 +1,73 @@
+package decision
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Record is a Kafka record that was read or is to be published, free of any
+// client's types. Key, Value and header values are never changed once a Record
+// has been handed on, so that a dead letter can repeat them byte for byte.
+type Record struct {
+	Topic     string
+	Partition int
+	Offset    int64
+	Key       []byte // nil: no key
+	Value     []byte // nil: no value (a tombstone)
+	Headers   []Header
+	Time      time.Time // the record's timestamp
+}
+
+// Header is one header of a Record. Keys may repeat; their order is kept.
+type Header struct {
+	Key   string
+	Value []byte
+}
+
+// Size returns the size of the record's key, value and headers, in bytes.
+func (r *Record) Size() int {
+	n := len(r.Key) + len(r.Value)
+	for _, h := range r.Headers {
+		n += len(h.Key) + len(h.Value)
+	}
+	return n
+}
+
+// Origin returns where the record was read.
+func (r *Record) Origin() Origin {
+	return Origin{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset}
+}
+
+// Origin is where a record was read.
+type Origin struct {
+	Topic     string `json:"topic"`
+	Partition int    `json:"partition"`
+	Offset    int64  `json:"offset"`
+}
+
+// String returns topic/partition/offset, the ID of a decision that has none.
+func (o Origin) String() string {
+	return fmt.Sprintf("%s/%d/%d", o.Topic, o.Partition, o.Offset)
+}
+
+// maxOrigin bounds an Origin as text: a topic's name has at most 249 characters.
+const maxOrigin = 300
+
+// ParseOrigin reads what Origin.String wrote.
+func ParseOrigin(s string) (Origin, bool) {
+	if len(s) > maxOrigin {
+		return Origin{}, false
+	}
+	words := strings.Split(s, "/")
+	if len(words) != 3 || words[0] == "" {
+		return Origin{}, false
+	}
+	partition, err := strconv.ParseUint(words[1], 10, 31)
+	offset, err2 := strconv.ParseUint(words[2], 10, 63)
+	if err != nil || err2 != nil {
+		return Origin{}, false
+	}
+	return Origin{Topic: words[0], Partition: int(partition), Offset: int64(offset)}, true
+}

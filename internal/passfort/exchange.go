@@ -1,0 +1,181 @@
+package passfort
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptrace"
+	"sync/atomic"
+	"time"
+
+	"verdict/internal/decision"
+)
+
+// exchange is one request and what came of it.
+type exchange struct {
+	Response
+	op       Operation
+	key      string
+	body     []byte // as much as could be read
+	location string // target of a redirect
+	err      error  // why there is no answer, or why its body is incomplete
+	badKey   bool   // the key cannot be sent; err says why
+	called   bool   // the transport was called
+	canceled error  // if err is set: why the caller's context ended
+	timedOut bool   // if err is set: the timeout of the call is over
+
+	// progress is written by goroutines of the transport, through trace, and read
+	// after the exchange.
+	progress atomic.Int32
+	trace    httptrace.ClientTrace
+}
+
+// The progress of an exchange, as far as the transport reports it.
+const (
+	unreported int32 = iota // not called, or the transport reports nothing
+	connecting              // waiting for a connection
+	sending                 // the header is written, the body may be
+)
+
+// sent reports whether the server may have the request. It cannot have acted before
+// the body began to go out, which is after the header. A transport that reports
+// nothing may have sent it.
+func (x *exchange) sent() bool { return x.called && x.progress.Load() != connecting }
+
+// call makes one request: a completion if s is set, otherwise a GET. It uses the
+// transport directly, because http.Client would follow redirects, keep cookies and
+// put the URL into errors.
+func (c *Client) call(ctx context.Context, op Operation, path string, s decision.State) *exchange {
+	x := &exchange{Response: noResponse(), op: op}
+	r, err := c.currentRequests()
+	if err != nil {
+		x.err, x.badKey = err, true
+		return x
+	}
+	x.key = r.key
+
+	callCtx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	if x.err = callCtx.Err(); x.err == nil {
+		x.called = true
+		x.err = c.roundTrip(callCtx, x, r, path, s)
+	}
+	if x.err == nil {
+		return x
+	}
+	// Check the caller's context first: its end also ends the context of the call.
+	if err := ctx.Err(); err != nil {
+		x.canceled = err
+		if cause := context.Cause(ctx); !errors.Is(cause, err) {
+			x.canceled = fmt.Errorf("%w: %w", err, cause)
+		}
+	} else {
+		x.timedOut = callCtx.Err() != nil
+	}
+	return x
+}
+
+func (c *Client) roundTrip(ctx context.Context, x *exchange, r *requests, path string, s decision.State) error {
+	template := r.get
+	if s != "" {
+		template = r.complete[s]
+		// net/http itself repeats a completion only if nothing of it reached the server
+		// (an idle connection that was just closed); it then starts over with GetConn. A
+		// GET changes nothing, so it needs no trace.
+		x.trace.GetConn = func(string) { x.progress.Store(connecting) }
+		x.trace.WroteHeaders = func() { x.progress.Store(sending) }
+		ctx = httptrace.WithClientTrace(ctx, &x.trace)
+	}
+	req := template.WithContext(ctx)
+	u := *c.base
+	u.Path += path
+	if u.RawPath != "" {
+		u.RawPath += path
+	}
+	req.URL = &u
+	if traceparent := TraceparentOf(ctx); traceparent != "" {
+		req.Header = req.Header.Clone() // the template's header is shared
+		req.Header.Set("traceparent", traceparent)
+	}
+	if req.GetBody != nil {
+		req.Body, _ = req.GetBody() // from memory, never fails
+	}
+
+	resp, err := c.transport.RoundTrip(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	x.Status = resp.StatusCode
+	x.Rate = parseRateLimit(resp.Header, time.Now())
+	if x.op == OpWhoAmI {
+		x.Date, _ = http.ParseTime(first(resp.Header, "Date")) // zero if it does not parse
+	}
+	x.location = first(resp.Header, "Location")
+	if resp.StatusCode == http.StatusSwitchingProtocols {
+		return nil // what follows is not a body and may never end
+	}
+	// Read to the end, so that the connection can be reused. If the body exceeds the
+	// limit, the connection is closed.
+	x.body, err = readBody(resp.Body, resp.ContentLength)
+	return err
+}
+
+// conclude returns the value of a successful exchange, decoded with decode, or an
+// *Error.
+func conclude[T any](x *exchange, decode func([]byte) (T, bodyErrors, error)) (T, Response, error) {
+	var (
+		value  T
+		errs   bodyErrors
+		isText = true // the body, if any, is not JSON
+		err    = x.err
+	)
+	switch {
+	case x.Status == 0:
+	case success(x.Status) && err == nil:
+		value, errs, err = decode(x.body)
+	default:
+		var isJSON bool
+		errs, isJSON = decodeErrors(x.body)
+		isText = !isJSON
+	}
+	kind, maybeApplied := classify(callResult{
+		status: x.Status, hasErrors: errs.any, codes: errs.codes, unreadable: err != nil,
+		canceled: x.canceled != nil, timedOut: x.timedOut, sent: x.sent(),
+	})
+	if x.badKey {
+		kind, maybeApplied = KindKey, false
+	}
+	if kind == 0 {
+		return value, x.Response, nil
+	}
+
+	message := errs.message
+	switch {
+	case kind == KindCanceled:
+		message, err = x.canceled.Error(), x.canceled
+	case message != "":
+	case x.timedOut:
+		message = "no complete answer in time"
+	case err != nil:
+		message = err.Error()
+	case x.Status >= 300 && x.Status <= 399:
+		message = fmt.Sprintf("redirected to %q, not followed: is the base URL right?", x.location)
+	case isText && len(x.body) > 0:
+		message = string(x.body)
+	default:
+		message = http.StatusText(x.Status)
+	}
+	// Errors of the transport and of decoders may quote what the server sent.
+	if err != nil && x.canceled == nil {
+		if s := err.Error(); len(s) > maxMessage || redact(s, x.key) != s {
+			err = errors.New(clean(s, x.key))
+		}
+	}
+	var zero T
+	return zero, x.Response, &Error{
+		Operation: x.op, Kind: kind, Status: x.Status, Codes: errs.codes, Message: clean(message, x.key),
+		MaybeApplied: maybeApplied && x.op == OpComplete, err: err,
+	}
+}
