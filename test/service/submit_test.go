@@ -50,7 +50,7 @@ func TestKilledSubmitResumes(t *testing.T) {
 		if _, ok := errors.AsType[*exec.ExitError](err); !ok {
 			t.Fatalf("process %d ended with %v: %s", i, err, out)
 		}
-		stopped := regexp.MustCompile(`verdict: stopped with [0-9,]+ of 20,000 decisions acknowledged; the same command goes on from there\n$`)
+		stopped := regexp.MustCompile(`verdict: stopped with [0-9,]+ of 20,000 decisions acknowledged; run the same command again to continue\n$`)
 		if signal == syscall.SIGINT && !stopped.MatchString(out.String()) {
 			t.Errorf("after ^C: %s", out)
 		}
