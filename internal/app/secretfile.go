@@ -7,12 +7,12 @@ import (
 	"strings"
 )
 
-// maxSecret is how many bytes a file with a key or password may have.
+// maxSecret is the largest size, in bytes, of a file with a key or a password.
 const maxSecret = 4 << 10
 
-// readSecret reads the file of a key or password. Spaces and line breaks around
-// it do not count. The error never holds what is in the file.
-func readSecret(file string) (string, error) {
+// readSecretFile returns the key or password in a file, without the white space around
+// it. The error never shows what is in the file.
+func readSecretFile(file string) (string, error) {
 	f, err := os.Open(file)
 	if err != nil {
 		return "", err
@@ -25,7 +25,7 @@ func readSecret(file string) (string, error) {
 	secret := strings.TrimSpace(string(text))
 	switch {
 	case len(text) > maxSecret:
-		return "", fmt.Errorf("%s has more than %d bytes, so it is no key or password", file, maxSecret)
+		return "", fmt.Errorf("%s has more than %d bytes, too many for a key or password", file, maxSecret)
 	case secret == "":
 		return "", fmt.Errorf("%s is empty", file)
 	}
