@@ -12,7 +12,8 @@ import (
 	"verdict/internal/passfort/sandbox"
 )
 
-// answers are the answers to a completion, each with its outcome and attempts of three.
+// answers has answers to a completion, each with the outcome that it leads to and the
+// attempts that it costs, of three at most.
 var answers = map[string]struct {
 	fault    sandbox.Fault
 	want     string

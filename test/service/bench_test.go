@@ -78,8 +78,8 @@ func benchConfig(cluster *embedded.Cluster, api string, rate float64) configs.Co
 }
 
 // runService runs the service without a log until stop is called.
-func runService(b *testing.B, cfg configs.Config) (registry *prometheus.Registry, stop func()) {
-	registry = prometheus.NewRegistry()
+func runService(b *testing.B, cfg configs.Config) (_ *prometheus.Registry, stop func()) {
+	registry := prometheus.NewRegistry()
 	ctx, cancel := context.WithCancel(b.Context())
 	ended := make(chan error, 1)
 	go func() {

@@ -75,7 +75,7 @@ func (w *world) checkOrder(outcomes map[decision.Origin]string) {
 	got := make(map[decision.Task][]decision.State)
 	for _, c := range w.completions() {
 		t := decision.NewTask(c.ProfileID, c.TaskID)
-		got[t] = append(got[t], decision.State(c.State))
+		got[t] = append(got[t], c.State)
 	}
 	for k, states := range want {
 		if !slices.Equal(got[k.task], states) {

@@ -30,8 +30,9 @@ func TestMain(m *testing.M) {
 // verdictMain is cmd/verdict's main with plain signal handling.
 func verdictMain() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	os.Exit(cli.Execute(ctx, os.Args[1:], cli.Process{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Environ: os.Environ()}))
+	status := cli.Execute(ctx, os.Args[1:], cli.Process{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Environ: os.Environ()})
+	stop()
+	os.Exit(status)
 }
 
 // raceEnabled reports whether the race detector is on.

@@ -138,8 +138,7 @@ func TestOutageHoldsResultsForAMinuteAtMost(t *testing.T) {
 	})
 }
 
-// TestFailingListsAreNoOutage fails every list of a profile, which are as many calls
-// as the completions.
+// TestFailingListsAreNoOutage fails every list of a profile, and so one call in two.
 func TestFailingListsAreNoOutage(t *testing.T) {
 	t.Parallel()
 	inWorld(t, sandbox.Options{Latency: 5 * time.Millisecond}, func(t *testing.T, w *world) {

@@ -200,7 +200,7 @@ func TestDecisionsByIDAndKeyKeepTheirOrder(t *testing.T) {
 						return answer(503, "")
 					}
 					if call.Operation == passfort.OpComplete {
-						done[call.TaskID] = append(done[call.TaskID], decision.State(call.State))
+						done[call.TaskID] = append(done[call.TaskID], call.State)
 					}
 					return sandbox.Fault{}
 				})
