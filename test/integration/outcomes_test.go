@@ -11,14 +11,14 @@ import (
 // outcome is what was published for a decision.
 type outcome struct {
 	name string // outcome of the result, or reason of the dead letter
-	at   decision.Origin
+	at   decision.Position
 }
 
 // outcomes returns what was published for each decision, partition by partition, results
 // first. It checks that every decision has an outcome, and nothing else has.
-func (s *scene) outcomes() map[decision.Origin][]string {
+func (s *scene) outcomes() map[decision.Position][]string {
 	s.t.Helper()
-	found := make(map[decision.Origin][]string)
+	found := make(map[decision.Position][]string)
 	for _, o := range s.published() {
 		found[o.at] = append(found[o.at], o.name)
 	}

@@ -53,7 +53,7 @@ type scene struct {
 	mu     sync.Mutex
 	calls  []sandbox.Call
 	faults func(sandbox.Call) sandbox.Fault
-	sent   map[decision.Origin]sent
+	sent   map[decision.Position]sent
 }
 
 type topics struct{ decisions, backfill, results, deadLetters string }
@@ -78,7 +78,7 @@ type sceneOptions struct {
 // embedded one.
 func newScene(t *testing.T, o sceneOptions) *scene {
 	t.Helper()
-	s := &scene{t: t, sent: make(map[decision.Origin]sent)}
+	s := &scene{t: t, sent: make(map[decision.Position]sent)}
 	s.startKafka(o)
 	unique := fmt.Sprintf("%s-%d", strings.Map(topicChar, t.Name()), time.Now().UnixNano())
 	s.group = unique

@@ -9,7 +9,7 @@ import (
 func (s *soak) check() {
 	s.t.Helper()
 	settled, repeats := s.checkOrder()
-	last := make(map[decision.Task]decision.Origin) // decision on each task
+	last := make(map[decision.Task]decision.Position) // decision on each task
 	for at, d := range s.sent {
 		if !settled[at] {
 			s.t.Errorf("%v was never settled", at)
@@ -34,10 +34,10 @@ func (s *soak) check() {
 // checkOrder checks the first outcome of each decision, and returns which decisions are
 // settled and how many outcomes are repeats. Results are read partition by partition, and
 // all results of a task are in one partition, because their key is the profile.
-func (s *soak) checkOrder() (settled map[decision.Origin]bool, repeats int) {
+func (s *soak) checkOrder() (settled map[decision.Position]bool, repeats int) {
 	s.t.Helper()
-	settled = make(map[decision.Origin]bool)
-	last := make(map[decision.Task]decision.Origin)
+	settled = make(map[decision.Position]bool)
+	last := make(map[decision.Task]decision.Position)
 	names := make(map[string]int)
 	for _, o := range s.published() {
 		d, ok := s.sent[o.at]

@@ -49,7 +49,7 @@ func (s *scene) send(all ...outgoing) {
 	for at, batch := range batches {
 		base := s.produce(at.topic, at.partition, batch)
 		for i, o := range batch {
-			s.sent[decision.Origin{Topic: at.topic, Partition: at.partition, Offset: base + int64(i)}] = sent{o.task, o.state}
+			s.sent[decision.Position{Topic: at.topic, Partition: at.partition, Offset: base + int64(i)}] = sent{o.task, o.state}
 		}
 	}
 }

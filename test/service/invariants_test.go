@@ -10,10 +10,10 @@ import (
 
 // checkSettledOnce checks that every decision has exactly one outcome, and that
 // nothing else has one. It returns the outcomes by origin.
-func (w *world) checkSettledOnce() map[decision.Origin]string {
+func (w *world) checkSettledOnce() map[decision.Position]string {
 	w.t.Helper()
-	outcomes := make(map[decision.Origin]string)
-	note := func(at decision.Origin, outcome string) {
+	outcomes := make(map[decision.Position]string)
+	note := func(at decision.Position, outcome string) {
 		if before, twice := outcomes[at]; twice {
 			w.t.Errorf("%v is settled twice: %s and %s", at, before, outcome)
 		}
@@ -40,7 +40,7 @@ func (w *world) checkSettledOnce() map[decision.Origin]string {
 // and dead letters there are beyond one for each.
 func (w *world) settledAgain() int {
 	w.t.Helper()
-	seen := make(map[decision.Origin]int)
+	seen := make(map[decision.Position]int)
 	for _, r := range w.results() {
 		seen[r.Origin]++
 	}
@@ -59,7 +59,7 @@ func (w *world) settledAgain() int {
 
 // checkOrder checks that each task got the states of its completed decisions once
 // each, in the order of their offsets.
-func (w *world) checkOrder(outcomes map[decision.Origin]string) {
+func (w *world) checkOrder(outcomes map[decision.Position]string) {
 	w.t.Helper()
 	type source struct {
 		task decision.Task
@@ -85,8 +85,8 @@ func (w *world) checkOrder(outcomes map[decision.Origin]string) {
 }
 
 // submittedInOrder returns the origins of the decisions, by offset.
-func (w *world) submittedInOrder() []decision.Origin {
-	return slices.SortedFunc(maps.Keys(w.submitted), func(a, b decision.Origin) int { return int(a.Offset - b.Offset) })
+func (w *world) submittedInOrder() []decision.Position {
+	return slices.SortedFunc(maps.Keys(w.submitted), func(a, b decision.Position) int { return int(a.Offset - b.Offset) })
 }
 
 // checkOneCallEach checks that each decision cost one call.

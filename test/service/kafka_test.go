@@ -219,7 +219,7 @@ func TestMovingLeadersAndBrokersRepeatNoCall(t *testing.T) {
 		if again := w.settledAgain(); again > 20 {
 			t.Errorf("%d decisions were settled again", again)
 		}
-		outcomes := make(map[decision.Origin]string)
+		outcomes := make(map[decision.Position]string)
 		for at := range w.submitted {
 			outcomes[at] = string(decision.Completed)
 		}
@@ -249,7 +249,7 @@ func TestTransactionMarkersAreNoDecisions(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			w.submitted[decision.Origin{Topic: topic, Partition: 0, Offset: r.Offset}] = sent{it, decision.CompletedPass}
+			w.submitted[decision.Position{Topic: topic, Partition: 0, Offset: r.Offset}] = sent{it, decision.CompletedPass}
 			if err := producer.EndTransaction(t.Context(), kgo.TryCommit); err != nil {
 				t.Fatal(err)
 			}

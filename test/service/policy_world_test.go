@@ -55,7 +55,7 @@ func (w *world) checkResult(task decision.Task, id string, result decision.Check
 func (w *world) sendChecks(records ...outgoing) {
 	w.t.Helper()
 	w.send(records...)
-	maps.DeleteFunc(w.submitted, func(at decision.Origin, _ sent) bool { return at.Topic == w.cfg.Kafka.Topics.CheckResults })
+	maps.DeleteFunc(w.submitted, func(at decision.Position, _ sent) bool { return at.Topic == w.cfg.Kafka.Topics.CheckResults })
 }
 
 // awaitDecided waits until the group has committed every check result.

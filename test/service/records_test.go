@@ -117,7 +117,7 @@ func (w *world) sendTo(at place, batch ...outgoing) {
 		w.t.Fatal(err)
 	}
 	for i, r := range batch {
-		w.submitted[decision.Origin{Topic: at.topic, Partition: at.partition, Offset: base + int64(i)}] = sent{r.task, r.state}
+		w.submitted[decision.Position{Topic: at.topic, Partition: at.partition, Offset: base + int64(i)}] = sent{r.task, r.state}
 	}
 }
 

@@ -21,7 +21,7 @@ func TestKilledRedriveRepeatsNothing(t *testing.T) {
 	publish(t, cluster, letters, func(i int) decision.Record {
 		from := decision.Record{Topic: topics.Decisions, Offset: int64(i), Key: []byte(task(i, i).ProfileID), Value: []byte(letterValue(i)), Time: time.Now()}
 		letter := decision.DeadLetter{Reason: decision.Rejected, Error: "no", FailedAt: decision.Time{Time: time.Now()}}
-		return letter.Record(topics.DeadLetters, &from)
+		return letter.Encode(topics.DeadLetters, &from)
 	})
 
 	for _, killAt := range []int64{50, 300} {

@@ -33,7 +33,7 @@ type world struct {
 
 	running   map[*member]struct{}
 	watchers  []func() // stop the goroutines that watch the world
-	submitted map[decision.Origin]sent
+	submitted map[decision.Position]sent
 
 	mu     sync.Mutex
 	calls  []sandbox.Call // in the order of their arrival
@@ -76,7 +76,7 @@ func inWorldOf(t *testing.T, set setting, test func(t *testing.T, w *world)) {
 	synctest.Test(t, func(t *testing.T) {
 		// Before Kafka runs, whose timers would all fire on the way.
 		time.Sleep(time.Until(set.date))
-		w := &world{t: t, network: &embedded.Network{}, submitted: make(map[decision.Origin]sent), running: make(map[*member]struct{})}
+		w := &world{t: t, network: &embedded.Network{}, submitted: make(map[decision.Position]sent), running: make(map[*member]struct{})}
 		t.Cleanup(func() {
 			if t.Failed() {
 				t.Logf("logs:\n%s", w.logs.String())
