@@ -53,7 +53,7 @@ func (k *keyCheck) isGood(ctx context.Context) (bool, error) {
 	return false, nil
 }
 
-// ask asks, with a token, whose the key is.
+// ask takes a token and asks whoami.
 func (k *keyCheck) ask(ctx context.Context) error {
 	if err := k.p.tokens.wait(ctx); err != nil {
 		return err
@@ -69,7 +69,7 @@ func (k *keyCheck) await(ctx context.Context) {
 			return
 		}
 		if err := k.p.opts.ReloadKey(); err != nil {
-			k.p.log.Warn("read the API key again", "err", err)
+			k.p.log.Warn("reading the API key again failed; probing with the old one", "err", err)
 		}
 		if err := k.ask(ctx); err != nil {
 			if ctx.Err() != nil {

@@ -152,8 +152,8 @@ func fail(s trace.Span, class string, err error) {
 	s.SetStatus(codes.Error, decision.OneLine(err.Error(), decision.MaxErrorSize))
 }
 
-// requests is each operation's HTTP request. Of the URL only the template is
-// shown: whole, it names a person's profile.
+// requests is each operation's HTTP request. Only the URL's template is shown: the
+// whole URL would identify a person's profile.
 var requests = map[passfort.Operation]struct{ method, template string }{
 	passfort.OpComplete:  {http.MethodPost, "/profiles/{profile_id}/tasks/{task_id}"},
 	passfort.OpGetTask:   {http.MethodGet, "/profiles/{profile_id}/tasks/{task_id}"},

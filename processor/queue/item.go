@@ -6,7 +6,7 @@ import (
 	"verdict/internal/decision"
 )
 
-// Item is what the queue knows of a decision. A job embeds its Item:
+// Item is what the queue knows about a decision. A job embeds its Item:
 //
 //	                    ┌── Delay ◄─┐
 //	                    ▼           │
