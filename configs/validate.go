@@ -57,8 +57,8 @@ func (v *validator) check() Faults {
 	return v.faults
 }
 
-// fault adds a fault of the first key, which has to do with the other keys. It
-// adds nothing if one of them could not be read, which is a fault already.
+// fault adds a fault of the first key that also concerns the other keys. It adds
+// nothing if one of them could not be read, which is a fault already.
 func (v *validator) fault(wrong, want string, keys ...string) {
 	f := &Fault{Key: keys[0], Wrong: wrong, Want: want}
 	for _, k := range keys {
