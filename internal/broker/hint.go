@@ -13,7 +13,7 @@ import (
 )
 
 // hint returns what most often causes err, to be appended to a message about it.
-// It returns nothing where the error says enough.
+// It returns "" where the error says enough.
 func hint(err error) string {
 	switch {
 	case errors.Is(err, kafka.UnknownTopicOrPartition), errors.Is(err, protocol.ErrNoTopic):

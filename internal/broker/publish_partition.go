@@ -72,8 +72,8 @@ func (q *partitionQueue) send(batch []*item, attempts *publishAttempts) bool {
 			p.finishAll(batch)
 			return true
 		}
-		// A topic that was deleted and created again with fewer partitions has no
-		// use for this queue any more.
+		// A topic that was deleted and created again with fewer partitions no
+		// longer needs this queue.
 		if n, err := q.topic.countPartitions(); err == nil && q.id >= n {
 			attempts.succeeded()
 			q.topic.queue.pushFront(append(batch, q.queue.takeAll()...))
