@@ -33,7 +33,7 @@ func followCommand(s Process) *cobra.Command {
 		Short: "Follow a batch until every decision is settled",
 		Long: `Follow reads the decisions of a batch and their results and dead letters, and
 waits until every decision is settled. It only reads from Kafka, so it can be
-started at any time and on any machine, also long after the batch was submitted.
+started at any time and on any machine, even long after the batch was submitted.
 Decisions that "verdict submit" did not send are found by their batch_id.
 
 Each decision counts once, by its latest outcome: a redriven dead letter counts by
