@@ -59,7 +59,7 @@ func (r *Reader) begin(o *Options) error {
 	return nil
 }
 
-// Warnings returns what is worth knowing about the file as a whole, each in one line:
+// Warnings returns what is worth knowing about the file as a whole, one line each:
 // ignored columns and, for JSON Lines, ignored members of the rows read so far.
 func (r *Reader) Warnings() []string {
 	if len(r.edit.unknown) == 0 {
