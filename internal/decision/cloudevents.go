@@ -49,8 +49,8 @@ func isAttribute(key string) bool {
 	return len(key) > len(headerPrefix) && strings.EqualFold(key[:len(headerPrefix)], headerPrefix)
 }
 
-// mediaType returns the record's content type in lower case, without parameters.
-// Of several the last counts, as with every header.
+// mediaType returns the record's content type in lower case, without parameters. If
+// there are several, the last counts, as with every header.
 func mediaType(rec *Record) string {
 	media := ""
 	for _, h := range rec.Headers {
@@ -62,8 +62,8 @@ func mediaType(rec *Record) string {
 	return media
 }
 
-// OpenEvent separates a record's CloudEvent from its data. The content type tells a
-// structured event and the headers ce_… a binary one; without either the value is
+// OpenEvent separates a record's CloudEvent from its data. The content type marks a
+// structured event and the headers ce_… a binary one; without either, the value is
 // read as a structured event. DecodeValue reports the faults of the event together
 // with those of the data.
 func OpenEvent(rec *Record) (*Event, []byte) {

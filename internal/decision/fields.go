@@ -31,7 +31,7 @@ func fieldIndex(name string) int {
 // fields holds the members of an object by their exact name, and what is wrong
 // with them. encoding/json would match names without regard to case and let the
 // last of two members win; a decision that says two things must not be carried
-// out as one of them.
+// out as either of them.
 type fields struct {
 	raw    [len(Fields)][]byte // nil: not given
 	faults []Fault

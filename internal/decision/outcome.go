@@ -32,7 +32,7 @@ const (
 	Rejected         Reason = "rejected"          // the API refused it, and a retry can't change that
 	Conflict         Reason = "conflict"          // the task was already completed in the opposite state
 	Unconfirmed      Reason = "unconfirmed"       // the API accepted each attempt, and the task did not reach the wanted state
-	RetriesExhausted Reason = "retries_exhausted" // the last attempt failed too: time-out, cut connection or 5xx
+	RetriesExhausted Reason = "retries_exhausted" // the last attempt failed too: timeout, cut connection or 5xx
 )
 
 // Reasons holds every reason.

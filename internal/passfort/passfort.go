@@ -3,9 +3,9 @@
 //
 // Each call makes one request, bounded in time and in the size of its answer, and
 // returns a value or an *Error. The error's Kind says what happened, and its
-// MaybeApplied whether the server may have acted all the same: classify holds the
-// one table. A completion succeeds only if the answer names the task in the wanted
-// state; a 2xx alone is not enough.
+// MaybeApplied says whether the server may have acted all the same: classify holds
+// the one table. A completion succeeds only if the answer names the task in the
+// wanted state; a 2xx alone is not enough.
 //
 // The package leaves to its caller whether and when to call again, how many calls
 // to make per second, metrics and logging. It takes the states and IDs of tasks

@@ -191,9 +191,9 @@ func (c *Counts) Restored() error {
 	return nil
 }
 
-// WriteAgain marks the state of a key to be written again, because another
-// writer's record of it was found after ours. A key without counts is left alone:
-// either its results are still to come, or it is too old to be restored.
+// WriteAgain marks the state of a key to be written again, because another writer's
+// record of it was found after ours. A key without counts is left alone: either its
+// results are still to come, or it is too old to be restored.
 func (c *Counts) WriteAgain(key []byte) {
 	if s := c.tasks[string(key)]; s != nil {
 		c.markDirty(string(key), s)
