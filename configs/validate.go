@@ -218,7 +218,7 @@ func (v *validator) drain(shutdown time.Duration, k Kafka) {
 	} {
 		if limit.time > 0 && shutdown >= limit.time-DrainMargin {
 			v.fault(fmt.Sprintf("is %s, too long for %s (%s): partitions must be drained before another member gets them", shutdown, limit.key, limit.time),
-				fmt.Sprintf("want it more than %s shorter", DrainMargin), key, limit.key)
+				fmt.Sprintf("make it more than %s shorter", DrainMargin), key, limit.key)
 		}
 	}
 }

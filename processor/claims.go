@@ -13,7 +13,7 @@ type hold struct {
 	ctx       context.Context // ends when calls for the claim's decisions are to be aborted
 	cancel    context.CancelFunc
 	active    int           // jobs that are working or settling, and records being admitted
-	revoked   bool          // none of its decisions may start any more
+	revoked   bool          // no more of its decisions may start
 	idle      chan struct{} // closed at active == 0 once revoked
 	unsettled unsettled     // its records, for the metric of the oldest
 }

@@ -32,7 +32,7 @@ func (p *Processor) Submit(ctx context.Context, lane decision.Lane, claim Claim,
 	j.Task = j.dec.Task
 	p.mu.Lock()
 	if j.hold.revoked {
-		p.leave(j) // drained meanwhile; its next owner will read it
+		p.leave(j) // drained in the meantime; its next owner will read it
 		p.mu.Unlock()
 		return nil
 	}

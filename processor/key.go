@@ -11,7 +11,8 @@ import (
 )
 
 // keyCheck knows whether the API key is good. At most one worker asks at a time;
-// those whose calls were refused meanwhile wait for its answer and share it.
+// others whose calls are refused in the meantime wait for its answer and share
+// it.
 type keyCheck struct {
 	p      *Processor
 	turn   chan struct{} // size 1: whoever filled it has the turn

@@ -39,10 +39,10 @@ func hint(err error) string {
 		errors.Is(err, kafka.BrokerNotAvailable):
 		return ": the partition has no leader; are brokers down?"
 	case hasType[*tls.CertificateVerificationError](err), isAlert(err):
-		return ": " + string(causeByError(stepDial, err)) + " (`verdict check` says more)"
+		return ": " + string(causeByError(stepDial, err)) + " (for details, run `verdict check`)"
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, syscall.ECONNREFUSED),
 		errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), hasType[*net.DNSError](err):
-		return ": are the brokers up, and are their addresses and TLS right? (`verdict check` says more)"
+		return ": are the brokers up, and are their addresses and TLS right? (for details, run `verdict check`)"
 	}
 	return ""
 }

@@ -14,7 +14,7 @@ import (
 )
 
 // ErrPublisherClosed is the error for a record whose Publisher was closed before
-// the record was acknowledged. It may have been stored all the same.
+// the record was acknowledged. It may nevertheless have been stored.
 var ErrPublisherClosed = errors.New("broker: publisher is closed")
 
 // PublisherOptions configure a Publisher.
@@ -43,10 +43,10 @@ type PublisherOptions struct {
 	// 5s.
 	BackoffMin, BackoffMax time.Duration
 	// AlreadyStored is called after an attempt that failed but may have been
-	// carried out all the same. It returns whether the topic has the record,
-	// which is the request's first; then it has all of them, since a request's
-	// records for a partition are stored together or not at all. If it fails it
-	// is called again after a wait. Nil: the request is sent again.
+	// carried out anyway. It returns whether the topic has the record, which is
+	// the request's first; then it has all of them, since a request's records for
+	// a partition are stored together or not at all. If it fails it is called
+	// again after a wait. Nil: the request is sent again.
 	AlreadyStored func(ctx context.Context, partition int, rec *decision.Record) (bool, error)
 	// OnHealthChange is called with the error when publishing begins to fail,
 	// and with nil when all that failed goes through again. A single failed
@@ -150,9 +150,9 @@ const itemOverhead = 256
 // Publish accepts a record: its Topic, Key, Value, Headers and Time, where zero
 // stands for now. It blocks only while MaxPendingBytes are reached. If it returns
 // nil, done is called exactly once, by a goroutine of the publisher that sends
-// nothing for that partition meanwhile: done must be quick and must not call
-// Publish. If it returns an error, the record was not accepted and done is not
-// called.
+// nothing for that partition until done returns: done must be quick and must not
+// call Publish. If it returns an error, the record was not accepted and done is
+// not called.
 func (p *Publisher) Publish(ctx context.Context, rec decision.Record, done func(error)) error {
 	it := &item{rec: rec, done: done, size: sizeInBatch(&rec), since: time.Now()}
 	if it.rec.Time.IsZero() {

@@ -83,7 +83,7 @@ func (q *partitionQueue) send(batch []*item, attempts *publishAttempts) bool {
 }
 
 // waitAndCheck waits after an attempt that failed, and returns whether it was
-// carried out all the same, if AlreadyStored can tell. ok is false if the
+// nevertheless carried out, if AlreadyStored can tell. ok is false if the
 // publisher was closed.
 func (q *partitionQueue) waitAndCheck(first *item, err error, attempts *publishAttempts) (alreadyStored, ok bool) {
 	p := q.topic.publisher

@@ -136,7 +136,7 @@ func openStructured(rec *Record) (*Event, []byte) {
 	e.check()
 	switch {
 	case data != nil && encoded != nil:
-		e.fault("data", "given beside data_base64; want one of them")
+		e.fault("data", "given together with data_base64; give only one of them")
 	case encoded != nil:
 		var text string
 		err := json.Unmarshal(encoded, &text)

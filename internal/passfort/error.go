@@ -58,7 +58,7 @@ const (
 	KindThrottled                   // 429
 	KindKey                         // the API refused the key, or the key cannot be sent
 	KindNotFound                    // 404
-	KindRejected                    // refused for good
+	KindRejected                    // refused permanently
 	KindUnconfirmed                 // 2xx that does not say what was asked for
 	KindInvalid                     // bad arguments; no call was made
 	KindCanceled                    // the caller's context ended

@@ -3,7 +3,7 @@
 //
 // Each call makes one request, bounded in time and in the size of its answer, and
 // returns a value or an *Error. The error's Kind says what happened, and its
-// MaybeApplied says whether the server may have acted all the same: classify holds
+// MaybeApplied says whether the server may have acted nevertheless: classify holds
 // the one table. A completion succeeds only if the answer names the task in the
 // wanted state; a 2xx alone is not enough.
 //

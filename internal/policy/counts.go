@@ -119,7 +119,7 @@ func (c *Counts) Expire(now time.Time) {
 }
 
 // Change is a record to be written to the state topic: the state of a task, or a
-// tombstone (nil Value) for a task that has none any more.
+// tombstone (nil Value) for a task that no longer has one.
 type Change struct {
 	Key, Value []byte
 }

@@ -108,7 +108,7 @@ func (p *parser) on(at *yaml.Node, rule map[string]*yaml.Node, key string, lists
 	}
 	results := p.results(n, key+".on", lists)
 	if slices.Contains(results, decision.CheckError) {
-		p.fault(n, key+".on", "has ERROR", "an error of a check says nothing about the person and never decides; take it out")
+		p.fault(n, key+".on", "has ERROR", "an error of a check says nothing about the person and never decides; remove it")
 	}
 	return results
 }

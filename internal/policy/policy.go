@@ -15,7 +15,7 @@
 //
 // Counts are written by Connection.Append and not by the Publisher, which would
 // keep trying after the partition is lost; what it stored then would come after the
-// records of the next owner. Counts that arrive late all the same are recognised by
+// records of the next owner. Counts that nevertheless arrive late are recognised by
 // the number in each state and by the offsets, which have no gaps while there is
 // one writer. Kafka's transactions would fence a late writer, but kafka-go can't
 // produce in them.

@@ -89,7 +89,7 @@ func (p *Pacer) Reserve(now time.Time) Reservation {
 }
 
 // Use uses a token after its wait. It reports whether it was valid: a token of a
-// bucket that was replaced meanwhile is not, nor is one that falls into a hold.
+// bucket that has been replaced is not, nor is one that falls into a hold.
 func (p *Pacer) Use(r Reservation, now time.Time) bool {
 	if r.token == nil || r.revision != p.revision || now.Before(p.holdTo) {
 		return false

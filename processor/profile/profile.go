@@ -118,7 +118,7 @@ func (p *profile[R]) waiting() int { return len(p.held) + len(p.batch) }
 type Surroundings struct {
 	Tasks   func(profileID string) int // tasks with decisions that are not gone
 	Full    bool                       // as many results wait as may: review at once
-	Blocked bool                       // no call may be made at present
+	Blocked bool                       // no call may be made now
 }
 
 // Due makes the reviews ready that are due, and ends those that took too long:

@@ -40,8 +40,8 @@ type Fault struct {
 	// kafka.Error.
 	Code int
 	// Times is how many requests fail; 0: every one until Lift. With
-	// REQUEST_TIMED_OUT (7) the broker carries out the request all the same, as
-	// a real one may.
+	// REQUEST_TIMED_OUT (7) the broker carries out the request anyway, as a real
+	// one may.
 	Times int
 }
 
