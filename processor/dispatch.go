@@ -136,8 +136,8 @@ const maxHeldBytes = 32 << 20
 
 // full reports whether the bound on decisions that are done and not acknowledged is
 // reached: by both lanes together, or by backfill, which may not take the last
-// tenth. Backfill's calls in flight count for backfill, since they will be done
-// soon. Under mu.
+// tenth. Backfill's calls in flight count too, since they will be done soon. Under
+// mu.
 func (d dispatcher) full() (all, backfill bool) {
 	p := d.p
 	most := maxSettling(p.opts.Workers)

@@ -51,8 +51,8 @@ func Decide(ctx context.Context, cfg configs.Config, policies policy.Set, stateT
 		slog.String("state_topic", stateTopic))
 }
 
-// awaitState waits for Kafka until it could check the topic of counts. It returns an
-// error if the topic is unfit, which waiting would not change, and nil if ctx ends.
+// awaitState waits until Kafka lets it check the topic of counts. It returns an error
+// if the topic is unfit, which waiting would not change, and nil if ctx ends.
 func awaitState(ctx context.Context, connection *broker.Connection, input, state string, log *slog.Logger) error {
 	for logged := false; ; logged = true {
 		err := policy.CheckTopics(ctx, connection, input, state)

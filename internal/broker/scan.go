@@ -51,10 +51,10 @@ type ScanOptions struct {
 // waits. The callback may keep the record.
 //
 // Scan returns nil when every partition was read to its end or each returned
-// ErrStopScan, and otherwise each's error or ctx's. It retries transient failures
-// (a leader that moves, an unreachable cluster) from where it was, until ctx
-// ends; a missing topic or right is an error. It passes over offsets without a
-// record (compaction, retention, markers of transactions). It delivers the
+// ErrStopScan, and otherwise the error of each or of ctx. It retries transient
+// failures (a leader that moves, an unreachable cluster) from where it was, until
+// ctx ends; a missing topic or right is an error. It passes over offsets without
+// a record (compaction, retention, markers of transactions). It delivers the
 // records of aborted transactions like any other, since kafka-go does not say
 // which they are.
 func (c *Connection) Scan(ctx context.Context, o ScanOptions, each func(decision.Record) error) error {

@@ -51,8 +51,9 @@ type journalEntry struct {
 	// Begin is where the batch begins in each partition, for its status.
 	Begin map[int]int64 `json:"begin,omitempty"`
 
-	// How far a batch that has not ended got. Rows up to Done are acknowledged, or are
-	// not to be sent. Rows after Done are at Offsets or beyond, if they are in the topic.
+	// The progress of a batch that has not ended. Rows up to Done are acknowledged, or
+	// are not to be sent. Rows after Done are at Offsets or beyond, if they are in the
+	// topic.
 	Done         int64         `json:"done"`
 	Clean        bool          `json:"clean"`        // no row after Done is in the topic
 	Acknowledged int64         `json:"acknowledged"` // decisions among the rows up to Done
