@@ -29,8 +29,8 @@ const (
 	CommitError CommitOutcome = "error"
 )
 
-// CommitOutcomes lists every outcome of an offset commit.
-var CommitOutcomes = [...]CommitOutcome{CommitOK, CommitError}
+// commitOutcomes lists every outcome of an offset commit.
+var commitOutcomes = [...]CommitOutcome{CommitOK, CommitError}
 
 // Metrics are the metrics of one running service. They are safe for concurrent use. The
 // comments name the labels.
@@ -140,7 +140,7 @@ func (m *Metrics) createSeries() {
 	for _, c := range decision.PauseCauses {
 		m.Paused.WithLabelValues(string(c))
 	}
-	for _, o := range CommitOutcomes {
+	for _, o := range commitOutcomes {
 		m.Commits.WithLabelValues(string(o))
 	}
 }

@@ -13,7 +13,7 @@ import (
 // longest stop of the service, and a dead letter the holidays of the people who handle
 // it.
 const (
-	KeepDecisions   = 14 * 24 * time.Hour
+	keepDecisions   = 14 * 24 * time.Hour
 	keepResults     = 30 * 24 * time.Hour
 	keepDeadLetters = 90 * 24 * time.Hour
 )
@@ -36,8 +36,8 @@ type PlannedTopic struct {
 // PlanTopics returns the topics that `run` needs.
 func PlanTopics(t configs.Topics) []PlannedTopic {
 	plan := []PlannedTopic{
-		{t.Decisions, KeepDecisions, maxDecision, true},
-		{t.Backfill, KeepDecisions, maxDecision, true},
+		{t.Decisions, keepDecisions, maxDecision, true},
+		{t.Backfill, keepDecisions, maxDecision, true},
 		{t.Results, keepResults, maxResult, false},
 		{t.DeadLetters, keepDeadLetters, maxDeadLetter, false},
 	}

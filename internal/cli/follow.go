@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -42,7 +43,7 @@ its outcome after the redrive.
 Standard output has the missing decisions, if any, the dead letters by reason, and
 this line, in which the other numbers add up to "submitted":
 
-  submitted=N completed=N already_complete=N skipped=N duplicates=N dead_lettered=N missing=N
+  ` + strings.ReplaceAll(new(bulkfollow.Summary).Reconciliation(), "=0", "=N") + `
 
 The exit status is 1 if a decision was dead-lettered or is missing.`,
 		Example: `  verdict follow spring-review

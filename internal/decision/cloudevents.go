@@ -10,8 +10,8 @@ import (
 	"unicode/utf8"
 )
 
-// SpecVersion is the version of CloudEvents that Verdict reads.
-const SpecVersion = "1.0"
+// specVersion is the version of CloudEvents that Verdict reads.
+const specVersion = "1.0"
 
 // Event is the CloudEvent around a decision, without its data.
 type Event struct {
@@ -164,8 +164,8 @@ func (e *Event) check() {
 		case err != nil || bytes.IndexByte(raw, '"') != 0:
 			e.fault(name, "must be a string, is %s", showJSON(raw))
 			e.attrs[i] = nil
-		case name == "specversion" && text != SpecVersion:
-			e.fault(name, "must be %s, is %s", SpecVersion, quote(text))
+		case name == "specversion" && text != specVersion:
+			e.fault(name, "must be %s, is %s", specVersion, quote(text))
 		case text == "":
 			e.fault(name, "empty")
 			e.attrs[i] = nil

@@ -18,6 +18,9 @@ var Fields = [...]string{
 	"decided_at", "expires_at", "source", "reason", "batch_id",
 }
 
+// IsField reports whether a decision has a field of this name.
+func IsField(name string) bool { return fieldIndex(name) >= 0 }
+
 // fieldIndex returns the index of a name among Fields, or -1.
 func fieldIndex(name string) int {
 	for i := range Fields {

@@ -64,17 +64,3 @@ type Response struct {
 	Rate   RateLimit // what the answer said about limits
 	Date   time.Time // the server's clock, to the second; WhoAmI only; zero if the answer does not say
 }
-
-// Operation is a kind of call. Its text is the metric label.
-type Operation string
-
-// The operations. Only OpComplete changes anything at the API.
-const (
-	OpComplete  Operation = "complete"
-	OpGetTask   Operation = "get_task"
-	OpListTasks Operation = "list_tasks"
-	OpWhoAmI    Operation = "whoami"
-)
-
-// Operations lists every operation of Client.
-var Operations = [...]Operation{OpComplete, OpGetTask, OpListTasks, OpWhoAmI}

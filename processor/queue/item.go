@@ -32,6 +32,3 @@ func (i *Item) Resolved() bool { return i.Task.TaskID != "" }
 
 // Queued reports whether the item is in the queue, waiting or active.
 func (i *Item) Queued() bool { return i.task != nil || i.gate != nil }
-
-// Gated reports whether the item is behind the gate of its profile.
-func (i *Item) Gated() bool { return i.gate != nil }

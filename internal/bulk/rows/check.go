@@ -102,7 +102,7 @@ func (b *Batch) checkRows(ctx context.Context) error {
 			}
 			b.Warnings = append(b.Warnings, w)
 		}
-		left := reader.Unmapped()
+		left := reader.unmapped()
 		unmapped = slices.DeleteFunc(unmapped, func(name string) bool { return !slices.Contains(left, name) })
 		return nil
 	})
