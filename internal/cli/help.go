@@ -61,7 +61,7 @@ func writeKeys(out io.Writer) error {
 	b.WriteString("\n")
 	for k := range configs.Keys() {
 		fmt.Fprintf(&b, "%s\n  flag:        --%s\n  environment: %s\n  default:     %s\n", k.Name, k.Flag(), k.Env(), cmp.Or(k.Default, "none"))
-		b.WriteString(term.Wrap(k.Description(), helpWidth, "  "))
+		b.WriteString(term.Wrap(k.FlagUsage(), helpWidth, "  "))
 		b.WriteString("\n")
 	}
 	_, err := io.WriteString(out, strings.TrimRight(b.String(), "\n")+"\n")
