@@ -36,7 +36,10 @@ configuration key with its flag, its environment variable and its default.`,
 			return names, cobra.ShellCompDirectiveNoFileComp
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 1 && args[0] == helpConfig {
+			if len(args) > 0 && args[0] == helpConfig {
+				if len(args) > 1 {
+					return &usageError{cmd.CommandPath(), fmt.Errorf("%s takes no arguments, got %q", helpConfig, args[1])}
+				}
 				return writeKeys(s.Out)
 			}
 			about, rest, err := cmd.Root().Find(args)

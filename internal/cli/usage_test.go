@@ -68,6 +68,14 @@ func TestHelpConfigWarnsOfSecretsInFlags(t *testing.T) {
 	}
 }
 
+func TestHelpConfigTakesNoArguments(t *testing.T) {
+	status, out, errs := execute(t, "help", "config", "kafka")
+	want := "verdict: config takes no arguments, got \"kafka\"\nTry: verdict help --help\n"
+	if status != ExitUsage || out != "" || errs != want {
+		t.Errorf("status %d, %q %q, want %q", status, out, errs, want)
+	}
+}
+
 func TestUnknownFlagNamesTheMostSimilar(t *testing.T) {
 	for line, want := range map[string]string{
 		"run --kafka-broker x":  "unknown flag --kafka-broker; did you mean --kafka-brokers?",
