@@ -31,6 +31,7 @@ type redriveOptions struct {
 	dryRun, yes  bool
 }
 
+// redriveCommand is long because it lists the command's text and its flags.
 func redriveCommand(s Process) *cobra.Command {
 	var o redriveOptions
 	cmd := &cobra.Command{

@@ -12,6 +12,7 @@ import (
 	"verdict/internal/passfort/sandbox"
 )
 
+// sandboxCommand is long because it lists the command's text and its flags.
 func sandboxCommand(s Process) *cobra.Command {
 	var addr string
 	var o sandbox.Options

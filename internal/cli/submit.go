@@ -33,6 +33,7 @@ const (
 	journalOfStdin = "BATCH" + journalSuffix
 )
 
+// submitCommand is long because it lists the command's text and its flags.
 func submitCommand(s Process) *cobra.Command {
 	var o submitOptions
 	cmd := &cobra.Command{

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strconv"
 	"time"
+
 	"verdict/internal/decision"
 	"verdict/internal/passfort"
 )
@@ -21,9 +22,9 @@ const (
 )
 
 // appendTask appends a task in the shape of the API's published sample.
-func (s *Sandbox) appendTask(b []byte, t *passfort.Task) []byte {
+func appendTask(b []byte, created time.Time, t *passfort.Task) []byte {
 	b = append(b, `{"check_ids":[],"creation_date":"`...)
-	b = s.started.UTC().AppendFormat(b, time.DateTime)
+	b = created.UTC().AppendFormat(b, time.DateTime)
 	b = append(b, `","form_instance_ids":[],"id":"`...)
 	b = append(b, t.ID...)
 	b = append(b, `","is_complete":`...)
@@ -63,7 +64,7 @@ func (s *Sandbox) appendTasks(b []byte, profile [16]byte) []byte {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = s.appendTask(b, &t)
+		b = appendTask(b, s.started, &t)
 	}
 	return append(b, ']')
 }

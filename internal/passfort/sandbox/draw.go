@@ -9,22 +9,22 @@ import (
 )
 
 // rejects reports whether the task is one that is answered 404.
-func (s *Sandbox) rejects(id taskID) bool {
-	return s.options.RejectRate > 0 && share(id.hash(s.options.Seed)) < s.options.RejectRate
+func (o *Options) rejects(id taskID) bool {
+	return o.RejectRate > 0 && share(id.hash(o.Seed)) < o.RejectRate
 }
 
 // fails reports whether the nth accepted call is one that is answered 503.
-func (s *Sandbox) fails(n int64) bool {
-	rate := s.options.ErrorRate
-	return rate > 0 && share(mix(s.options.Seed, uint64(n))) < rate
+func (o *Options) fails(n int64) bool {
+	rate := o.ErrorRate
+	return rate > 0 && share(mix(o.Seed, uint64(n))) < rate
 }
 
 // wait waits for the latency of the nth accepted call. It reports false if ctx ended,
 // which means that the client is gone.
-func (s *Sandbox) wait(ctx context.Context, n int64) bool {
-	d := s.options.Latency
-	if j := s.options.Jitter; j > 0 {
-		d += time.Duration(share(mix(s.options.Seed^jitterSalt, uint64(n))) * float64(j))
+func (o *Options) wait(ctx context.Context, n int64) bool {
+	d := o.Latency
+	if j := o.Jitter; j > 0 {
+		d += time.Duration(share(mix(o.Seed^jitterSalt, uint64(n))) * float64(j))
 	}
 	return sleep(ctx, d)
 }

@@ -121,11 +121,11 @@ func bytesOf(a, b uint64) (id [16]byte) {
 }
 
 // profile returns the tasks that a profile has from the start.
-func (s *Sandbox) profile(id [16]byte) []passfort.Task {
-	if s.options.Profiles == nil {
+func (o *Options) profile(id [16]byte) []passfort.Task {
+	if o.Profiles == nil {
 		return nil
 	}
-	return s.options.Profiles(formatID(id))
+	return o.Profiles(formatID(id))
 }
 
 // findTask returns the task with this ID, and reports whether there is one, or whether
@@ -142,8 +142,8 @@ func findTask(tasks []passfort.Task, id [16]byte) (task passfort.Task, ok, varia
 }
 
 // initial returns the state of a task before the first call that names it.
-func (s *Sandbox) initial(id taskID) stateCode {
-	task, _, _ := findTask(s.profile(id.profile), id.task)
+func (o *Options) initial(id taskID) stateCode {
+	task, _, _ := findTask(o.profile(id.profile), id.task)
 	return stateCode(max(slices.Index(states[:], task.State), 0))
 }
 
@@ -152,9 +152,9 @@ func (s *Sandbox) initial(id taskID) stateCode {
 func (s *Sandbox) currentTasks(profile [16]byte) []passfort.Task {
 	remembered := s.tasks.ofProfile(profile)
 	var all []passfort.Task
-	for _, t := range s.profile(profile) {
+	for _, t := range s.options.profile(profile) {
 		id, ok := parseID(t.ID)
-		if !ok || s.rejects(taskID{profile, id}) {
+		if !ok || s.options.rejects(taskID{profile, id}) {
 			continue
 		}
 		if i := slices.IndexFunc(remembered, func(e entry) bool { return e.id.task == id }); i >= 0 {

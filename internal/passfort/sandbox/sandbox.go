@@ -14,6 +14,7 @@ import (
 	"math"
 	"sync/atomic"
 	"time"
+
 	"verdict/internal/decision"
 	"verdict/internal/passfort"
 )

@@ -61,10 +61,10 @@ func (s *Sandbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	n := s.counts.accepted.Add(1)
-	if !s.wait(r.Context(), n) {
+	if !s.options.wait(r.Context(), n) {
 		return // the client is gone
 	}
-	if s.fails(n) {
+	if s.options.fails(n) {
 		s.refuse(w, http.StatusServiceUnavailable, http.StatusServiceUnavailable, "service unavailable")
 		return
 	}
@@ -91,8 +91,8 @@ func (s *Sandbox) apply(w http.ResponseWriter, call Call, id taskID) {
 
 // applyToTask reads or completes a task.
 func (s *Sandbox) applyToTask(w http.ResponseWriter, call Call, id taskID) {
-	task, known, variant := findTask(s.profile(id.profile), id.task)
-	if s.rejects(id) || variant {
+	task, known, variant := findTask(s.options.profile(id.profile), id.task)
+	if s.options.rejects(id) || variant {
 		s.refuse(w, http.StatusNotFound, http.StatusNotFound, "no such task")
 		return
 	}
@@ -110,13 +110,13 @@ func (s *Sandbox) applyToTask(w http.ResponseWriter, call Call, id taskID) {
 		task.ID = formatID(id.task)
 	}
 	task.State = state
-	s.answer(w, http.StatusOK, s.appendTask(make([]byte, 0, 512), &task))
+	s.answer(w, http.StatusOK, appendTask(make([]byte, 0, 512), s.started, &task))
 }
 
 // complete puts the task into state.
 func (s *Sandbox) complete(id taskID, state decision.State) {
 	s.counts.completions.Add(1)
-	if s.tasks.complete(id, s.initial(id), state) {
+	if s.tasks.complete(id, s.options.initial(id), state) {
 		s.counts.repeatCompletions.Add(1)
 	}
 }

@@ -77,7 +77,7 @@ func (s *Sandbox) remember(id taskID) (state stateCode) {
 	if r, ok := s.tasks.get(id); ok { // usually, and without writing
 		return r.state
 	}
-	s.tasks.update(id, s.initial(id), func(r *record) { state = r.state })
+	s.tasks.update(id, s.options.initial(id), func(r *record) { state = r.state })
 	return state
 }
 
@@ -155,7 +155,7 @@ func (s *Sandbox) Tasks() iter.Seq[Task] {
 
 // State returns the state of a task; empty if no call named it.
 func (s *Sandbox) State(profileID, taskID string) decision.State {
-	if r, ok := s.lookup(profileID, taskID); ok {
+	if r, ok := s.tasks.lookup(profileID, taskID); ok {
 		return states[r.state]
 	}
 	return ""
@@ -164,17 +164,17 @@ func (s *Sandbox) State(profileID, taskID string) decision.State {
 // Completions returns how often a task was completed, including completions whose answer
 // a Fault replaced.
 func (s *Sandbox) Completions(profileID, taskID string) int {
-	r, _ := s.lookup(profileID, taskID)
+	r, _ := s.tasks.lookup(profileID, taskID)
 	return int(r.completions)
 }
 
 // lookup returns the record of a task, if there is one.
-func (s *Sandbox) lookup(profile, task string) (record, bool) {
+func (t *tasks) lookup(profile, task string) (record, bool) {
 	id, ok := parseTask(profile, task)
 	if !ok {
 		return record{}, false
 	}
-	return s.tasks.get(id)
+	return t.get(id)
 }
 
 // SetState puts a task into a state without a call, as a person in the portal or a smart
