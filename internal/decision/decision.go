@@ -65,7 +65,7 @@ const (
 	Backfill             // kafka.topics.backfill
 )
 
-// Lanes holds every lane, in the order in which they are served.
+// Lanes holds every lane, in their order of priority.
 var Lanes = [...]Lane{Live, Backfill}
 
 // String returns the value of the metric label lane.

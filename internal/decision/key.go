@@ -4,7 +4,7 @@ import "bytes"
 
 // Key names a task without its ID: by the alias of its variant, or by its type.
 // One of the two is set, or neither if the decision has the task's ID. Both are
-// compared exactly, case included. The task's ID has to be looked up.
+// compared exactly, case included. The task's ID has to be resolved.
 type Key struct {
 	Alias string
 	Type  string
@@ -18,7 +18,7 @@ func (k Key) String() string {
 	return "type " + quote(k.Type)
 }
 
-// task returns the ID of the decision's task, or the key to look it up by.
+// task returns the ID of the decision's task, or the key that names it.
 func (f *fields) task() (id string, key Key) {
 	switch {
 	case !f.has("task"):

@@ -11,7 +11,7 @@ const (
 	AlreadyComplete Outcome = "already_complete" // a preflight found the wanted state; no call was needed
 	Skipped         Outcome = "skipped"          // a preflight found the opposite state, which on_conflict=skip leaves alone
 	Duplicate       Outcome = "duplicate"        // a decision with its ID was settled shortly before; no call was made
-	DeadLettered    Outcome = "dead_lettered"    // it is in the dead letter topic, for people to look at
+	DeadLettered    Outcome = "dead_lettered"    // it is in the dead letter topic, for people to deal with
 )
 
 // Outcomes holds every outcome.

@@ -88,8 +88,8 @@ func TestExplainSearchesBackToSince(t *testing.T) {
 		rec = b.All(bulktest.LiveTopic)[0]
 		time.Sleep(time.Hour)
 		b.Settle(rec, decision.AlreadyComplete, "")
-		time.Sleep(48 * time.Hour)
-		since := time.Now().Add(-24 * time.Hour)
+		time.Sleep(2 * time.Hour)
+		since := time.Now().Add(-90 * time.Minute)
 		// By its place it is found whatever its age.
 		e, err := explainSubject(b, rec.Origin().String(), since)
 		if err != nil || kinds(e) != "submitted, settled already_complete" {

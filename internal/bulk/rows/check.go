@@ -120,7 +120,7 @@ func (b *Batch) checkRows(ctx context.Context) error {
 // countRelations counts the rows that relate to others, and keeps the first findings.
 func (b *Batch) countRelations() error {
 	found := b.relations.read()
-	kept := map[Kind]int{}
+	kept := make(map[Kind]int)
 	for {
 		at, ok := found.peek()
 		if !ok {

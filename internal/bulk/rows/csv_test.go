@@ -79,7 +79,7 @@ func isCompressed(file []byte) bool {
 
 // readByEncodingCSV reads a file with encoding/csv. It returns false where the two need
 // not agree: errors, another separator, lines of white space.
-func readByEncodingCSV(file []byte) (rows []map[string]any, ok bool) {
+func readByEncodingCSV(file []byte) (objects []map[string]any, ok bool) {
 	file = bytes.TrimPrefix(file, []byte("\ufeff"))
 	if bytes.ContainsAny(file, ";\t") || !utf8.Valid(file) {
 		return nil, false
@@ -109,7 +109,7 @@ func readByEncodingCSV(file []byte) (rows []map[string]any, ok bool) {
 				object[name] = cell
 			}
 		}
-		rows = append(rows, object)
+		objects = append(objects, object)
 	}
-	return rows, true
+	return objects, true
 }

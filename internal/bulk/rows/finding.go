@@ -52,7 +52,7 @@ func (b *Batch) keepFirstFindings() {
 	slices.SortStableFunc(b.Findings, func(x, y Finding) int {
 		return cmp.Or(cmp.Compare(file[x.File], file[y.File]), cmp.Compare(x.Line, y.Line))
 	})
-	kept := map[Kind]int{}
+	kept := make(map[Kind]int)
 	b.Findings = slices.DeleteFunc(b.Findings, func(f Finding) bool {
 		kept[f.Kind]++
 		return kept[f.Kind] > b.options.MaxFindings

@@ -35,7 +35,7 @@ func TestReaderSkipsOnlyTheLineThatIsTooLong(t *testing.T) {
 	for name, tc := range map[string]struct {
 		file  string
 		lines []int // nil: not compared
-		fault []int
+		fault []int // nil: all
 	}{
 		"CSV": {
 			"id,state\n" + "2," + fits + "\n3,x" + fits + "\n4,y\n" + long + long + "\n6,z\n7," + long,
@@ -53,35 +53,7 @@ func TestReaderSkipsOnlyTheLineThatIsTooLong(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			reader, err := rows.NewReader(strings.NewReader(tc.file), rows.Options{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer reader.Close()
-			var got []int
-			for {
-				row, err := reader.Next()
-				if err == io.EOF {
-					break
-				}
-				if err != nil {
-					t.Fatal(err)
-				}
-				got = append(got, row.Line)
-				if len(row.Raw) > rows.MaxLine {
-					t.Errorf("line %d: %d bytes", row.Line, len(row.Raw))
-				}
-				if tc.lines == nil {
-					if row.Fault == "" {
-						t.Errorf("line %d has no fault", row.Line)
-					}
-					continue
-				}
-				faulty := slices.Contains(tc.fault, row.Line)
-				if faulty != (row.Fault == "the line is longer than 1048576 bytes") || faulty && row.Value != nil {
-					t.Errorf("line %d: fault %q, value of %d bytes", row.Line, row.Fault, len(row.Value))
-				}
-			}
+			got := checkLongLines(t, tc.file, tc.fault)
 			if tc.lines != nil && !reflect.DeepEqual(got, tc.lines) {
 				t.Errorf("lines %v; want %v", got, tc.lines)
 			}
@@ -89,5 +61,39 @@ func TestReaderSkipsOnlyTheLineThatIsTooLong(t *testing.T) {
 				t.Errorf("%d rows", len(got))
 			}
 		})
+	}
+}
+
+// checkLongLines reads a file, checks that the rows on these lines have a fault and no
+// value (nil: that all have a fault), and returns the lines of the rows.
+func checkLongLines(t *testing.T, file string, faults []int) (lines []int) {
+	t.Helper()
+	reader, err := rows.NewReader(strings.NewReader(file), rows.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close()
+	for {
+		row, err := reader.Next()
+		if err == io.EOF {
+			return lines
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines = append(lines, row.Line)
+		if len(row.Raw) > rows.MaxLine {
+			t.Errorf("line %d: %d bytes", row.Line, len(row.Raw))
+		}
+		if faults == nil {
+			if row.Fault == "" {
+				t.Errorf("line %d has no fault", row.Line)
+			}
+			continue
+		}
+		faulty := slices.Contains(faults, row.Line)
+		if faulty != (row.Fault == "the line is longer than 1048576 bytes") || faulty && row.Value != nil {
+			t.Errorf("line %d: fault %q, value of %d bytes", row.Line, row.Fault, len(row.Value))
+		}
 	}
 }

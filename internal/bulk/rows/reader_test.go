@@ -47,106 +47,109 @@ func rest(reader *rows.Reader) (all []string, err error) {
 	}
 }
 
+// readerCases are files with the rows that they hold, as rest returns them.
+var readerCases = map[string]struct {
+	file string
+	o    rows.Options
+	want []string
+}{
+	"nothing": {file: ""},
+	"CSV: columns in any order, empty cells absent": {
+		file: "state,is_complete,profile_id,id\nCOMPLETED_PASS,,p,1\n,true,,2\n,false,p,\n",
+		want: []string{
+			`2 {"state":"COMPLETED_PASS","profile_id":"p","id":"1"} key p`,
+			`3 {"is_complete":true,"id":"2"}`,
+			`4 {"is_complete":false,"profile_id":"p"} key p`,
+		},
+	},
+	"CSV: wrong values are kept": {
+		file: "id,state,is_complete\n 1 ,completed_pass,TRUE\n\"a\"\"b\\\",\x01\t,\xff\n",
+		want: []string{
+			`2 {"id":" 1 ","state":"completed_pass","is_complete":"TRUE"}`,
+			`3 {"id":"a\"b\\","state":"\u0001\u0009","is_complete":"` + "\xff" + `"}`,
+		},
+	},
+	"CSV: a valid profile ID is one key in any case": {
+		file: "profile_id,id\n" + strings.ToUpper(profileID) + ",1\nABC,2\n",
+		want: []string{
+			`2 {"profile_id":"` + strings.ToUpper(profileID) + `","id":"1"} key ` + profileID,
+			`3 {"profile_id":"ABC","id":"2"} key ABC`,
+		},
+	},
+	"CSV: byte order mark, CRLF, blank lines, no last line end": {
+		file: "\ufeff\r\nid,state\r\n\r\n1,\"x\r\ny\"\r\n  \r\n2,z",
+		want: []string{`4 {"id":"1","state":"x\ny"}`, `7 {"id":"2","state":"z"}`},
+	},
+	"CSV: semicolons, and commas in cells": {
+		file: "id;reason\n1;a, b, c\n2;\"a;b\"\n",
+		want: []string{`2 {"id":"1","reason":"a, b, c"}`, `3 {"id":"2","reason":"a;b"}`},
+	},
+	"CSV: tabs": {
+		file: "id\treason\textra, with; all\n1\ta\tb\n",
+		want: []string{`2 {"id":"1","reason":"a"}`},
+	},
+	"CSV: one column": {file: "id\n1\n\n2\n", want: []string{`2 {"id":"1"}`, `4 {"id":"2"}`}},
+	"CSV: quoted header in another case, with white space": {
+		file: "\"ID\", Profile_Id ,\"a\nb\"\n1,p,\n",
+		want: []string{`3 {"id":"1","profile_id":"p"} key p`},
+	},
+	"CSV: a malformed row is one fault, and reading goes on": {
+		file: "id,state\n1\n2,a,b\n3,a\"b\n4,\"a\"b\n5,\"a\n6,x\n7,y\n",
+		want: []string{
+			`2 1 fault the row has 1 cells, the header 2`,
+			`3 2,a,b fault the row has 3 cells, the header 2`,
+			`4 3,a"b fault a quote inside a cell that does not begin with one`,
+			`5 4,"a"b fault text after a cell's closing quote`,
+			`6 5,"a fault a quote is not closed`,
+			`7 {"id":"6","state":"x"}`,
+			`8 {"id":"7","state":"y"}`,
+		},
+	},
+	"CSV: an unclosed quote costs its own row only": {
+		file: "id,state\n1,\"a\n2,\"b\"\n3,c\n",
+		want: []string{`2 1,"a fault text after a cell's closing quote`, `3 {"id":"2","state":"b"}`, `4 {"id":"3","state":"c"}`},
+	},
+	"CSV: mapped columns and set fields": {
+		file: "id,ref,person,state\n1,r1,p1,COMPLETED_PASS\n2,,,\n",
+		o: rows.Options{
+			Map: map[string]string{"ref": "reason", "person": "profile_id"},
+			Set: map[string]string{"batch_id": "b\"1", "is_complete": "true", "state": "", "source": "s"},
+		},
+		want: []string{
+			`2 {"id":"1","reason":"r1","profile_id":"p1","batch_id":"b\"1","is_complete":true,"source":"s"} key p1`,
+			`3 {"id":"2","batch_id":"b\"1","is_complete":true,"source":"s"}`,
+		},
+	},
+	"CSV: only set fields": {
+		file: "id\n1\n", o: rows.Options{Set: map[string]string{"id": "", "profile_id": "P"}},
+		want: []string{`2 {"profile_id":"P"} key P`},
+	},
+	"JSON Lines: lines are kept as they are": {
+		file: "\ufeff\n{\"id\": 1.0, \"profile_id\" :\"" + strings.ToUpper(profileID) + "\"} \r\n\n \t\nnot JSON\n[{\"profile_id\":\"p\"}]\n{\"profile_id\":7,\"Profile_ID\":\"x\"}\n{\"profile_id\":\"\\u0041\",\"profile_id\":\"B\"}",
+		want: []string{
+			`2 {"id": 1.0, "profile_id" :"` + strings.ToUpper(profileID) + `"}  key ` + profileID,
+			`5 not JSON`,
+			`6 [{"profile_id":"p"}]`,
+			`7 {"profile_id":7,"Profile_ID":"x"}`,
+			`8 {"profile_id":"\u0041","profile_id":"B"} key A`,
+		},
+	},
+	"JSON Lines: mapped members and set fields, the rest kept": {
+		file: "{ \"ref\" : [1, 2] , \"x\\\"y\": 1.50, \"person\":\"p\", \"batch_id\":\"old\", \"x\\\"y\":null }\n{}\n{]\n",
+		o:    rows.Options{Map: map[string]string{"ref": "reason", "person": "profile_id"}, Set: map[string]string{"batch_id": "new"}},
+		want: []string{
+			`1 {"reason":[1, 2],"x\"y":1.50,"profile_id":"p","x\"y":null,"batch_id":"new"} key p`,
+			`2 {"batch_id":"new"}`,
+			`3 {]`,
+		},
+	},
+	"JSON Lines by option, whatever the first line": {
+		file: "x\n{}\n", o: rows.Options{Format: rows.JSONLines}, want: []string{`1 x`, `2 {}`},
+	},
+}
+
 func TestReaderReadsRows(t *testing.T) {
-	for name, tc := range map[string]struct {
-		file string
-		o    rows.Options
-		want []string
-	}{
-		"nothing": {file: ""},
-		"CSV: columns in any order, empty cells absent": {
-			file: "state,is_complete,profile_id,id\nCOMPLETED_PASS,,p,1\n,true,,2\n,false,p,\n",
-			want: []string{
-				`2 {"state":"COMPLETED_PASS","profile_id":"p","id":"1"} key p`,
-				`3 {"is_complete":true,"id":"2"}`,
-				`4 {"is_complete":false,"profile_id":"p"} key p`,
-			},
-		},
-		"CSV: wrong values are kept": {
-			file: "id,state,is_complete\n 1 ,completed_pass,TRUE\n\"a\"\"b\\\",\x01\t,\xff\n",
-			want: []string{
-				`2 {"id":" 1 ","state":"completed_pass","is_complete":"TRUE"}`,
-				`3 {"id":"a\"b\\","state":"\u0001\u0009","is_complete":"` + "\xff" + `"}`,
-			},
-		},
-		"CSV: a valid profile ID is one key in any case": {
-			file: "profile_id,id\n" + strings.ToUpper(profileID) + ",1\nABC,2\n",
-			want: []string{
-				`2 {"profile_id":"` + strings.ToUpper(profileID) + `","id":"1"} key ` + profileID,
-				`3 {"profile_id":"ABC","id":"2"} key ABC`,
-			},
-		},
-		"CSV: byte order mark, CRLF, blank lines, no last line end": {
-			file: "\ufeff\r\nid,state\r\n\r\n1,\"x\r\ny\"\r\n  \r\n2,z",
-			want: []string{`4 {"id":"1","state":"x\ny"}`, `7 {"id":"2","state":"z"}`},
-		},
-		"CSV: semicolons, and commas in cells": {
-			file: "id;reason\n1;a, b, c\n2;\"a;b\"\n",
-			want: []string{`2 {"id":"1","reason":"a, b, c"}`, `3 {"id":"2","reason":"a;b"}`},
-		},
-		"CSV: tabs": {
-			file: "id\treason\textra, with; all\n1\ta\tb\n",
-			want: []string{`2 {"id":"1","reason":"a"}`},
-		},
-		"CSV: one column": {file: "id\n1\n\n2\n", want: []string{`2 {"id":"1"}`, `4 {"id":"2"}`}},
-		"CSV: quoted header in another case, with white space": {
-			file: "\"ID\", Profile_Id ,\"a\nb\"\n1,p,\n",
-			want: []string{`3 {"id":"1","profile_id":"p"} key p`},
-		},
-		"CSV: a malformed row is one fault, and reading goes on": {
-			file: "id,state\n1\n2,a,b\n3,a\"b\n4,\"a\"b\n5,\"a\n6,x\n7,y\n",
-			want: []string{
-				`2 1 fault the row has 1 cells, the header 2`,
-				`3 2,a,b fault the row has 3 cells, the header 2`,
-				`4 3,a"b fault a quote inside a cell that does not begin with one`,
-				`5 4,"a"b fault text after a cell's closing quote`,
-				`6 5,"a fault a quote is not closed`,
-				`7 {"id":"6","state":"x"}`,
-				`8 {"id":"7","state":"y"}`,
-			},
-		},
-		"CSV: an unclosed quote costs its own row only": {
-			file: "id,state\n1,\"a\n2,\"b\"\n3,c\n",
-			want: []string{`2 1,"a fault text after a cell's closing quote`, `3 {"id":"2","state":"b"}`, `4 {"id":"3","state":"c"}`},
-		},
-		"CSV: mapped columns and set fields": {
-			file: "id,ref,person,state\n1,r1,p1,COMPLETED_PASS\n2,,,\n",
-			o: rows.Options{
-				Map: map[string]string{"ref": "reason", "person": "profile_id"},
-				Set: map[string]string{"batch_id": "b\"1", "is_complete": "true", "state": "", "source": "s"},
-			},
-			want: []string{
-				`2 {"id":"1","reason":"r1","profile_id":"p1","batch_id":"b\"1","is_complete":true,"source":"s"} key p1`,
-				`3 {"id":"2","batch_id":"b\"1","is_complete":true,"source":"s"}`,
-			},
-		},
-		"CSV: only set fields": {
-			file: "id\n1\n", o: rows.Options{Set: map[string]string{"id": "", "profile_id": "P"}},
-			want: []string{`2 {"profile_id":"P"} key P`},
-		},
-		"JSON Lines: lines are kept as they are": {
-			file: "\ufeff\n{\"id\": 1.0, \"profile_id\" :\"" + strings.ToUpper(profileID) + "\"} \r\n\n \t\nnot JSON\n[{\"profile_id\":\"p\"}]\n{\"profile_id\":7,\"Profile_ID\":\"x\"}\n{\"profile_id\":\"\\u0041\",\"profile_id\":\"B\"}",
-			want: []string{
-				`2 {"id": 1.0, "profile_id" :"` + strings.ToUpper(profileID) + `"}  key ` + profileID,
-				`5 not JSON`,
-				`6 [{"profile_id":"p"}]`,
-				`7 {"profile_id":7,"Profile_ID":"x"}`,
-				`8 {"profile_id":"\u0041","profile_id":"B"} key A`,
-			},
-		},
-		"JSON Lines: mapped members and set fields, the rest kept": {
-			file: "{ \"ref\" : [1, 2] , \"x\\\"y\": 1.50, \"person\":\"p\", \"batch_id\":\"old\", \"x\\\"y\":null }\n{}\n{]\n",
-			o:    rows.Options{Map: map[string]string{"ref": "reason", "person": "profile_id"}, Set: map[string]string{"batch_id": "new"}},
-			want: []string{
-				`1 {"reason":[1, 2],"x\"y":1.50,"profile_id":"p","x\"y":null,"batch_id":"new"} key p`,
-				`2 {"batch_id":"new"}`,
-				`3 {]`,
-			},
-		},
-		"JSON Lines by option, whatever the first line": {
-			file: "x\n{}\n", o: rows.Options{Format: rows.JSONLines}, want: []string{`1 x`, `2 {}`},
-		},
-	} {
+	for name, tc := range readerCases {
 		t.Run(name, func(t *testing.T) {
 			got, err := read(t, tc.file, tc.o)
 			if err != nil || !reflect.DeepEqual(got, tc.want) {

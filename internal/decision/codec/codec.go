@@ -1,4 +1,4 @@
-// Package codec finds the decision in a record whatever the format of its value:
+// Package codec reads the decision in a record, in any format of its value:
 // JSON, a CloudEvent, or JSON, Avro or Protobuf after the ID of a schema in a
 // Schema Registry. Every format becomes JSON with the fields of a decision and no
 // others, and package decision judges that JSON: one set of rules and one wording
@@ -10,7 +10,7 @@
 // are remembered, so records of known schemas go on. Only a 404 with a registry's
 // error code, or from a server that has answered as a registry before, makes a
 // schema ID unknown; a wrong decode.registry_url therefore waits and dead-letters
-// nothing. Callers that need the same schema take turns to look it up; one whose
+// nothing. Callers that need the same schema take turns to fetch it; one whose
 // partition is revoked leaves its turn to the next.
 //
 // What to do about a record that can't be read is left to the caller.
@@ -164,7 +164,7 @@ func (d *Decoder) unframe(ctx context.Context, value []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if want, limited := schemaTypes[d.format]; limited && s.kind != want {
+	if !allows(d.format, s.kind) {
 		return nil, valueErrorf("its schema (ID %d) is %s, but decode.format is %s", id, s.kind, d.format)
 	}
 	object, err := s.decode(value[frameSize:])
@@ -174,8 +174,17 @@ func (d *Decoder) unframe(ctx context.Context, value []byte) ([]byte, error) {
 	return object, nil
 }
 
-// schemaTypes holds the one type of schema that a format allows; the other formats
-// allow all.
-var schemaTypes = map[decision.Format]sr.SchemaType{
-	decision.FormatJSON: sr.TypeJSON, decision.FormatAvro: sr.TypeAvro, decision.FormatProtobuf: sr.TypeProtobuf,
+// allows reports whether values of this format may have this type of schema.
+func allows(format decision.Format, kind sr.SchemaType) bool {
+	switch format {
+	case decision.FormatAuto, decision.FormatCloudEvents:
+		return true
+	case decision.FormatJSON:
+		return kind == sr.TypeJSON
+	case decision.FormatAvro:
+		return kind == sr.TypeAvro
+	case decision.FormatProtobuf:
+		return kind == sr.TypeProtobuf
+	}
+	return false
 }

@@ -99,7 +99,7 @@ func TestExamplesOfTheEventsPageAreTrue(t *testing.T) {
 			}
 		}
 		if len(seen) != 9 {
-			w.Errorf("the page has examples of %v", seen)
+			w.Errorf("the page has examples of the kinds %v", seen)
 		}
 	})
 }

@@ -89,7 +89,7 @@ func FuzzFrame(f *testing.F) {
 	f.Add([]byte(`{"specversion":"1.0","id":"a","source":"s","type":"t","data_base64":"AAAAAAF7fQ=="}`), "application/cloudevents+json")
 	slots := d.schemas.slots
 	over, cancel := context.WithCancel(f.Context())
-	cancel() // look-ups are given up at once
+	cancel() // fetching a schema is given up at once
 	f.Fuzz(func(t *testing.T, value []byte, media string) {
 		rec := &decision.Record{Topic: "t", Value: value, Headers: []decision.Header{{Key: "content-type", Value: []byte(media)}}}
 		for _, format := range []decision.Format{decision.FormatAuto, decision.FormatJSON, decision.FormatCloudEvents, decision.FormatAvro, decision.FormatProtobuf} {

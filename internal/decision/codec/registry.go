@@ -72,21 +72,21 @@ func (b boundedAnswers) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// ask asks for the schema of some ID, as every look-up does. It returns nil also if
+// ask asks for the schema of some ID, as fetch does. It returns nil also if
 // the registry does not know the ID: it has answered.
 func (r *registry) ask(ctx context.Context) error {
 	_, err := call(ctx, r, func(ctx context.Context) (sr.Schema, error) { return r.client.SchemaByID(ctx, 1) })
-	if err == errUnknown {
+	if errors.Is(err, errUnknown) {
 		return nil
 	}
 	return err
 }
 
-// lookUp asks for the schema of an ID and for the schemas that it refers to. An
+// fetch asks for the schema of an ID and for the schemas that it refers to. An
 // error means that the registry can't be asked.
-func (r *registry) lookUp(ctx context.Context, id int) (*schema, error) {
+func (r *registry) fetch(ctx context.Context, id int) (*schema, error) {
 	s, err := call(ctx, r, func(ctx context.Context) (sr.Schema, error) { return r.client.SchemaByID(ctx, id) })
-	if err == errUnknown {
+	if errors.Is(err, errUnknown) {
 		return unknownSchema("schema ID %d is not known to the Schema Registry", id), nil
 	}
 	if err != nil {
@@ -134,7 +134,7 @@ func (r *registry) references(ctx context.Context, s sr.Schema) ([]reference, er
 			found, err := call(sr.WithParams(ctx, sr.ShowDeleted), r, func(ctx context.Context) (sr.SubjectSchema, error) {
 				return r.client.SchemaByVersion(ctx, ref.Subject, ref.Version)
 			})
-			if err == errUnknown {
+			if errors.Is(err, errUnknown) {
 				return valueErrorf("refers to %.100q in version %d, which is not known to the Schema Registry", ref.Subject, ref.Version)
 			}
 			if err != nil {

@@ -17,19 +17,19 @@ import (
 const (
 	maxSchemaID = math.MaxInt32
 	maxSchemas  = 1000             // schema IDs remembered
-	unknownFor  = 30 * time.Second // until an ID that the registry does not know is looked up again
+	unknownFor  = 30 * time.Second // until an ID that the registry does not know is asked for again
 )
 
-// lookUpRetry is the wait between look-ups while the registry can't be asked: 7.5s
+// fetchRetry is the wait between requests while the registry can't be asked: 7.5s
 // on average after the first few.
-var lookUpRetry = retry.Policy{Min: 250 * time.Millisecond, Max: 15 * time.Second}
+var fetchRetry = retry.Policy{Min: 250 * time.Millisecond, Max: 15 * time.Second}
 
 // schema is what is known of a schema ID.
 type schema struct {
 	kind   sr.SchemaType
 	decode func(value []byte) (object []byte, err error) // nil: see fault
 	fault  valueError                                    // why values of this ID can't be decoded; empty: they can
-	until  time.Time                                     // when to look it up again; zero: never
+	until  time.Time                                     // when to fetch it again; zero: never
 }
 
 func (s *schema) fresh() bool { return s != nil && (s.until.IsZero() || time.Now().Before(s.until)) }
@@ -39,14 +39,14 @@ func unknownSchema(format string, args ...any) *schema {
 	return &schema{fault: valueErrorf(format, args...), until: time.Now().Add(unknownFor)}
 }
 
-// slot holds one schema ID. Whoever has the turn looks it up. The others wait for
-// the turn and then find it known, or take over a look-up that was given up.
+// slot holds one schema ID. The caller that has the turn fetches it. The others wait
+// for the turn and then find it known, or take over if the first one gave up.
 type slot struct {
 	turn  chan struct{}          // size 1: full while a caller has the turn
 	known atomic.Pointer[schema] // written with the turn; read by all
 }
 
-// schemaCache remembers the registry's schemas, and retries look-ups while the
+// schemaCache remembers the schemas of the registry, and retries while the
 // registry can't be asked.
 type schemaCache struct {
 	registry *registry
@@ -55,7 +55,7 @@ type schemaCache struct {
 
 	mu      sync.Mutex
 	slots   map[int]*slot
-	waiting int    // look-ups that failed and are being retried
+	waiting int    // fetches that failed and are being retried
 	logged  string // the failure that was logged last; empty: the registry works
 }
 
@@ -66,7 +66,7 @@ func newSchemaCache(r *registry, opts Options) *schemaCache {
 	}
 }
 
-// get returns the schema of an ID, remembered or looked up. The error is a
+// get returns the schema of an ID, remembered or fetched. The error is a
 // valueError, or ctx's.
 func (c *schemaCache) get(ctx context.Context, id int) (*schema, error) {
 	slot := c.slotOf(id)
@@ -80,7 +80,7 @@ func (c *schemaCache) get(ctx context.Context, id int) (*schema, error) {
 		defer func() { <-slot.turn }()
 		if known = slot.known.Load(); !known.fresh() {
 			var err error
-			if known, err = c.lookUp(ctx, id); err != nil {
+			if known, err = c.fetch(ctx, id); err != nil {
 				return nil, err
 			}
 			slot.known.Store(known)
@@ -93,7 +93,7 @@ func (c *schemaCache) get(ctx context.Context, id int) (*schema, error) {
 }
 
 // slotOf returns the slot of an ID. If there are too many, it drops any other one,
-// which costs a look-up if that one is still wanted.
+// which has to be fetched again if it is still wanted.
 func (c *schemaCache) slotOf(id int) *slot {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -111,8 +111,8 @@ func (c *schemaCache) slotOf(id int) *slot {
 	return s
 }
 
-// lookUp looks an ID up until the registry answers or ctx ends.
-func (c *schemaCache) lookUp(ctx context.Context, id int) (*schema, error) {
+// fetch asks for an ID until the registry answers or ctx ends.
+func (c *schemaCache) fetch(ctx context.Context, id int) (*schema, error) {
 	failed := false
 	defer func() {
 		if failed {
@@ -120,7 +120,7 @@ func (c *schemaCache) lookUp(ctx context.Context, id int) (*schema, error) {
 		}
 	}()
 	for n := 1; ; n++ {
-		s, err := c.registry.lookUp(ctx, id)
+		s, err := c.registry.fetch(ctx, id)
 		if err == nil {
 			return s, nil
 		}
@@ -132,13 +132,13 @@ func (c *schemaCache) lookUp(ctx context.Context, id int) (*schema, error) {
 			c.addWaiting(1, false)
 		}
 		c.logFailure(id, err)
-		if err := retry.Sleep(ctx, lookUpRetry.Backoff(n)); err != nil {
+		if err := retry.Sleep(ctx, fetchRetry.Backoff(n)); err != nil {
 			return nil, err
 		}
 	}
 }
 
-// addWaiting counts the look-ups that wait, and reports when the first one begins
+// addWaiting counts the fetches that wait, and reports when the first one begins
 // and the last one ends. answered says that the registry answered the one that ends.
 func (c *schemaCache) addWaiting(n int, answered bool) {
 	c.mu.Lock()

@@ -103,7 +103,7 @@ func endless(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func TestSchemaIsLookedUpOnceForAllCallers(t *testing.T) {
+func TestSchemaIsFetchedOnceForAllCallers(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.seed(1, sr.TypeJSON, `{}`)
 		w.answerWith(func(rw http.ResponseWriter, req *http.Request) {
@@ -125,7 +125,7 @@ func TestSchemaIsLookedUpOnceForAllCallers(t *testing.T) {
 	})
 }
 
-func TestLookUpGivenUpIsTakenOverByAWaiter(t *testing.T) {
+func TestFetchGivenUpIsTakenOverByAWaiter(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.seed(1, sr.TypeJSON, `{}`)
 		w.answerWith(failing(503, ""))
@@ -181,7 +181,7 @@ func TestKnownSchemaNeedsNoRegistry(t *testing.T) {
 	})
 }
 
-func TestUnknownIDIsLookedUpAgainOnlyAfterAWhile(t *testing.T) {
+func TestUnknownIDIsFetchedAgainOnlyAfterAWhile(t *testing.T) {
 	inWorld(t, func(w *world) {
 		for range 100 {
 			if _, err := w.decoder.Decode(w.Context(), pass(1)); err == nil {
