@@ -18,11 +18,17 @@ import (
 // So it stays close to what the API accepts, and finds a raised limit soon. This is
 // the growth of CUBIC (RFC 9438).
 const (
-	plateau  = 25 * time.Second
-	cutBy    = 0.05            // of the accepted rate
-	halveBy  = 0.5             // of the rate, where the accepted rate is not known
+	plateau = 25 * time.Second
+	cutBy   = 0.05 // of the accepted rate
+	halveBy = 0.5  // of the present rate, where the accepted rate is not known
+
+	// recovery is the part of the configured rate by which the growth beyond the
+	// plateau is steeper, so that it is reached five minutes after a cut, whatever
+	// the rate was.
+	recovery = 1.0 / 1331
+
 	measured = 5 * time.Second // in which the accepted rate is measured
-	shortest = time.Second     // that is enough for that
+	shortest = time.Second     // time of acceptance that is enough for that
 )
 
 // learned is what is known of the API's allowance from the calls that it refused.
@@ -34,17 +40,21 @@ type learned struct {
 	accepted  meter
 }
 
-// at returns the calls a second of the group at now; +Inf: no limit is known.
-func (l *learned) at(now time.Time) float64 {
+// at returns the calls a second of the group at now, where configured are
+// configured; +Inf: no limit is known.
+func (l *learned) at(now time.Time, configured float64) float64 {
 	if l.peak == 0 {
 		return math.Inf(1)
 	}
-	step := max(l.peak-l.low, l.peak*cutBy)
-	x := (now.Sub(l.since) - plateau).Seconds() / plateau.Seconds()
-	if x < 0 { // from low to peak
-		step = l.peak - l.low
+	x := max((now.Sub(l.since)-plateau).Seconds()/plateau.Seconds(), -1)
+	step := l.peak - l.low
+	if x > 0 {
+		step = max(step, l.peak*cutBy)
+		if !math.IsInf(configured, 1) {
+			step += configured * recovery
+		}
 	}
-	return l.peak + step*x*x*max(x, -1)
+	return l.peak + step*x*x*x
 }
 
 // accept notes a call that was not refused.

@@ -139,7 +139,7 @@ func (p *Pacer) Answered(a Answer, now time.Time) bool {
 	cut := false
 	if p.learned.isNew(a) {
 		cut = true
-		p.learned.cut(now, until, p.present(now), p.share, lowest(p.rate))
+		p.learned.cut(now, until, p.present(now), p.share, minCut(p.rate))
 	}
 	if !cut && !until.After(p.holdTo) {
 		return false
@@ -177,10 +177,11 @@ func (p *Pacer) restart(now time.Time) {
 	p.bucket.AllowN(now, burst)
 }
 
-// adjust follows the rate as what is learned and what the API says change.
+// adjust follows the rate as what is learned and what the API says change, in steps
+// of half a per cent, and to the configured rate itself.
 func (p *Pacer) adjust(now time.Time) {
 	allowed := p.allowed(now)
-	if math.Abs(allowed-p.limit) > p.limit/200 || math.IsInf(allowed, 1) != math.IsInf(p.limit, 1) {
+	if math.Abs(allowed-p.limit) > p.limit/200 || allowed != p.limit && allowed == p.rate*p.share {
 		p.limit = allowed
 		p.bucket.SetLimitAt(now, rate.Limit(allowed))
 	}
@@ -198,22 +199,22 @@ func (p *Pacer) allowed(now time.Time) float64 {
 // group returns the calls a second of the group at now. What limits it is kept for
 // the group, since the share may be another one by the time it counts.
 func (p *Pacer) group(now time.Time) float64 {
-	return min(p.rate, p.learned.at(now), max(p.quota.at(now), lowest(p.rate)))
+	return min(p.rate, p.learned.at(now, p.rate), max(p.quota.at(now), minQuota(p.rate)))
 }
 
-// minQuota is the smallest part of the rate to which the API's headers may slow
-// calls down: a 429 is its hard word, and a header that is wrong or hostile must
-// not stop the service.
-const minQuota = 0.05
-
-// lowest returns the calls a second of the group to which calls are slowed down at
-// the most.
-func lowest(perSecond float64) float64 {
+// minQuota returns the calls a second to which the API's headers may slow the group
+// down: a 429 is its hard word, and a header that is wrong or hostile must not stop
+// the service.
+func minQuota(perSecond float64) float64 {
 	if math.IsInf(perSecond, 1) {
 		return 1
 	}
-	return min(perSecond*minQuota, 1)
+	return perSecond / 20
 }
+
+// minCut returns the calls a second to which 429s may slow the group down. What the
+// API really allows may be far less than what is configured.
+func minCut(perSecond float64) float64 { return min(perSecond/20, 1) }
 
 func latest(a, b time.Time) time.Time {
 	if a.After(b) {
