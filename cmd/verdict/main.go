@@ -1,6 +1,6 @@
-// Command verdict completes tasks at the PassFort API as decisions from Kafka
-// ask. Signals become a context here and nowhere else, and errors become an
-// exit status; everything else is in internal/cli and below.
+// Command verdict completes PassFort tasks from decisions in Kafka. This package
+// turns signals into a context and errors into an exit status; everything else is
+// in internal/cli and below.
 package main
 
 import (
@@ -17,7 +17,7 @@ func main() {
 	os.Exit(run())
 }
 
-// run returns the exit status. The first signal asks for a stop; a second one
+// run returns the exit status. The first signal stops the command; a second one
 // ends the process at once.
 func run() int {
 	ctx, cancel := context.WithCancelCause(context.Background())

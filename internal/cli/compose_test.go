@@ -10,9 +10,8 @@ import (
 	"verdict/configs"
 )
 
-// What docker-compose.yml asks of the program is there: its commands with their
-// flags, and the configuration of its environment.
-func TestTheStacksCommandLinesAreUnderstood(t *testing.T) {
+// The commands, flags and environment of docker-compose.yml are valid.
+func TestComposeCommandLinesAreValid(t *testing.T) {
 	text, err := os.ReadFile("../../docker-compose.yml")
 	if err != nil {
 		t.Fatal(err)
@@ -35,7 +34,7 @@ func TestTheStacksCommandLinesAreUnderstood(t *testing.T) {
 		seen++
 		cmd, rest, err := rootCommand(Process{}).Find(s.Command)
 		if err != nil || cmd.Name() != s.Command[0] {
-			t.Errorf("%s: there is no command %v: %v", name, s.Command, err)
+			t.Errorf("%s: no command %v: %v", name, s.Command, err)
 			continue
 		}
 		if err := cmd.ParseFlags(rest); err != nil {
@@ -53,6 +52,6 @@ func TestTheStacksCommandLinesAreUnderstood(t *testing.T) {
 		}
 	}
 	if seen < 4 {
-		t.Errorf("only %d services are of this program", seen)
+		t.Errorf("only %d services run verdict", seen)
 	}
 }

@@ -20,20 +20,23 @@ func decideCommand(s Process) *cobra.Command {
 	var policyFile, dryRunFile, stateTopic string
 	cmd := &cobra.Command{
 		Use:   "decide",
-		Short: "Make decisions from check results by a policy, until SIGTERM or SIGINT",
-		Long: `Decide reads check results from kafka.topics.check_results, counts them task by
-task, and publishes a decision to kafka.topics.decisions where the policy says
-so, for ` + "`verdict run`" + ` to carry out. Without --policy a task is passed when a check
-passes and failed when three checks have failed:
+		Short: "Turn check results into decisions by a policy",
+		Long: `Decide reads check results from kafka.topics.check_results, counts them per task
+and, when the policy says so, publishes a decision to kafka.topics.decisions for
+"verdict run". It runs until SIGTERM or SIGINT, and needs no API key.
+
+Without --policy, a task passes when one check passes and fails when three checks
+have failed:
 
 ` + indent(policy.DefaultFile()) + `
-Counts are kept in the compacted topic ` + policy.StateTopic + `, which has a partition
-for each of the input (` + "`verdict topics`" + ` creates both). It needs no API key.
+The counts are kept in the compacted topic ` + policy.StateTopic + `, which has as many
+partitions as the input; "verdict topics" creates both.
 
---dry-run says what a file of check results, one JSON object a line, would
-decide, and reaches for nothing: one row for each result and task, then a line
-that sums up.`,
+With --dry-run, decide prints what a file of check results would decide, without
+Kafka: one row for each result and task, then a summary line.`,
 		Example: `  verdict decide --policy policy.yaml --kafka-brokers kafka-1:9092
+
+  # Try a policy on a file with one JSON object per line
   verdict decide --policy policy.yaml --dry-run results.jsonl`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -50,29 +53,31 @@ that sums up.`,
 			}
 			t := cfg.Kafka.Topics
 			if stateTopic == "" || slices.Contains(append(app.TopicNames(t), t.CheckResults), stateTopic) {
-				return &usageError{cmd.CommandPath(), fmt.Errorf("--state-topic: want a topic of its own, is %q", stateTopic)}
+				return &usageError{cmd.CommandPath(), fmt.Errorf("--state-topic: must be a topic that no configuration key names, is %q", stateTopic)}
 			}
 			registry := prometheus.NewRegistry()
 			metrics.RegisterProcess(registry, app.Build())
 			return app.Decide(cmd.Context(), cfg, policies, stateTopic, app.Options{Log: newLogger(s, cfg.Log), Registry: registry})
 		},
 	}
-	cmd.Flags().StringVar(&policyFile, "policy", "", "YAML file of policies (default: the one above)")
-	cmd.Flags().StringVar(&dryRunFile, "dry-run", "", "JSON Lines file of check results to try the policy with (- is standard input)")
-	cmd.Flags().StringVar(&stateTopic, "state-topic", policy.StateTopic, "compacted topic of counts; one for each kafka.group_id that shares a cluster")
+	cmd.Flags().StringVar(&policyFile, "policy", "", "read the policies from this YAML `FILE` (default: the policy above)")
+	cmd.Flags().StringVar(&dryRunFile, "dry-run", "", "try the policy on the check results in this JSON Lines `FILE` (-: standard input)")
+	cmd.Flags().StringVar(&stateTopic, "state-topic", policy.StateTopic, "compacted `topic` of the counts; each kafka.group_id in a cluster needs its own")
+	completeFiles(cmd, "policy", "yaml", "yml")
+	completeValues(cmd, "state-topic", nil)
 	configFlags(cmd)
 	return cmd
 }
 
-// loadPolicies reads a file of policies; no file is the default ones. Its faults
-// are told as those of the configuration are.
+// loadPolicies reads a file of policies; an empty name means the default policy.
+// Faults of the file have the form of faults of the configuration.
 func loadPolicies(file string) (policy.Set, error) {
 	if file == "" {
 		return policy.Default(), nil
 	}
 	data, err := readBounded(file, policy.MaxFile+1)
 	if err != nil {
-		return policy.Set{}, configs.Faults{{Key: "policy", Wrong: "can't be read: " + err.Error()}}
+		return policy.Set{}, configs.Faults{{Key: "policy", Wrong: "cannot be read: " + err.Error()}}
 	}
 	set, faults := policy.Parse(file, data)
 	if len(faults) == 0 {
@@ -89,17 +94,17 @@ func loadPolicies(file string) (policy.Set, error) {
 	return set, all
 }
 
-// readBounded is a file of at most that many bytes; of a larger one, its begin.
-func readBounded(file string, most int64) ([]byte, error) {
+// readBounded returns at most limit bytes of a file.
+func readBounded(file string, limit int64) ([]byte, error) {
 	f, err := os.Open(file)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	return io.ReadAll(io.LimitReader(f, most))
+	return io.ReadAll(io.LimitReader(f, limit))
 }
 
-// indent is text as --help shows a file.
+// indent returns a file without its comments, indented for help.
 func indent(text string) string {
 	var b strings.Builder
 	for line := range strings.Lines(text) {

@@ -7,12 +7,12 @@ import (
 	"net/http"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 )
 
-// TestTheDemoThatIsKeptSaysItsSumBeforeItWaits reads what a script would that
-// looks at a demo while it is up: the addresses and the sum are there, and serve.
-func TestTheDemoThatIsKeptSaysItsSumBeforeItWaits(t *testing.T) {
+// A script that uses a running demo needs the summary and the addresses.
+func TestDemoKeepPrintsTheSummaryBeforeItWaits(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	reader, out := io.Pipe()
@@ -46,4 +46,22 @@ func TestTheDemoThatIsKeptSaysItsSumBeforeItWaits(t *testing.T) {
 	if got := <-status; got != ExitDone {
 		t.Errorf("exit status %d: %s", got, addresses.String())
 	}
+}
+
+// lockedBuffer is a buffer that can be read while it is written.
+type lockedBuffer struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
 }

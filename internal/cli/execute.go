@@ -1,5 +1,8 @@
-// Package cli is Verdict's command line: one file per command, with its flags, its
-// help and what it prints.
+// Package cli is Verdict's command line: one file per command, with its flags,
+// help and output. Standard output carries results only; logs, progress and
+// errors go to standard error. What a command does is left to other packages:
+// internal/app runs the services, internal/bulk moves batches and dead letters,
+// internal/check makes the checks and internal/term formats text for people.
 package cli
 
 import (
@@ -10,23 +13,24 @@ import (
 	"strings"
 
 	"verdict/configs"
+	"verdict/internal/term"
 )
 
-// Process is what a command line uses of the process that it runs in.
+// Process is the part of the operating system's process that commands use.
 type Process struct {
 	In       io.Reader
 	Out, Err io.Writer
-	Environ  []string // as os.Environ returns it
+	Environ  []string // in the form of os.Environ
 }
 
 // Exit statuses.
 const (
 	ExitDone   = 0
 	ExitFailed = 1
-	ExitUsage  = 2
+	ExitUsage  = 2 // wrong command line or configuration
 )
 
-// execute runs one command line.
+// Execute runs one command line and returns the exit status. It prints errors.
 func Execute(ctx context.Context, args []string, s Process) int {
 	root := rootCommand(s)
 	root.SetArgs(args)
@@ -44,7 +48,7 @@ func Execute(ctx context.Context, args []string, s Process) int {
 		fmt.Fprintf(s.Err, "verdict: %v\nTry: %s --help\n", err, usage.command)
 		return ExitUsage
 	case errors.As(err, &faults):
-		fmt.Fprintf(s.Err, "verdict: the configuration has %s:\n%v\n", plural(len(faults), "fault"), faults)
+		fmt.Fprintf(s.Err, "verdict: the configuration has %s:\n%v\n", term.Plural(len(faults), "fault"), faults)
 		return ExitUsage
 	default:
 		fmt.Fprintf(s.Err, "verdict: %s\n", strings.ReplaceAll(err.Error(), "\n", "; "))
@@ -52,18 +56,11 @@ func Execute(ctx context.Context, args []string, s Process) int {
 	}
 }
 
-// usageError is a fault of the command line.
+// usageError reports a wrong command line.
 type usageError struct {
-	command string
+	command string // whose help explains what is right
 	err     error
 }
 
 func (e *usageError) Error() string { return e.err.Error() }
 func (e *usageError) Unwrap() error { return e.err }
-
-func plural(n int, word string) string {
-	if n == 1 {
-		return "1 " + word
-	}
-	return commas(int64(n)) + " " + word + "s"
-}

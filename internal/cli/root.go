@@ -3,27 +3,42 @@ package cli
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"verdict/configs"
 )
 
-// rootCommand is verdict with all of its commands.
+// Groups of commands in `verdict --help`.
+const (
+	groupTry       = "try"
+	groupService   = "service"
+	groupDecisions = "decisions"
+	groupOther     = "other"
+)
+
+// rootCommand returns `verdict` with all of its commands.
 func rootCommand(s Process) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "verdict",
-		Short: "Carries task decisions from Kafka out at the PassFort API",
-		Long: `Verdict reads task decisions from Kafka and carries each of them out once: it
-completes the task at the PassFort API, publishes a result or a dead letter,
-and only then commits. Try it without anything else: verdict demo`,
+		Short: "Complete PassFort tasks from decisions in Kafka",
+		Long: `Verdict completes PassFort tasks from decisions in Kafka.
+
+For each decision it completes the task at the PassFort API, publishes a result
+or a dead letter, and then commits the decision's offset. Failed calls are
+retried, and all instances of a consumer group share one rate limit.`,
+		Example: `  # Try everything in one process; needs no Kafka and no API key
+  verdict demo
+
+  # Check a configuration, then run the service with it
+  verdict check --config verdict.yaml
+  verdict run --config verdict.yaml`,
 		Version:                    versionLine(),
 		SilenceUsage:               true,
 		SilenceErrors:              true,
 		SuggestionsMinimumDistance: 2,
-		CompletionOptions:          cobra.CompletionOptions{HiddenDefaultCmd: true},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return cmd.Help()
@@ -34,13 +49,27 @@ and only then commits. Try it without anything else: verdict demo`,
 	}
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return &usageError{cmd.CommandPath(), err}
+		return &usageError{cmd.CommandPath(), unknownFlag(cmd, err)}
 	})
-	root.AddCommand(
-		runCommand(s), demoCommand(s), sandboxCommand(s),
-		submitCommand(s), followCommand(s), explainCommand(s), redriveCommand(s),
-		decideCommand(s), checkCommand(s), topicsCommand(s), versionCommand(s),
+	root.SetUsageFunc(writeUsage)
+	root.AddGroup(
+		&cobra.Group{ID: groupTry, Title: "Try it out:"},
+		&cobra.Group{ID: groupService, Title: "Run the service:"},
+		&cobra.Group{ID: groupDecisions, Title: "Work with decisions:"},
+		&cobra.Group{ID: groupOther, Title: "Other commands:"},
 	)
+	add := func(group string, commands ...*cobra.Command) {
+		for _, cmd := range commands {
+			cmd.GroupID = group
+			root.AddCommand(cmd)
+		}
+	}
+	add(groupTry, demoCommand(s), sandboxCommand(s))
+	add(groupService, checkCommand(s), topicsCommand(s), runCommand(s), decideCommand(s))
+	add(groupDecisions, submitCommand(s), followCommand(s), explainCommand(s), redriveCommand(s))
+	help := helpCommand(s)
+	add(groupOther, completionCommand(s), help, versionCommand(s))
+	root.SetHelpCommand(help)
 	return root
 }
 
@@ -52,6 +81,20 @@ func unknownCommand(root *cobra.Command, name string) error {
 	return errors.New(text)
 }
 
+// unknownFlag adds the most similar flag to an error about an unknown one.
+func unknownFlag(cmd *cobra.Command, err error) error {
+	unknown, ok := errors.AsType[*pflag.NotExistError](err)
+	if !ok || unknown.GetSpecifiedShortnames() != "" {
+		return err
+	}
+	var known []string // with _ for -, as Nearest compares
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		known = append(known, strings.ReplaceAll(f.Name, "-", "_"))
+	})
+	near := strings.ReplaceAll(configs.Nearest(unknown.GetSpecifiedName(), known), "_", "-")
+	return fmt.Errorf("unknown flag --%s; did you mean --%s?", unknown.GetSpecifiedName(), near)
+}
+
 // noArgs refuses positional arguments.
 func noArgs(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
@@ -60,27 +103,12 @@ func noArgs(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-// newLogger is the logger that the configuration asks for, on standard error.
-func newLogger(s Process, cfg configs.Log) *slog.Logger {
-	options := &slog.HandlerOptions{Level: cfg.Level.Level()}
-	if cfg.Format == configs.LogText {
-		return slog.New(slog.NewTextHandler(s.Err, options))
-	}
-	// A duration would be a number of nanoseconds without a word about it.
-	options.ReplaceAttr = func(_ []string, a slog.Attr) slog.Attr {
-		if a.Value.Kind() == slog.KindDuration {
-			a.Value = slog.StringValue(a.Value.Duration().String())
+// oneArg requires one positional argument.
+func oneArg(what string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) != 1 || args[0] == "" {
+			return &usageError{cmd.CommandPath(), fmt.Errorf("wants %s, got %d arguments", what, len(args))}
 		}
-		return a
+		return nil
 	}
-	return slog.New(slog.NewJSONHandler(s.Err, options))
-}
-
-// loadConfig reads the configuration of a command that has configFlags.
-func loadConfig(cmd *cobra.Command, s Process, needAPIKey bool) (configs.Config, error) {
-	file, err := cmd.Flags().GetString("config")
-	if err != nil {
-		return configs.Config{}, err
-	}
-	return configs.Load(configs.Sources{File: file, Env: s.Environ, Flags: cmd.Flags(), NeedAPIKey: needAPIKey})
 }

@@ -11,17 +11,19 @@ import (
 func runCommand(s Process) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "run",
-		Short: "Consume decisions, complete tasks, publish results, until SIGTERM or SIGINT",
-		Long: `Run is the service. It joins the consumer group, completes the task of each
-decision at the API, publishes a result or a dead letter for each, and commits
-what is settled. At SIGTERM or SIGINT it finishes the calls in flight within
-processor.shutdown_timeout, commits and leaves the group; a second signal ends
-it at once.
+		Short: "Run the service",
+		Long: `Run consumes decisions from Kafka, completes their tasks at the PassFort API and
+publishes a result or a dead letter for each. Only then does it commit the
+decision's offset. It runs until SIGTERM or SIGINT: then it finishes the calls in
+flight within processor.shutdown_timeout, commits and leaves the group. A second
+signal ends it at once.
 
-Where OTEL_EXPORTER_OTLP_ENDPOINT (or another of OpenTelemetry's variables) asks
-for traces, it exports spans by OTLP.`,
+To export traces by OTLP, set OTEL_EXPORTER_OTLP_ENDPOINT or another of
+OpenTelemetry's environment variables.`,
 		Example: `  VERDICT_API_KEY=… verdict run --config verdict.yaml
-  verdict run --kafka-brokers kafka-1:9092,kafka-2:9092 --api-key-file /run/secrets/passfort --log-format text`,
+
+  verdict run --kafka-brokers kafka-1:9092,kafka-2:9092 \
+      --api-key-file /run/secrets/passfort --log-format text`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := loadConfig(cmd, s, true)

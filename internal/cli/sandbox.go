@@ -1,14 +1,11 @@
 package cli
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"math"
 	"net"
-	"net/http"
 	"os"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -21,20 +18,24 @@ func sandboxCommand(s Process) *cobra.Command {
 	var profiles string
 	cmd := &cobra.Command{
 		Use:   "sandbox",
-		Short: "Serve an API that behaves like PassFort's, to point a run at",
-		Long: `Sandbox serves the endpoints that Verdict uses. Any profile and task whose IDs
-have the right shape exists, as INCOMPLETE, from its first touch on, and
-remembers its state. GET /_sandbox/stats says what happened so far.
+		Short: "Serve a sandbox of the PassFort API, to test against",
+		Long: `Sandbox serves the endpoints of the PassFort API that Verdict uses. Every
+well-formed profile ID and task ID exists: a task is INCOMPLETE until the first
+call that completes it, and keeps its state. GET /_sandbox/stats returns counts
+of the calls so far.
 
-Beside those, each profile has tasks from the start, to be found by
-GET /4.0/profiles/ID/tasks: made up by the profile's ID and --seed, with the
-aliases identity, address, screening, source-of-funds and final-review, some
-skipped, some with an expired one before. With --profiles FILE they are those
-of the file, JSON: {"PROFILE-ID": [{"id": "TASK-ID", "type": "…", "state": "…",
-"is_expired": false, "is_skipped": false, "variant": {"id": "…", "alias": "…"}}]}.
-The ID of a task's variant is no task's, and is answered 404.`,
+Each profile also has generated tasks, which GET /4.0/profiles/ID/tasks lists.
+They depend on the profile's ID and --seed, and have the aliases identity,
+address, screening, source-of-funds and final-review. Some are skipped, and some
+follow an expired task. To use other tasks, give a JSON file with --profiles:
+
+  {"PROFILE-ID": [{"id": "TASK-ID", "type": "…", "state": "…", "is_expired": false,
+    "is_skipped": false, "variant": {"id": "…", "alias": "…"}}]}
+
+The ID of a variant is not a task's ID: it is answered with 404.`,
 		Example: `  verdict sandbox --latency 50ms --error-rate 0.01
-  verdict sandbox --profiles profiles.json
+
+  # Run the service against it
   verdict run --api-base-url http://127.0.0.1:8081/4.0 --api-key sandbox`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -62,19 +63,23 @@ The ID of a task's variant is no task's, and is answered 404.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&addr, "addr", "127.0.0.1:8081", "address to listen on")
-	f.StringVar(&o.Key, "api-key", "sandbox", "API key that is accepted")
-	f.DurationVar(&o.Latency, "latency", 0, "how long a call takes")
-	f.DurationVar(&o.Jitter, "jitter", 0, "how much longer at the most, at random")
-	f.Float64Var(&o.RateLimit, "rate-limit", 0, "calls per second that are taken (GCRA; 0: no limit)")
-	f.Float64Var(&o.ErrorRate, "error-rate", 0, "share of calls that are answered 503, 0 to 1")
-	f.Float64Var(&o.RejectRate, "reject-rate", 0, "share of tasks that are answered 404, 0 to 1")
-	f.Uint64Var(&o.Seed, "seed", 0, "chooses errors, rejects, jitter and the tasks of profiles")
-	f.StringVar(&profiles, "profiles", "", "JSON file with the tasks that profiles have, in place of made-up ones")
+	f.StringVar(&addr, "addr", "127.0.0.1:8081", "`address` to listen on, as host:port")
+	f.StringVar(&o.Key, "api-key", "sandbox", "accepted API `key`")
+	f.DurationVar(&o.Latency, "latency", 0, "latency of a call")
+	f.DurationVar(&o.Jitter, "jitter", 0, "maximum random latency on top")
+	f.Float64Var(&o.RateLimit, "rate-limit", 0, "accepted `calls` per second (GCRA; 0: no limit)")
+	f.Float64Var(&o.ErrorRate, "error-rate", 0, "`share` of calls that are answered with 503 (0 to 1)")
+	f.Float64Var(&o.RejectRate, "reject-rate", 0, "`share` of tasks that are answered with 404 (0 to 1)")
+	f.Uint64Var(&o.Seed, "seed", 0, "`seed` of errors, rejections, jitter and generated tasks")
+	f.StringVar(&profiles, "profiles", "", "read the tasks of profiles from this JSON `FILE` instead of generating them")
+	for _, flag := range []string{"addr", "api-key", "latency", "jitter", "rate-limit", "error-rate", "reject-rate", "seed"} {
+		completeValues(cmd, flag, nil)
+	}
+	completeFiles(cmd, "profiles", "json")
 	return cmd
 }
 
-// addrFault says what is wrong with --addr.
+// addrFault returns an error if --addr is not host:port.
 func addrFault(addr string) error {
 	if _, _, err := net.SplitHostPort(addr); err != nil {
 		return fmt.Errorf("--addr: is %q; want host:port, such as 127.0.0.1:8081", addr)
@@ -82,7 +87,7 @@ func addrFault(addr string) error {
 	return nil
 }
 
-// sandboxFaults says everything that is wrong with the flags of a sandbox.
+// sandboxFaults returns every fault of the flags of a sandbox.
 func sandboxFaults(o sandbox.Options) error {
 	var faults []error
 	fault := func(bad bool, flag string, is any, want string) {
@@ -109,21 +114,4 @@ func readProfiles(file string) (sandbox.Profiles, error) {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
 	return profiles, nil
-}
-
-// serveHTTP serves until ctx ends, and then gives calls a moment to end.
-func serveHTTP(ctx context.Context, listener net.Listener, h http.Handler) error {
-	server := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}
-	stop := context.AfterFunc(ctx, func() {
-		ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
-		defer cancel()
-		if server.Shutdown(ending) != nil {
-			server.Close()
-		}
-	})
-	defer stop()
-	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-		return err
-	}
-	return nil
 }

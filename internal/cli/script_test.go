@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/signal"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -17,7 +19,6 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
-	"github.com/segmentio/kafka-go"
 
 	"verdict/configs"
 	"verdict/internal/app"
@@ -27,8 +28,7 @@ import (
 	"verdict/internal/passfort/sandbox"
 )
 
-// TestMain lets the tests' own binary be `verdict`, for scripts and for tests
-// that need a process.
+// TestMain lets the test binary act as verdict, for the scripts.
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"verdict": verdictMain})
 }
@@ -36,18 +36,19 @@ func TestMain(m *testing.M) {
 // verdictMain is cmd/verdict's main with plain signal handling.
 func verdictMain() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	os.Exit(Execute(ctx, os.Args[1:], Process{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Environ: os.Environ()}))
+	status := Execute(ctx, os.Args[1:], Process{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Environ: os.Environ()})
+	stop()
+	os.Exit(status)
 }
 
-// TestScripts runs the command lines of testdata/script, each script with an
-// embedded Kafka and a sandbox API of its own, which the environment names as a
-// user's would. Beside testscript's own commands they have:
+// TestScripts runs the scripts of testdata/script. Each has its own embedded Kafka
+// and sandbox API, whose addresses are in the environment. Besides testscript's
+// commands, scripts have:
 //
-//	send TOPIC FILE       each line becomes a record, its key the profile ID
-//	await TOPIC N         until the topic has N records, for at most a minute
-//	dump TOPIC FILE       the topic's records as JSON lines, by partition and offset
-//	create TOPIC N [K=V]  a topic with N partitions and configurations
+//	send TOPIC FILE       publish each line as a record with the profile ID as key
+//	await TOPIC N         wait until the topic has N records, at most a minute
+//	dump TOPIC FILE       write the topic's records as JSON lines, by partition and offset
+//	create TOPIC N [K=V]  create a topic with N partitions and settings
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
@@ -56,7 +57,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			topics := make(map[string]int)
 			for _, name := range app.TopicNames(configs.Default().Kafka.Topics) {
-				topics[name] = partitions
+				topics[name] = 4
 			}
 			cluster, err := embedded.Start(embedded.Options{Topics: topics})
 			if err != nil {
@@ -84,14 +85,25 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// scriptKafka is the key of a script's cluster.
+// scriptKafka is the key of the cluster in a script's values.
 type scriptKafka struct{}
 
 func scriptCluster(ts *testscript.TestScript) *embedded.Cluster {
 	return ts.Value(scriptKafka{}).(*embedded.Cluster)
 }
 
-// scriptArgs ends a script whose command has too few words.
+// scriptCount returns the number of records in a topic.
+func scriptCount(ts *testscript.TestScript, topic string) (n int64) {
+	for p := 0; ; p++ {
+		end := scriptCluster(ts).HighWatermark(topic, p)
+		if end < 0 {
+			return n
+		}
+		n += end
+	}
+}
+
+// scriptArgs fails the script if a command has too few arguments.
 func scriptArgs(ts *testscript.TestScript, neg bool, args []string, least int, usage string) {
 	if neg || len(args) < least {
 		ts.Fatalf("usage: %s", usage)
@@ -128,9 +140,9 @@ func scriptAwait(ts *testscript.TestScript, neg bool, args []string) {
 	want, err := strconv.Atoi(args[1])
 	ts.Check(err)
 	end := time.Now().Add(time.Minute)
-	for recordsIn(scriptCluster(ts), args[0]) < int64(want) {
+	for scriptCount(ts, args[0]) < int64(want) {
 		if time.Now().After(end) {
-			ts.Fatalf("after a minute %s has %d records, not %d", args[0], recordsIn(scriptCluster(ts), args[0]), want)
+			ts.Fatalf("after a minute %s has %d records, not %d", args[0], scriptCount(ts, args[0]), want)
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
@@ -138,8 +150,17 @@ func scriptAwait(ts *testscript.TestScript, neg bool, args []string) {
 
 func scriptDump(ts *testscript.TestScript, neg bool, args []string) {
 	scriptArgs(ts, neg, args, 2, "dump TOPIC FILE")
-	records, err := readTopic(context.Background(), scriptCluster(ts), kafka.DefaultDialer, args[0])
+	connection, err := broker.NewConnection(broker.Options{Brokers: scriptCluster(ts).Addrs()})
 	ts.Check(err)
+	defer connection.Close()
+	var records []decision.Record
+	ts.Check(connection.Scan(context.Background(), broker.ScanOptions{Topic: args[0]}, func(rec decision.Record) error {
+		records = append(records, rec)
+		return nil
+	}))
+	slices.SortFunc(records, func(a, b decision.Record) int {
+		return cmp.Or(cmp.Compare(a.Partition, b.Partition), cmp.Compare(a.Offset, b.Offset))
+	})
 	var out bytes.Buffer
 	for _, r := range records {
 		headers := make([]string, 0, len(r.Headers))

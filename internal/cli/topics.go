@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,42 +11,34 @@ import (
 	"strings"
 	"time"
 
-	"github.com/segmentio/kafka-go"
 	"github.com/spf13/cobra"
 
-	"verdict/configs"
 	"verdict/internal/app"
 	"verdict/internal/broker"
-	"verdict/internal/policy"
+	"verdict/internal/term"
 )
 
-// topicsOptions are the flags of topics.
-type topicsOptions struct {
-	partitions, replicas  int
-	anyPartitions, anyRep bool // the flag was not given: a topic that has others does not differ
-	dryRun                bool
-}
-
 func topicsCommand(s Process) *cobra.Command {
-	var o topicsOptions
+	var o app.TopicOptions
 	cmd := &cobra.Command{
 		Use:   "topics",
-		Short: "Create the topics that the configuration names",
-		Long: `Topics creates the topics of the configuration that are missing: with
-cleanup.policy delete, min.insync.replicas 2 where there are three replicas or
-more, and a retention of 14 days for decisions and check results, 30 for results
-and 90 for dead letters; and the compacted topic in which verdict decide keeps
-its counts, with as many partitions as kafka.topics.check_results has. A topic
-that is there stays as it is, whatever its partitions and settings; what differs
-from a new one is said.`,
-		Example: `  verdict topics --kafka-brokers kafka-1:9092 --dry-run
+		Short: "Create the Kafka topics that Verdict needs",
+		Long: `Topics creates the configured topics that are missing. It never changes a topic
+that exists, but reports how it differs from a new one.
+
+New topics have cleanup.policy delete and, with three replicas or more,
+min.insync.replicas 2. Decisions and check results are kept for 14 days, results
+for 30 and dead letters for 90. The topic in which "verdict decide" keeps its
+counts is compacted and has as many partitions as kafka.topics.check_results.`,
+		Example: `  # Show what would be created
+  verdict topics --kafka-brokers kafka-1:9092 --dry-run
+
   verdict topics --kafka-brokers kafka-1:9092 --partitions 12 --replication-factor 3`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if o.partitions < 0 || o.replicas < 0 {
+			if o.Partitions < 0 || o.Replicas < 0 {
 				return &usageError{cmd.CommandPath(), errors.New("--partitions and --replication-factor: want 0 or more")}
 			}
-			o.anyPartitions, o.anyRep = !cmd.Flags().Changed("partitions"), !cmd.Flags().Changed("replication-factor")
 			cfg, err := loadConfig(cmd, s, false)
 			if err != nil {
 				return err
@@ -59,149 +50,74 @@ from a new one is said.`,
 			defer connection.Close()
 			ctx, cancel := context.WithTimeout(cmd.Context(), time.Minute)
 			defer cancel()
-			if err := o.defaultReplicas(ctx, connection.Client(), cfg.Kafka.Topics.Decisions); err != nil {
-				return err
+			reports, err := app.CreateTopics(ctx, connection, cfg.Kafka.Topics, o)
+			for _, r := range reports {
+				// Without a flag, a topic that has another number does not differ.
+				partitions := cmd.Flags().Changed("partitions") || r.ExactPartitions
+				writeTopic(s.Out, r, partitions, cmd.Flags().Changed("replication-factor"))
 			}
-			return errors.Join(
-				createTopics(ctx, s.Out, connection.Client(), o.wanted(cfg.Kafka.Topics), o),
-				createState(ctx, s.Out, connection, cfg.Kafka.Topics.CheckResults, o),
-			)
+			return err
 		},
 	}
-	cmd.Flags().IntVar(&o.partitions, "partitions", 12, "partitions of a topic that is created (0: the cluster's default)")
-	cmd.Flags().IntVar(&o.replicas, "replication-factor", 0, "replicas of a topic that is created (0: 3, or one for each broker where there are fewer)")
-	cmd.Flags().BoolVar(&o.dryRun, "dry-run", false, "say what would be created, and create nothing")
+	cmd.Flags().IntVar(&o.Partitions, "partitions", 12, "`number` of partitions of a new topic (0: the cluster's default)")
+	cmd.Flags().IntVar(&o.Replicas, "replication-factor", 0, "`number` of replicas of a new topic (0: 3, or one per broker if there are fewer)")
+	cmd.Flags().BoolVar(&o.DryRun, "dry-run", false, "show what would be created, and create nothing")
+	completeValues(cmd, "partitions", nil)
+	completeValues(cmd, "replication-factor", nil)
 	configFlags(cmd)
 	return cmd
 }
 
-// defaultReplicas sets how many replicas there are to be, where no flag says so.
-func (o *topicsOptions) defaultReplicas(ctx context.Context, client *kafka.Client, topic string) error {
-	if o.replicas > 0 {
-		return nil
-	}
-	meta, err := client.Metadata(ctx, &kafka.MetadataRequest{Topics: []string{topic}})
-	if err != nil {
-		return fmt.Errorf("count the brokers: %w: are they up, and are their addresses and TLS right? (`verdict check` tells)", err)
-	}
-	o.replicas = min(max(len(meta.Brokers), 1), 3)
-	return nil
-}
-
-// wanted is every topic of the configuration.
-func (o *topicsOptions) wanted(t configs.Topics) []broker.Topic {
-	var all []broker.Topic
-	for _, p := range append(app.PlanTopics(t), app.PlannedTopic{Name: t.CheckResults, Retention: app.KeepDecisions}) {
-		all = append(all, p.Topic(o.partitions, o.replicas))
-	}
-	return all
-}
-
-// createState creates the topic of counts that belongs to the input of decide.
-func createState(ctx context.Context, out io.Writer, connection *broker.Connection, input string, o topicsOptions) error {
-	counts, _, err := broker.Partitions(ctx, connection.Client(), input)
-	if err != nil {
-		return err
-	}
-	// One that was made just now may not be known yet; it has what was asked for.
-	partitions := cmp.Or(counts[input], o.partitions)
-	state := policy.Topic(policy.StateTopic, partitions, o.replicas)
-	if o.replicas >= 3 {
-		state.Configs["min.insync.replicas"] = "2"
-	}
-	o.anyPartitions = false
-	return createTopics(ctx, out, connection.Client(), []broker.Topic{state}, o)
-}
-
-// createTopics creates what is missing and says a line for each topic.
-func createTopics(ctx context.Context, out io.Writer, client *kafka.Client, plan []broker.Topic, o topicsOptions) error {
-	wanted, names := make(map[string]broker.Topic), make([]string, len(plan))
-	for i, t := range plan {
-		names[i], wanted[t.Name] = t.Name, t
-	}
-	states, err := broker.Describe(ctx, client, names...)
-	if err != nil {
-		return err
-	}
-	var missing []broker.Topic
-	for _, name := range names {
-		if errors.Is(states[name].Err, kafka.UnknownTopicOrPartition) {
-			missing = append(missing, wanted[name])
+// writeTopic prints the line about one topic.
+func writeTopic(out io.Writer, r app.TopicReport, comparePartitions, compareReplicas bool) {
+	switch r.Status {
+	case app.TopicCreated:
+		fmt.Fprintf(out, "%s created: %s\n", r.Wanted.Name, describeTopic(r.Wanted))
+	case app.TopicMissing:
+		fmt.Fprintf(out, "%s would be created: %s\n", r.Wanted.Name, describeTopic(r.Wanted))
+	case app.TopicExists:
+		line := r.Wanted.Name + " exists"
+		if r.State != nil {
+			if d := topicDifferences(r.Wanted, *r.State, comparePartitions, compareReplicas); len(d) > 0 {
+				line += "; it differs and stays as it is: " + strings.Join(d, ", ")
+			}
 		}
+		fmt.Fprintln(out, line)
 	}
-	var created []string
-	if !o.dryRun {
-		created, err = broker.Create(ctx, client, missing)
-	}
-	errs := []error{err}
-	for _, name := range names {
-		state, isMissing := states[name], slices.ContainsFunc(missing, func(t broker.Topic) bool { return t.Name == name })
-		switch {
-		case slices.Contains(created, name):
-			fmt.Fprintf(out, "%s created: %s\n", name, describeTopic(wanted[name]))
-		case isMissing && o.dryRun:
-			fmt.Fprintf(out, "%s would be created: %s\n", name, describeTopic(wanted[name]))
-		case isMissing && err == nil:
-			fmt.Fprintf(out, "%s exists\n", name) // somebody was quicker
-		case isMissing: // err says why
-		case state.Err != nil:
-			errs = append(errs, fmt.Errorf("describe topic %s: %w", name, state.Err))
-		default:
-			fmt.Fprintf(out, "%s exists%s\n", name, differences(wanted[name], state, o))
-		}
-	}
-	return errors.Join(errs...)
 }
 
+// describeTopic lists the properties of a new topic.
 func describeTopic(t broker.Topic) string {
-	partitions := "the cluster's default of partitions"
+	partitions := "the cluster's default number of partitions"
 	if t.Partitions > 0 {
-		partitions = plural(t.Partitions, "partition")
+		partitions = term.Plural(t.Partitions, "partition")
 	}
 	parts := []string{partitions, fmt.Sprintf("replication factor %d", t.ReplicationFactor)}
 	for _, key := range slices.Sorted(maps.Keys(t.Configs)) {
-		parts = append(parts, settingText(key, t.Configs[key]))
+		parts = append(parts, term.Setting(key, t.Configs[key]))
 	}
 	return strings.Join(parts, ", ")
 }
 
-// differences is how a topic that is there differs from one that would be
-// created.
-func differences(t broker.Topic, is broker.TopicState, o topicsOptions) string {
+// topicDifferences lists how an existing topic differs from a new one.
+func topicDifferences(t broker.Topic, is broker.TopicState, comparePartitions, compareReplicas bool) []string {
 	var parts []string
 	differs := func(what, is, would string) {
 		parts = append(parts, fmt.Sprintf("%s is %s, would be %s", what, is, would))
 	}
-	if !o.anyPartitions && t.Partitions > 0 && is.Partitions != t.Partitions {
+	if comparePartitions && t.Partitions > 0 && is.Partitions != t.Partitions {
 		differs("partitions", strconv.Itoa(is.Partitions), strconv.Itoa(t.Partitions))
 	}
-	if is.ReplicationFactor < t.ReplicationFactor || !o.anyRep && is.ReplicationFactor != t.ReplicationFactor {
+	if is.ReplicationFactor < t.ReplicationFactor || compareReplicas && is.ReplicationFactor != t.ReplicationFactor {
 		differs("replication factor", strconv.Itoa(is.ReplicationFactor), strconv.Itoa(t.ReplicationFactor))
 	}
 	if is.ConfigErr != nil {
-		parts = append(parts, "its settings may not be read")
+		parts = append(parts, "its settings cannot be read")
 	}
 	for _, key := range slices.Sorted(maps.Keys(t.Configs)) {
 		if value, ok := is.Configs[key]; ok && value != t.Configs[key] {
-			differs(key, settingValue(key, value), settingValue(key, t.Configs[key]))
+			differs(key, term.SettingValue(key, value), term.SettingValue(key, t.Configs[key]))
 		}
 	}
-	if len(parts) == 0 {
-		return ""
-	}
-	return "; it differs and stays as it is: " + strings.Join(parts, ", ")
-}
-
-func settingText(key, value string) string { return key + " " + settingValue(key, value) }
-
-// settingValue is a setting's value, and what it means where that is a time.
-func settingValue(key, value string) string {
-	ms, err := strconv.ParseInt(value, 10, 64)
-	switch {
-	case key != "retention.ms" || err != nil:
-		return value
-	case ms < 0:
-		return value + " (for ever)"
-	}
-	return fmt.Sprintf("%s (%s)", value, inDays(time.Duration(ms)*time.Millisecond))
+	return parts
 }

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"io"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -9,26 +10,48 @@ import (
 	"verdict/configs"
 )
 
-// configFlags gives a command the flags of the configuration, and --config. In its
-// help they stand apart from its own, which would be lost among them.
-func configFlags(cmd *cobra.Command) {
-	cmd.Flags().String("config", "", "YAML file to read the configuration from (default: "+configs.DefaultFile+", if it is there)")
-	configs.RegisterFlags(cmd.Flags())
-	cmd.SetUsageFunc(usageWithConfig)
-}
-
-func usageWithConfig(cmd *cobra.Command) error {
-	keys := pflag.NewFlagSet("", pflag.ContinueOnError)
-	configs.RegisterFlags(keys)
-	own, configuration := pflag.NewFlagSet("", pflag.ContinueOnError), pflag.NewFlagSet("", pflag.ContinueOnError)
+// writeUsage prints what follows the description in a command's help. The flags
+// of configuration keys are left to `verdict help config`, because a command's
+// own flags would be lost among them.
+func writeUsage(cmd *cobra.Command) error {
+	out := cmd.OutOrStderr()
+	line := cmd.UseLine()
+	if !cmd.HasParent() {
+		line = "verdict COMMAND [flags]"
+	}
+	fmt.Fprintf(out, "Usage:\n  %s\n", line)
+	if cmd.HasExample() {
+		fmt.Fprintf(out, "\nExamples:\n%s\n", cmd.Example)
+	}
+	for _, group := range cmd.Groups() {
+		fmt.Fprintf(out, "\n%s\n", group.Title)
+		writeCommands(out, cmd, group.ID)
+	}
+	own, hasKeys := pflag.NewFlagSet("", pflag.ContinueOnError), false
 	cmd.LocalFlags().VisitAll(func(f *pflag.Flag) {
-		if keys.Lookup(f.Name) == nil {
-			own.AddFlag(f)
+		if _, isKey := configs.KeyOf(f); isKey {
+			hasKeys = true
 		} else {
-			configuration.AddFlag(f)
+			own.AddFlag(f)
 		}
 	})
-	_, err := fmt.Fprintf(cmd.OutOrStderr(), "Usage:\n  %s\n\nExamples:\n%s\n\nFlags:\n%s\nConfiguration (also as keys of the file, and in the environment as VERDICT_…):\n%s",
-		cmd.UseLine(), cmd.Example, own.FlagUsages(), configuration.FlagUsages())
-	return err
+	if own.HasAvailableFlags() {
+		fmt.Fprintf(out, "\nFlags:\n%s", own.FlagUsages())
+	}
+	switch {
+	case hasKeys:
+		fmt.Fprint(out, "\nEvery configuration key is also a flag, such as --kafka-brokers.\nFor all keys, see \"verdict help config\".\n")
+	case !cmd.HasParent():
+		fmt.Fprint(out, "\nFor a command, see \"verdict COMMAND --help\".\nFor all configuration keys, see \"verdict help config\".\n")
+	}
+	return nil
+}
+
+// writeCommands prints the commands of one group.
+func writeCommands(out io.Writer, parent *cobra.Command, group string) {
+	for _, cmd := range parent.Commands() {
+		if cmd.GroupID == group {
+			fmt.Fprintf(out, "  %-*s  %s\n", parent.NamePadding(), cmd.Name(), cmd.Short)
+		}
+	}
 }

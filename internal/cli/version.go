@@ -4,15 +4,15 @@ import (
 	"cmp"
 	"fmt"
 
-	"verdict/internal/app"
-
 	"github.com/spf13/cobra"
+
+	"verdict/internal/app"
 )
 
 func versionCommand(s Process) *cobra.Command {
 	return &cobra.Command{
 		Use:     "version",
-		Short:   "Print version, commit and Go version",
+		Short:   "Print the version, the commit and the Go version",
 		Example: "  verdict version",
 		Args:    noArgs,
 		RunE: func(*cobra.Command, []string) error {
@@ -22,7 +22,7 @@ func versionCommand(s Process) *cobra.Command {
 	}
 }
 
-// versionLine is what version and --version print.
+// versionLine returns what `version` and --version print.
 func versionLine() string {
 	b := app.Build()
 	return fmt.Sprintf("verdict %s commit %s %s", b.Version, cmp.Or(b.Revision, "unknown"), b.GoVersion)

@@ -140,7 +140,7 @@ func TestBulk(t *testing.T) {
 		"topic "+s.topics.backfill+" 600", "reason task_not_found 300", "reason expired 300", "chosen=600 redriven=0 failed=0 refused=0 already=0")
 	back := []string{"redrive", "--batch-id", batch, "--reason", "task_not_found", "--rate", "60"}
 	s.killAt(s.topics.backfill, 100, back...)
-	s.run(0, back, "another redrive is at work on ", "chosen=", " failed=0 refused=0 already=")
+	s.run(0, back, "another redrive is running on ", "chosen=", " failed=0 refused=0 already=")
 	if n := s.count(s.topics.backfill); n != rows+300 {
 		t.Errorf("%d records, of %d rows and 300 that went back", n, rows)
 	}

@@ -1,0 +1,46 @@
+package cli
+
+import (
+	"log/slog"
+	"sync"
+	"time"
+
+	"verdict/configs"
+)
+
+// newLogger returns a logger to standard error, as the configuration wants it.
+func newLogger(s Process, cfg configs.Log) *slog.Logger {
+	options := &slog.HandlerOptions{Level: cfg.Level.Level()}
+	if cfg.Format == configs.LogText {
+		return slog.New(slog.NewTextHandler(s.Err, options))
+	}
+	// The JSON handler would print a duration as a number of nanoseconds without
+	// a unit.
+	options.ReplaceAttr = func(_ []string, a slog.Attr) slog.Attr {
+		if a.Value.Kind() == slog.KindDuration {
+			a.Value = slog.StringValue(a.Value.Duration().String())
+		}
+		return a
+	}
+	return slog.New(slog.NewJSONHandler(s.Err, options))
+}
+
+// retryLogInterval is the time between two log lines about the same error.
+const retryLogInterval = 5 * time.Second
+
+// logRetries returns a function that logs errors that are retried: a changed
+// error at once, the same one every retryLogInterval. It may be called by several
+// goroutines.
+func logRetries(log *slog.Logger) func(error) {
+	var mu sync.Mutex // guards last and at
+	var last string
+	var at time.Time
+	return func(err error) {
+		mu.Lock()
+		defer mu.Unlock()
+		if text := err.Error(); text != last || time.Since(at) >= retryLogInterval {
+			last, at = text, time.Now()
+			log.Warn("a Kafka request failed; trying again", "err", err)
+		}
+	}
+}

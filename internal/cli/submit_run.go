@@ -1,0 +1,179 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"verdict/configs"
+	"verdict/internal/app"
+	"verdict/internal/bulk/rows"
+	bulksubmit "verdict/internal/bulk/submit"
+	"verdict/internal/decision"
+	"verdict/internal/term"
+)
+
+// submit checks the files, sends the batch and, with --wait, follows it.
+func submit(ctx context.Context, s Process, cfg configs.Config, files []string, o submitOptions) error {
+	start := time.Now()
+	in, err := rows.Open(ctx, files, s.In, "")
+	if err != nil {
+		return stoppedBeforeSending(ctx, err)
+	}
+	defer in.Close()
+	batch, err := checkRows(ctx, s, in, o)
+	if err != nil {
+		return stoppedBeforeSending(ctx, err)
+	}
+	defer batch.Close()
+	writeRowFindings(s.Out, batch, len(files) > 1, o.rejects)
+	if o.rejects != "" {
+		if err := batch.WriteRejects(ctx, o.rejects); err != nil {
+			return stoppedBeforeSending(ctx, err)
+		}
+	}
+	var sent bulksubmit.Summary
+	switch {
+	case batch.Invalid > 0 && !o.skipInvalid:
+		err = invalidRows(batch)
+	case !o.dryRun && batch.Size() > 0:
+		sent, err = sendBatch(ctx, s, cfg, batch, o, cmp.Or(o.journal, journalPath(files, batch.ID)), newLogger(s, cfg.Log))
+	}
+	id := batch.ID
+	alreadySent, already := errors.AsType[*bulksubmit.AlreadySentError](err)
+	if already {
+		id = alreadySent.BatchID
+	}
+	seconds := time.Since(start).Seconds()
+	fmt.Fprintf(s.Out, "batch_id=%s rows=%d invalid=%d superseded=%d duplicates=%d submitted=%d earlier=%d seconds=%.2f rate=%.1f\n",
+		id, batch.Rows, batch.Invalid, batch.Superseded, batch.Duplicates, sent.Sent, sent.Earlier, seconds, float64(sent.Sent)/max(seconds, 0.001))
+	if already && o.wait {
+		fmt.Fprintln(s.Err, "warning:", alreadySent)
+		err = nil
+	}
+	if err != nil || !o.wait || batch.Size() == 0 {
+		return err
+	}
+	wait := followOptions{report: o.report}
+	if !sent.Began.IsZero() {
+		wait.since.time = sent.Began.Add(-clockSkew)
+	}
+	topics, err := laneTopics(cfg.Kafka.Topics, o.lane)
+	if err != nil {
+		return err
+	}
+	return follow(ctx, s, cfg, id, topics, wait)
+}
+
+// clockSkew is the largest assumed difference between the clocks of machines that
+// write to Kafka: --wait also reads results that are older than the batch by less.
+const clockSkew = time.Hour
+
+// stoppedBeforeSending returns err, or says that the user stopped the command.
+func stoppedBeforeSending(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return errors.New("stopped before anything was sent")
+	}
+	return err
+}
+
+// checkRows checks the files and prints warnings about them.
+func checkRows(ctx context.Context, s Process, in *rows.Input, o submitOptions) (*rows.Batch, error) {
+	counter := term.NewCounter(s.Err, "rows checked", -1)
+	batch, err := rows.Check(ctx, in, rows.CheckOptions{
+		Rows: o.rows, BatchID: o.batchID, LastWins: o.lastWins, SkipInvalid: o.skipInvalid, MaxFindings: maxRowFindings, Checked: counter.Set,
+	})
+	counter.Finish()
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range submitWarnings(batch) {
+		fmt.Fprintln(s.Err, "warning:", w)
+	}
+	return batch, nil
+}
+
+// invalidRows returns the error for a batch that is not sent.
+func invalidRows(batch *rows.Batch) error {
+	hint := "or send the others with --skip-invalid"
+	if batch.Invalid == batch.Rows {
+		hint = "or say with --map and --set which columns hold the fields"
+	}
+	return fmt.Errorf("%s of %s invalid, so nothing was sent; correct them, %s", term.Commas(batch.Invalid), term.PluralIs(batch.Rows, "row"), hint)
+}
+
+// journalPath returns the default path of the journal. For standard input it is
+// made from the batch's ID, without characters that a file name cannot have.
+func journalPath(files []string, batchID string) string {
+	for _, f := range files {
+		if f != rows.Stdin {
+			return f + journalSuffix
+		}
+	}
+	name := strings.Map(func(r rune) rune {
+		if r == filepath.Separator || r == '/' || r == ':' {
+			return '_'
+		}
+		return r
+	}, batchID)
+	return name + journalSuffix
+}
+
+// sendBatch sends a batch and shows its progress.
+func sendBatch(ctx context.Context, s Process, cfg configs.Config, batch *rows.Batch, o submitOptions, journal string, log *slog.Logger) (bulksubmit.Summary, error) {
+	connection, err := app.Connect(cfg.Kafka, nil)
+	if err != nil {
+		return bulksubmit.Summary{}, err
+	}
+	defer connection.Close()
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	topic := cfg.Kafka.Topics.Backfill
+	if o.lane == decision.Live.String() {
+		topic = cfg.Kafka.Topics.Decisions
+	}
+	var acknowledged atomic.Int64
+	counter := term.NewCounter(s.Err, "acknowledged", batch.Size())
+	done := make(chan struct{})
+	var showing sync.WaitGroup
+	sent, err := bulksubmit.Submit(ctx, batch, bulksubmit.Options{
+		Connection: connection, Topic: topic, Group: cfg.Kafka.GroupID, Journal: journal, Host: host, Rate: o.rate,
+		Acknowledged: &acknowledged, Log: log,
+		OnStart: func(before int64) {
+			counter.Start(before)
+			showing.Go(func() { showCount(counter, &acknowledged, done) })
+		},
+	})
+	close(done)
+	showing.Wait()
+	counter.Finish()
+	if err != nil && ctx.Err() != nil {
+		err = fmt.Errorf("stopped with %s of %s acknowledged; run the same command again to continue",
+			term.Commas(acknowledged.Load()), term.Plural(batch.Size(), "decision"))
+	}
+	return sent, err
+}
+
+// showCount shows a number as it grows.
+func showCount(counter *term.Counter, n *atomic.Int64, done <-chan struct{}) {
+	ticker := time.NewTicker(200 * time.Millisecond)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+			counter.Set(n.Load())
+		case <-done:
+			return
+		}
+	}
+}
