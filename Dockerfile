@@ -1,10 +1,10 @@
-# Verdict in an image with nothing else in it but the certificates of authorities:
+# An image with the Verdict binary and CA certificates, and nothing else:
 #
 #   docker build -t verdict .
 #
-# Images are pinned by version. The stage "probed" adds a wget, which
-# docker-compose.yml needs for its health checks, since they run inside the
-# container; Kubernetes asks /healthz and /readyz from outside, and needs none.
+# Base images are pinned by version. The stage "probed" adds wget for the health checks of
+# docker-compose.yml, which run inside the container. Kubernetes calls /healthz and
+# /readyz from outside and does not need it.
 FROM golang:1.26.8-trixie AS build
 WORKDIR /src
 COPY go.mod go.sum ./
@@ -19,7 +19,7 @@ FROM busybox:1.37.0-musl AS busybox
 FROM scratch AS base
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY --from=build /out/verdict /verdict
-# "nonroot", as distroless has it: nothing here belongs to it.
+# The user "nonroot" of distroless images, which owns no files here.
 USER 65532:65532
 EXPOSE 9464
 ENTRYPOINT ["/verdict"]
@@ -27,5 +27,5 @@ ENTRYPOINT ["/verdict"]
 FROM base AS probed
 COPY --from=busybox /bin/busybox /bin/wget
 
-# Last, so that it is what is built unless another is asked for.
+# The last stage is the default.
 FROM base AS verdict

@@ -25,7 +25,7 @@
 // everything before it, so the member joins the group again and reads from the
 // start; below the old commit each decision counts as MaybeApplied. A topic that
 // was created again and outgrew the old position within one WatchInterval can't
-// be told from the old one.
+// be distinguished from the old one.
 //
 // kafka-go assigns nothing at all while one of the topics is missing, so a
 // member joins only once every topic exists.

@@ -73,7 +73,7 @@ func TestFetchPassesCompactedRecords(t *testing.T) {
 			t.Fatal(err)
 		}
 		var records []decision.Record
-		for _, key := range strings.Split("z a b c a b d a e y x x", " ") {
+		for key := range strings.SplitSeq("z a b c a b d a e y x x", " ") {
 			records = append(records, decision.Record{Key: []byte(key), Value: []byte(key)})
 		}
 		for batch := range slices.Chunk(records, 2) {

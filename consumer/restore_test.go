@@ -52,32 +52,38 @@ func metadata(base int64, open map[int64]decision.Progress, settled ...int64) st
 	return offsets.Encode(t, open, offsets.DefaultMetadataSize)
 }
 
+// progress is what an earlier owner reported of two decisions.
+var progress = map[int64]decision.Progress{4: {Attempts: 3}, 6: {Attempts: 1, MaybeApplied: true}}
+
+// restored are commits, and what a new owner makes of them. Partition 0 has the
+// offsets 0 to 9.
+var restored = map[string]struct {
+	commit      int64 // -1: none
+	metadata    string
+	latest      bool
+	deleted     int64 // before this offset
+	want        []int64
+	before      map[int64]decision.Progress
+	level, line string // of the log; empty: no line above INFO
+	details     string
+}{
+	"no commit, earliest":         {commit: -1, want: []int64{0, 1, 2, 3, 4, 5, 6, 7, 8, 9}},
+	"no commit, records deleted":  {commit: -1, deleted: 7, want: []int64{7, 8, 9}},
+	"no commit, latest":           {commit: -1, latest: true},
+	"commit":                      {commit: 7, want: []int64{7, 8, 9}},
+	"commit, latest":              {commit: 7, latest: true, want: []int64{7, 8, 9}},
+	"commit of the end":           {commit: 10},
+	"settled beyond the commit":   {commit: 4, metadata: metadata(4, nil, 5, 8), want: []int64{4, 6, 7, 9}},
+	"progress":                    {commit: 4, metadata: metadata(4, progress, 5, 8), want: []int64{4, 6, 7, 9}, before: progress},
+	"progress of a settled one":   {commit: 4, metadata: metadata(4, progress, 5, 6), want: []int64{4, 7, 8, 9}, before: map[int64]decision.Progress{4: {Attempts: 3}}},
+	"another program's metadata":  {commit: 4, metadata: "theirs", want: []int64{4, 5, 6, 7, 8, 9}, level: "WARN", line: "ignoring commit metadata that Verdict did not write", details: "committed=4"},
+	"commit of a deleted record":  {commit: 2, deleted: 7, want: []int64{7, 8, 9}, level: "ERROR", line: "decisions were deleted by the topic's retention", details: "committed=2 first=7 lost=5"},
+	"all records deleted":         {commit: 2, deleted: 10, level: "ERROR", line: "decisions were deleted by the topic's retention", details: "committed=2 first=10 lost=8"},
+	"settled past what's deleted": {commit: 2, metadata: metadata(2, map[int64]decision.Progress{9: {Attempts: 1}}, 4, 8), deleted: 7, want: []int64{7, 9}, before: map[int64]decision.Progress{9: {Attempts: 1}}, level: "ERROR", line: "decisions were deleted by the topic's retention", details: "lost=5"},
+}
+
 func TestRestoreDecidesWhereAClaimBegins(t *testing.T) {
-	progress := map[int64]decision.Progress{4: {Attempts: 3}, 6: {Attempts: 1, MaybeApplied: true}}
-	for name, c := range map[string]struct {
-		commit      int64 // -1: none
-		metadata    string
-		latest      bool
-		deleted     int64 // before this offset
-		want        []int64
-		before      map[int64]decision.Progress
-		level, line string // of the log; empty: no line above INFO
-		details     string
-	}{
-		"no commit, earliest":         {commit: -1, want: []int64{0, 1, 2, 3, 4, 5, 6, 7, 8, 9}},
-		"no commit, records deleted":  {commit: -1, deleted: 7, want: []int64{7, 8, 9}},
-		"no commit, latest":           {commit: -1, latest: true},
-		"commit":                      {commit: 7, want: []int64{7, 8, 9}},
-		"commit, latest":              {commit: 7, latest: true, want: []int64{7, 8, 9}},
-		"commit of the end":           {commit: 10},
-		"settled beyond the commit":   {commit: 4, metadata: metadata(4, nil, 5, 8), want: []int64{4, 6, 7, 9}},
-		"progress":                    {commit: 4, metadata: metadata(4, progress, 5, 8), want: []int64{4, 6, 7, 9}, before: progress},
-		"progress of a settled one":   {commit: 4, metadata: metadata(4, progress, 5, 6), want: []int64{4, 7, 8, 9}, before: map[int64]decision.Progress{4: {Attempts: 3}}},
-		"another program's metadata":  {commit: 4, metadata: "theirs", want: []int64{4, 5, 6, 7, 8, 9}, level: "WARN", line: "ignoring commit metadata that Verdict did not write", details: "committed=4"},
-		"commit of a deleted record":  {commit: 2, deleted: 7, want: []int64{7, 8, 9}, level: "ERROR", line: "decisions were deleted by the topic's retention", details: "committed=2 first=7 lost=5"},
-		"all records deleted":         {commit: 2, deleted: 10, level: "ERROR", line: "decisions were deleted by the topic's retention", details: "committed=2 first=10 lost=8"},
-		"settled past what's deleted": {commit: 2, metadata: metadata(2, map[int64]decision.Progress{9: {Attempts: 1}}, 4, 8), deleted: 7, want: []int64{7, 9}, before: map[int64]decision.Progress{9: {Attempts: 1}}, level: "ERROR", line: "decisions were deleted by the topic's retention", details: "lost=5"},
-	} {
+	for name, c := range restored {
 		t.Run(name, func(t *testing.T) {
 			inWorld(t, 1, func(t *testing.T, w *world) {
 				w.produce(0, numbers(0, 10)...)
@@ -143,10 +149,10 @@ func TestRestoreCommitsTheEndItBeganAt(t *testing.T) {
 		m := w.newMember("m").start(startLatest)
 		w.await(time.Minute, "assigned", func() bool { return len(w.seen("m assigned")) > 0 })
 		m.stop()
-		w.produce(0, "while nobody was there")
+		w.produce(0, "without a member")
 		m = w.newMember("m").start(startLatest)
 		m.awaitAccepted(1)
-		if got := m.values(); !slices.Equal(got, []string{"while nobody was there"}) {
+		if got := m.values(); !slices.Equal(got, []string{"without a member"}) {
 			t.Errorf("accepted %q", got)
 		}
 		m.stop()

@@ -140,8 +140,8 @@ const maxHeldBytes = 32 << 20
 func (d dispatcher) full() (all, backfill bool) {
 	p := d.p
 	most := maxSettling(p.opts.Workers)
-	liveHeld, liveBytes := p.reviews.Held(decision.Live)
-	heldCount, heldBytes := p.reviews.Held(decision.Backfill)
+	liveHeld, liveBytes := p.reviews.Waiting(decision.Live)
+	heldCount, heldBytes := p.reviews.Waiting(decision.Backfill)
 	waiting := p.load.settling[decision.Backfill] + heldCount
 	all = waiting+p.load.settling[decision.Live]+liveHeld >= most || heldBytes+liveBytes >= maxHeldBytes
 	backfill = waiting+p.load.inFlight[decision.Backfill] >= most-keptForLive(most) || heldBytes >= maxHeldBytes-keptForLive(maxHeldBytes)

@@ -50,10 +50,10 @@ func (s settler) result(ctx context.Context, j *job, r success) {
 
 func (s settler) publishResult(ctx context.Context, j *job, wire *decision.Result) {
 	s.settle(ctx, j, ending{
-		rec: wire.Record(s.p.opts.Results, j.rec.Key), outcome: wire.Outcome, taskID: wire.TaskID,
+		rec: wire.Encode(s.p.opts.Results, j.rec.Key), outcome: wire.Outcome, taskID: wire.TaskID,
 		smaller: func() decision.Record {
 			wire.Task = nil
-			return wire.Record(s.p.opts.Results, j.rec.Key)
+			return wire.Encode(s.p.opts.Results, j.rec.Key)
 		},
 	})
 }
@@ -70,7 +70,7 @@ func (s settler) deadLetter(ctx context.Context, j *job, r refusal) {
 	if r.err != nil {
 		letter.Error = r.err.Error()
 	}
-	rec := letter.Record(s.p.opts.DeadLetters, &j.rec)
+	rec := letter.Encode(s.p.opts.DeadLetters, &j.rec)
 	s.settle(ctx, j, ending{
 		rec: rec, outcome: decision.DeadLettered, reason: r.reason,
 		smaller: func() decision.Record { return decision.WithoutValue(rec) },

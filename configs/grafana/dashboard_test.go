@@ -7,11 +7,11 @@ import (
 	"testing"
 )
 
-var update = flag.Bool("update", false, "write dashboards/verdict.json anew")
+var update = flag.Bool("update", false, "write dashboards/verdict.json")
 
 const dashboardFile = "dashboards/verdict.json"
 
-func TestTheCommittedDashboardIsWhatTheCodeMakes(t *testing.T) {
+func TestDashboardFileIsUpToDate(t *testing.T) {
 	want, err := JSON()
 	if err != nil {
 		t.Fatal(err)
@@ -26,6 +26,6 @@ func TestTheCommittedDashboardIsWhatTheCodeMakes(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(got, want) {
-		t.Errorf("%s is not what the code makes; go test ./configs/grafana -update writes it", dashboardFile)
+		t.Errorf("%s is out of date; run go test ./configs/grafana -update", dashboardFile)
 	}
 }

@@ -14,14 +14,14 @@ import (
 	"github.com/grafana/grafana-foundation-sdk/go/units"
 )
 
-// Sizes in Grafana's grid, which is 24 wide.
+// Heights in units of Grafana's grid, which is 24 units wide.
 const (
 	statHeight  = 4
 	graphHeight = 8
 )
 
-// query is an expression and how its series are called. In expr SEL stands for
-// the matchers of the template variables.
+// query is a PromQL expression and the legend of its series. SEL in expr stands for the
+// matchers of the dashboard's variables.
 type query struct{ expr, legend string }
 
 const selectors = `job=~"$job",group=~"$group",instance=~"$instance"`
@@ -35,26 +35,26 @@ func (q query) target(ref int) *prometheus.DataqueryBuilder {
 		LegendFormat(q.legend)
 }
 
-// about is what every panel says of itself.
-type about struct {
+// header is what every panel has: title, description, runbook link and width.
+type header struct {
 	title, description string
-	alert              string // whose section of the runbook the panel links to; "": none
-	width              uint32
+	alert              string // alert whose section in the runbook the panel links to; empty means none
+	width              uint32 // in units of the grid
 }
 
-func (a about) links() []cog.Builder[dashboard.DashboardLink] {
-	if a.alert == "" {
+func (h header) links() []cog.Builder[dashboard.DashboardLink] {
+	if h.alert == "" {
 		return nil
 	}
 	return []cog.Builder[dashboard.DashboardLink]{
-		dashboard.NewDashboardLinkBuilder("Runbook: " + a.alert).
+		dashboard.NewDashboardLinkBuilder("Runbook: " + h.alert).
 			Type(dashboard.DashboardLinkTypeLink).
-			Url("${runbook}#" + strings.ToLower(a.alert)).
+			Url("${runbook}#" + strings.ToLower(h.alert)).
 			TargetBlank(true),
 	}
 }
 
-// step is where a colour begins.
+// step is a threshold: from this value on, the panel has this color.
 type step struct {
 	from  float64
 	color string
@@ -68,7 +68,7 @@ func thresholds(base string, steps ...step) *dashboard.ThresholdsConfigBuilder {
 	return dashboard.NewThresholdsConfigBuilder().Mode(dashboard.ThresholdsModeAbsolute).Steps(all)
 }
 
-// words shows 0 and 1 as words.
+// words maps the values 0 and 1 to words.
 func words(zero, zeroColor, one, oneColor string) []dashboard.ValueMapping {
 	m := dashboard.NewValueMap()
 	m.Options["0"] = dashboard.ValueMappingResult{Text: &zero, Color: &zeroColor, Index: new(int32(0))}
@@ -76,11 +76,11 @@ func words(zero, zeroColor, one, oneColor string) []dashboard.ValueMapping {
 	return []dashboard.ValueMapping{{ValueMap: m}}
 }
 
-// number1 is one number, large, with its colour.
-func number1(a about, unit string, t *dashboard.ThresholdsConfigBuilder, queries ...query) *stat.PanelBuilder {
+// bigNumber returns a panel with large colored numbers.
+func bigNumber(h header, unit string, t *dashboard.ThresholdsConfigBuilder, queries ...query) *stat.PanelBuilder {
 	p := stat.NewPanelBuilder().
-		Title(a.title).Description(a.description).Links(a.links()).Datasource(source()).
-		Height(statHeight).Span(a.width).
+		Title(h.title).Description(h.description).Links(h.links()).Datasource(source()).
+		Height(statHeight).Span(h.width).
 		Unit(unit).Thresholds(t).
 		ColorMode(common.BigValueColorModeBackground).GraphMode(common.BigValueGraphModeArea).
 		JustifyMode(common.BigValueJustifyModeAuto).
@@ -91,11 +91,11 @@ func number1(a about, unit string, t *dashboard.ThresholdsConfigBuilder, queries
 	return p
 }
 
-// graph is lines over time.
-func graph(a about, unit string, queries ...query) *timeseries.PanelBuilder {
+// graph returns a panel with lines over time.
+func graph(h header, unit string, queries ...query) *timeseries.PanelBuilder {
 	p := timeseries.NewPanelBuilder().
-		Title(a.title).Description(a.description).Links(a.links()).Datasource(source()).
-		Height(graphHeight).Span(a.width).
+		Title(h.title).Description(h.description).Links(h.links()).Datasource(source()).
+		Height(graphHeight).Span(h.width).
 		Unit(unit).Min(0).
 		LineWidth(1).FillOpacity(8).ShowPoints(common.VisibilityModeNever).
 		Legend(common.NewVizLegendOptionsBuilder().
@@ -108,22 +108,22 @@ func graph(a about, unit string, queries ...query) *timeseries.PanelBuilder {
 	return p
 }
 
-// limited draws a line where it begins to be bad.
+// limited adds a dashed line at the value that is too high.
 func limited(p *timeseries.PanelBuilder, from float64) *timeseries.PanelBuilder {
 	return p.Thresholds(thresholds("green", step{from, "red"})).
 		ThresholdsStyle(common.NewGraphThresholdsStyleConfigBuilder().Mode(common.GraphThresholdsStyleModeDashed))
 }
 
-// stacked piles the lines up.
+// stacked stacks the lines.
 func stacked(p *timeseries.PanelBuilder) *timeseries.PanelBuilder {
 	return p.FillOpacity(35).Stacking(common.NewStackingConfigBuilder().Mode(common.StackingModeNormal).Group("A"))
 }
 
-// timeline is states over time, one line each.
-func timeline(a about, mappings []dashboard.ValueMapping, queries ...query) *statetimeline.PanelBuilder {
+// timeline returns a panel with states over time, one row each.
+func timeline(h header, mappings []dashboard.ValueMapping, queries ...query) *statetimeline.PanelBuilder {
 	p := statetimeline.NewPanelBuilder().
-		Title(a.title).Description(a.description).Links(a.links()).Datasource(source()).
-		Height(graphHeight).Span(a.width).
+		Title(h.title).Description(h.description).Links(h.links()).Datasource(source()).
+		Height(graphHeight).Span(h.width).
 		Mappings(mappings).Thresholds(thresholds("green", step{1, "red"})).
 		MergeValues(true).ShowValue(common.VisibilityModeAuto).RowHeight(0.8).FillOpacity(80)
 	for i, q := range queries {
@@ -132,11 +132,11 @@ func timeline(a about, mappings []dashboard.ValueMapping, queries ...query) *sta
 	return p
 }
 
-// heat is a histogram over time.
-func heat(a about, q query) *heatmap.PanelBuilder {
+// heat returns a panel with a histogram over time.
+func heat(h header, q query) *heatmap.PanelBuilder {
 	return heatmap.NewPanelBuilder().
-		Title(a.title).Description(a.description).Links(a.links()).Datasource(source()).
-		Height(graphHeight).Span(a.width).
+		Title(h.title).Description(h.description).Links(h.links()).Datasource(source()).
+		Height(graphHeight).Span(h.width).
 		Calculate(false).
 		YAxis(heatmap.NewYAxisConfigBuilder().Unit(units.Seconds)).
 		Color(heatmap.NewHeatmapColorOptionsBuilder().

@@ -11,48 +11,50 @@ import (
 	"verdict/internal/broker"
 	"verdict/internal/decision"
 	"verdict/internal/policy"
+	"verdict/internal/retry"
 	"verdict/metrics"
 )
 
-// DecideGroup is appended to kafka.group_id to name the group of `decide`, which
-// reads other topics than `run` does.
+// DecideGroup is appended to kafka.group_id for the group of `decide`, which reads other
+// topics than `run`.
 const DecideGroup = "-decide"
 
-// Decide is the service that decides, built and ended as serve is:
+// Decide is the service that makes decisions from check results. It consumes until ctx
+// ends, and then stops its parts in the opposite order of their start:
 //
 //	not ready ─► consumer (stop fetching, drain, commit, leave the group)
 //	          ─► publisher (flush) ─► connections ─► admin server
-func Decide(ctx context.Context, cfg configs.Config, policies policy.Set, stateTopic string, w Options) (err error) {
+func Decide(ctx context.Context, cfg configs.Config, policies policy.Set, stateTopic string, o Options) (err error) {
 	var stops stops
-	defer func() { err = errors.Join(err, stops.run(w.Log)) }()
+	defer func() { err = errors.Join(err, stops.run(o.Log)) }()
 
-	g, err := newGround(cfg, w, &stops)
+	s, err := newService(cfg, o, &stops)
 	if err != nil {
 		return err
 	}
-	g.kafka.pause = g.showKafka // there are no calls to hold
-	if err := awaitState(ctx, g.connection, cfg.Kafka.Topics.CheckResults, stateTopic, w.Log); err != nil || ctx.Err() != nil {
+	s.kafka.pause = s.showKafkaPause // there are no calls to hold
+	if err := awaitState(ctx, s.connection, cfg.Kafka.Topics.CheckResults, stateTopic, o.Log); err != nil || ctx.Err() != nil {
 		return err
 	}
 
 	decider, err := policy.New(policy.Options{
-		Policies: policies, Publisher: g.publisher, Log: g.connection, State: stateTopic,
+		Policies: policies, Publisher: s.publisher, Log: s.connection, State: stateTopic,
 		Decisions: cfg.Kafka.Topics.Decisions, DeadLetters: cfg.Kafka.Topics.DeadLetters,
 		MaxBytes: int64(cfg.Processor.MaxPendingBytes),
-		Metrics:  metrics.NewPolicy(w.Registry), Logger: w.Log, Instance: instance(),
+		Metrics:  metrics.NewPolicy(o.Registry), Logger: o.Log, Instance: instance(),
 	})
 	if err != nil {
 		return err
 	}
-	return g.consume(ctx, cfg.Kafka.GroupID+DecideGroup, []string{cfg.Kafka.Topics.CheckResults}, deciding{decider},
-		func() bool { return false }, // it makes no calls that could be refused
+	keyRefused := func() bool { return false } // it makes no calls
+	return s.consume(ctx, cfg.Kafka.GroupID+DecideGroup, []string{cfg.Kafka.Topics.CheckResults}, decideHandler{decider}, keyRefused,
 		slog.String("state_topic", stateTopic))
 }
 
-// awaitState waits while Kafka is away, and fails where the state topic is not
-// fit for its use, which waiting can't mend.
+// awaitState waits for Kafka until the topic of counts could be checked. It returns an
+// error if the topic is unfit, which waiting would not change, and nil if ctx ends.
 func awaitState(ctx context.Context, connection *broker.Connection, input, state string, log *slog.Logger) error {
-	for said := false; ; said = true {
+	for logged := false; ; logged = true {
 		err := policy.CheckTopics(ctx, connection, input, state)
 		if fault, ok := errors.AsType[*policy.TopicFault](err); ok {
 			return fault
@@ -60,31 +62,28 @@ func awaitState(ctx context.Context, connection *broker.Connection, input, state
 		if err == nil || ctx.Err() != nil {
 			return nil
 		}
-		if !said {
-			log.Warn("Kafka does not answer as it should; waiting", "err", err)
+		if !logged {
+			log.Warn("check the state topic; waiting for Kafka", "err", err)
 		}
-		timer := time.NewTimer(time.Second)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
+		if retry.Sleep(ctx, time.Second) != nil {
+			return nil
 		}
 	}
 }
 
-// deciding hands what the consumer reads to the decider.
-type deciding struct{ decider *policy.Decider }
+// decideHandler hands the consumer's records to the decider.
+type decideHandler struct{ decider *policy.Decider }
 
-func (deciding) Assigned(int, int) {}
+func (decideHandler) Assigned(int, int) {}
 
-func (d deciding) Accept(ctx context.Context, claim *consumer.Claim, rec decision.Record, _ decision.Progress) error {
-	return d.decider.Accept(ctx, claim, rec)
+func (h decideHandler) Accept(ctx context.Context, claim *consumer.Claim, rec decision.Record, _ decision.Progress) error {
+	return h.decider.Accept(ctx, claim, rec)
 }
 
-func (d deciding) Drain(ctx context.Context, claims []*consumer.Claim) {
+func (h decideHandler) Drain(ctx context.Context, claims []*consumer.Claim) {
 	all := make([]policy.Claim, len(claims))
 	for i, claim := range claims {
 		all[i] = claim
 	}
-	d.decider.Drain(ctx, all)
+	h.decider.Drain(ctx, all)
 }

@@ -7,31 +7,25 @@ import (
 	"verdict/internal/decision"
 )
 
-// kafkaHealth makes one pause of all that can fail in the dealings with Kafka,
-// which in an outage is one part after the other. The log says once that it
-// begins and once that it is over; in between it speaks only when what it named
-// is over and something else is not.
+// kafkaHealth turns the failures of everything that deals with Kafka into one pause. In
+// an outage the parts fail one after the other. The log says once that the pause begins
+// and once that it ends; in between only when the part that it named works again while
+// another one still fails.
+//
+// The Schema Registry shows as the same pause, but holds only the partitions whose
+// records need it: what was decoded goes on.
 type kafkaHealth struct {
 	log   *slog.Logger
-	pause func(on bool)
-	show  func(on bool) // shows the pause, and holds nothing
+	pause func(on bool) // holds calls and shows the pause; set before the consumer starts
+	show  func(on bool) // shows the pause only; set where there is a Schema Registry
 
-	mu      sync.Mutex
-	failing map[string]error // by part
-	named   string           // the part that the log named last
-	waiting bool             // records wait for the Schema Registry
+	mu       sync.Mutex
+	failing  map[string]error // by part
+	named    string           // the part that the log named last
+	registry bool             // records wait for the Schema Registry
 }
 
-// await notes whether records wait for the Schema Registry. That shows as the same
-// pause, and holds only the partitions that need it: what was understood goes on.
-func (k *kafkaHealth) await(waiting bool) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.waiting = waiting
-	k.show(waiting || len(k.failing) > 0)
-}
-
-// set notes that a part fails, with its error, or works, with nil.
+// set notes that a part fails with err, or works if err is nil.
 func (k *kafkaHealth) set(part string, err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -44,19 +38,27 @@ func (k *kafkaHealth) set(part string, err error) {
 	switch {
 	case !was && err != nil:
 		k.named = part
-		k.log.Warn("Kafka does not answer as it should; holding calls", "pause", string(decision.PausedKafka), "part", part, "err", err)
+		k.log.Warn("Kafka requests fail; holding calls", "pause", string(decision.PausedKafka), "part", part, "err", err)
 		k.pause(true)
 	case was && len(k.failing) == 0:
 		k.pause(false)
-		if k.waiting {
+		if k.registry {
 			k.show(true)
 		}
-		k.log.Info("Kafka answers again; calls go on", "pause", string(decision.PausedKafka))
+		k.log.Info("Kafka works again", "pause", string(decision.PausedKafka))
 	case err == nil && part == k.named:
 		for other, why := range k.failing {
 			k.named = other
-			k.log.Warn("Kafka still does not answer as it should", "part", other, "err", why)
+			k.log.Warn("Kafka requests still fail", "part", other, "err", why)
 			break
 		}
 	}
+}
+
+// setRegistry notes whether records wait for the Schema Registry.
+func (k *kafkaHealth) setRegistry(waiting bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.registry = waiting
+	k.show(waiting || len(k.failing) > 0)
 }

@@ -7,14 +7,14 @@ import (
 	"verdict/configs"
 )
 
-// Key is the present API key. One that comes from a file can be read again.
+// Key holds the API key. A key from a file can be read again while it is in use.
 type Key struct {
-	file string // empty: the key is fixed
+	file string // empty: the key does not change
 	key  atomic.Pointer[configs.Secret]
 }
 
-// NewKey reads the key that the configuration names. A file that can't be
-// read is a fault of the configuration.
+// NewKey reads the configured API key. A file that cannot be read is a fault of the
+// configuration.
 func NewKey(cfg configs.API) (*Key, error) {
 	k := &Key{file: cfg.KeyFile}
 	if k.file == "" {
@@ -27,12 +27,12 @@ func NewKey(cfg configs.API) (*Key, error) {
 	return k, nil
 }
 
-// Reload reads the key's file again.
+// Reload reads the key's file again. If that fails, the key stays.
 func (k *Key) Reload() error {
 	if k.file == "" {
 		return nil
 	}
-	text, err := readSecret(k.file)
+	text, err := readSecretFile(k.file)
 	if err != nil {
 		return fmt.Errorf("read the API key: %w", err)
 	}
@@ -41,5 +41,5 @@ func (k *Key) Reload() error {
 	return nil
 }
 
-// Key is the key to send.
-func (k *Key) Key() string { return k.key.Load().Reveal() }
+// Current returns the key to send.
+func (k *Key) Current() string { return k.key.Load().Reveal() }

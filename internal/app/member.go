@@ -6,8 +6,8 @@ import (
 	"verdict/configs"
 )
 
-// Member is what an instance tells the group of itself, so that `verdict
-// check` can see members that do not go together. A later version may tell more.
+// Member is what an instance tells about itself in the group protocol's user data, so
+// that `verdict check` can see members that differ. A later version may tell more.
 type Member struct {
 	Version   string  `json:"version"`
 	Revision  string  `json:"revision,omitempty"`
@@ -15,22 +15,24 @@ type Member struct {
 	Scope     string  `json:"rate_limit_scope"`
 }
 
+// MemberOf returns the Member of an instance of this program with a configuration.
 func MemberOf(cfg configs.Config) Member {
 	b := Build()
 	return Member{Version: b.Version, Revision: b.Revision, RateLimit: cfg.API.RateLimit, Scope: string(cfg.API.RateLimitScope)}
 }
 
-// AboutMember is MemberOf in the form in which it travels.
-func AboutMember(cfg configs.Config) []byte {
-	data, err := json.Marshal(MemberOf(cfg))
-	if err != nil {
-		return nil // a rate that is no number, which validation does not let through
-	}
-	return data
-}
-
-// ReadMember reads what a member told; false: nothing, or another program's word.
+// ReadMember reads a member's user data. It returns false for data of another program,
+// or none.
 func ReadMember(data []byte) (Member, bool) {
 	var m Member
 	return m, json.Unmarshal(data, &m) == nil && m.Version != ""
+}
+
+// encode returns the user data that ReadMember reads.
+func (m Member) encode() []byte {
+	data, err := json.Marshal(m)
+	if err != nil {
+		return nil // a rate that is no number, which validation rejects
+	}
+	return data
 }

@@ -9,19 +9,20 @@ import (
 	"sync"
 )
 
-// stops are the ends of what was acquired, run last-in first-out.
-type stops []struct {
+// stops are the named stops of the parts that were acquired, in that order.
+type stops []namedStop
+
+type namedStop struct {
 	name string
 	stop func() error
 }
 
+// add registers the stop of a part. The stop must bound itself.
 func (s *stops) add(name string, stop func() error) {
-	*s = append(*s, struct {
-		name string
-		stop func() error
-	}{name, stop})
+	*s = append(*s, namedStop{name, stop})
 }
 
+// run runs every stop, the last one first, and joins their errors.
 func (s stops) run(log *slog.Logger) error {
 	var errs []error
 	for _, part := range slices.Backward(s) {
@@ -33,12 +34,12 @@ func (s stops) run(log *slog.Logger) error {
 	return errors.Join(errs...)
 }
 
-// background starts fn, and returns the stop that ends its context, waits for it
-// and gives its error.
+// background starts fn, and returns the stop that cancels its context, waits for it and
+// returns its error.
 func background(fn func(context.Context) error) func() error {
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
-	var err error
+	var err error // written by fn's goroutine until wg.Wait returns
 	wg.Go(func() { err = fn(ctx) })
 	return func() error {
 		cancel()

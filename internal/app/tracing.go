@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -22,9 +23,10 @@ import (
 	"verdict/processor"
 )
 
-// The variables that say whether there are spans, and by which protocol they
-// are sent; where to, how often and which share of them are the exporter's and
-// the SDK's own (https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/).
+// The environment variables that decide whether there are spans and which protocol
+// sends them. The exporter and the SDK read others by themselves: where spans go, how
+// often, and how many
+// (https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/).
 const (
 	otelDisabled      = "OTEL_SDK_DISABLED"
 	otelExporter      = "OTEL_TRACES_EXPORTER"
@@ -34,50 +36,34 @@ const (
 	otelTraceProtocol = "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"
 )
 
-// StartTracing is the tracer that the environment asks for, and its stop, which
-// sends what is left. Nobody asks: a nil tracer, which costs nothing.
-func StartTracing(ctx context.Context, environ []string, log *slog.Logger) (trace.Tracer, func(), error) {
-	none := func() {}
+// tracingStop bounds the export of the last spans.
+const tracingStop = 5 * time.Second
+
+// StartTracing returns the tracer that the environment configures, and its stop, which
+// exports what is left. Without such a configuration the tracer is nil, which costs
+// nothing. Failed exports are logged; they stop nothing and fail nothing.
+func StartTracing(ctx context.Context, environ []string, log *slog.Logger) (tracer trace.Tracer, stop func(), err error) {
 	env := otelVariables(environ)
-	if strings.EqualFold(env[otelDisabled], "true") {
-		return nil, none, nil
+	enabled, err := tracingEnabled(env)
+	if err != nil {
+		return nil, nil, err
 	}
-	switch exporter := env[otelExporter]; {
-	case exporter == "none":
-		return nil, none, nil
-	case exporter == "" && env[otelEndpoint] == "" && env[otelTraceEndpoint] == "":
-		return nil, none, nil
-	case exporter != "" && exporter != "otlp":
-		return nil, nil, fmt.Errorf("%s: is %q; want otlp or none", otelExporter, exporter)
+	if !enabled {
+		return nil, func() {}, nil
 	}
-	protocol := env[otelTraceProtocol]
-	if protocol == "" {
-		protocol = env[otelProtocol]
-	}
-	var exporter sdktrace.SpanExporter
-	var err error
-	switch protocol {
-	case "", "http/protobuf":
-		exporter, err = otlptracehttp.New(ctx)
-	case "grpc":
-		exporter, err = otlptracegrpc.New(ctx)
-	default:
-		err = fmt.Errorf("%s: is %q; want http/protobuf or grpc", otelProtocol, protocol)
-	}
+	exporter, err := newExporter(ctx, cmp.Or(env[otelTraceProtocol], env[otelProtocol]))
 	if err != nil {
 		return nil, nil, fmt.Errorf("export traces by OTLP: %w", err)
 	}
 	about, err := resource.New(ctx,
 		resource.WithAttributes(attribute.String("service.name", "verdict"), attribute.String("service.version", version)),
-		resource.WithHost(), resource.WithTelemetrySDK(), resource.WithFromEnv()) // the environment's word comes last
+		resource.WithHost(), resource.WithTelemetrySDK(), resource.WithFromEnv()) // the environment overrides the others
 	if err != nil {
 		return nil, nil, fmt.Errorf("describe this process to OpenTelemetry: %w", err)
 	}
-	// The SDK tells what it can't send here; it is no reason to stop anything.
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { log.Warn("traces are not exported", "err", err) }))
 	provider := sdktrace.NewTracerProvider(sdktrace.WithBatcher(exporter), sdktrace.WithResource(about))
 	return provider.Tracer("verdict", trace.WithInstrumentationVersion(version)), func() {
-		// Whoever collects traces must not hold up a stop, nor make it fail.
 		ctx, cancel := context.WithTimeout(context.Background(), tracingStop)
 		defer cancel()
 		if err := provider.Shutdown(ctx); err != nil {
@@ -86,13 +72,39 @@ func StartTracing(ctx context.Context, environ []string, log *slog.Logger) (trac
 	}, nil
 }
 
-// tracingStop bounds the export of the last spans.
-const tracingStop = 5 * time.Second
+// tracingEnabled reports whether the environment asks for traces.
+func tracingEnabled(env map[string]string) (bool, error) {
+	if strings.EqualFold(env[otelDisabled], "true") {
+		return false, nil
+	}
+	switch exporter := env[otelExporter]; exporter {
+	case "otlp":
+		return true, nil
+	case "none":
+		return false, nil
+	case "":
+		return env[otelEndpoint] != "" || env[otelTraceEndpoint] != "", nil
+	default:
+		return false, fmt.Errorf("%s: is %q; want otlp or none", otelExporter, exporter)
+	}
+}
 
-// tracing is what the spans of a service say of it.
+// newExporter returns the exporter for an OTLP protocol; "" means HTTP.
+func newExporter(ctx context.Context, protocol string) (sdktrace.SpanExporter, error) {
+	switch protocol {
+	case "", "http/protobuf":
+		return otlptracehttp.New(ctx)
+	case "grpc":
+		return otlptracegrpc.New(ctx)
+	default:
+		return nil, fmt.Errorf("%s: is %q; want http/protobuf or grpc", otelProtocol, protocol)
+	}
+}
+
+// tracing returns what the spans of a service have in common.
 func tracing(tracer trace.Tracer, cfg configs.Config) processor.Tracing {
 	t := processor.Tracing{Tracer: tracer, Group: cfg.Kafka.GroupID}
-	if u, err := url.Parse(cfg.API.BaseURL); err == nil { // validated before
+	if u, err := url.Parse(cfg.API.BaseURL); err == nil { // otherwise validation has failed before
 		t.Server, t.Port = u.Hostname(), map[string]int{"http": 80, "https": 443}[u.Scheme]
 		if port, err := strconv.Atoi(u.Port()); err == nil {
 			t.Port = port
@@ -101,10 +113,10 @@ func tracing(tracer trace.Tracer, cfg configs.Config) processor.Tracing {
 	return t
 }
 
-// otelVariables is those of OpenTelemetry's among the variables of a process.
+// otelVariables returns the variables of OpenTelemetry in an environment.
 func otelVariables(environ []string) map[string]string {
 	env := make(map[string]string)
-	for _, kv := range slices.Backward(environ) { // of two the later counts
+	for _, kv := range slices.Backward(environ) { // the last one of a name counts
 		name, value, _ := strings.Cut(kv, "=")
 		if _, given := env[name]; !given && strings.HasPrefix(name, "OTEL_") {
 			env[name] = strings.TrimSpace(value)

@@ -10,8 +10,11 @@ import (
 // version is set by the linker in releases.
 var version = "devel"
 
-// Build says what program this is: the version that it was released as, and the
-// commit that Go noted when it was built in a checkout.
+// userAgent names this program to the API and to the Schema Registry.
+func userAgent() string { return "verdict/" + version }
+
+// Build returns what program this is: its version as released, and the commit that Go
+// notes when it builds in a checkout.
 func Build() metrics.Build {
 	b := metrics.Build{Version: version, GoVersion: runtime.Version()}
 	info, ok := debug.ReadBuildInfo()

@@ -10,12 +10,12 @@ import (
 	"github.com/segmentio/kafka-go"
 )
 
-// Append puts records (their Key, Value, Headers and Time, by which zero means
-// now) into a partition of the caller's choice, in their order, and returns the offset of the first once all in-sync replicas have them. It
-// makes one attempt of one request (the records together must fit the broker's
-// message.max.bytes): the caller decides whether there is still a reason for
-// another, which a Publisher would not ask. After an error the records may have
-// been stored all the same.
+// Append appends records to a partition of the caller's choice, in their order:
+// Key, Value, Headers and Time, where zero stands for now. It returns the offset
+// of the first once all in-sync replicas have them. It makes one request, so the
+// records together must fit the broker's message.max.bytes, and one attempt: the
+// caller decides whether there is still a reason for another. After an error the
+// records may have been stored all the same.
 func (c *Connection) Append(ctx context.Context, topic string, partition int, records []decision.Record) (offset int64, err error) {
 	items := make([]*item, len(records))
 	for i, rec := range records {
@@ -34,7 +34,7 @@ func (c *Connection) Append(ctx context.Context, topic string, partition int, re
 		err = res.Error
 	}
 	if err != nil {
-		return 0, fmt.Errorf("append to %s/%d: %w%s", topic, partition, err, likelyCause(err))
+		return 0, fmt.Errorf("append to %s/%d: %w%s", topic, partition, err, hint(err))
 	}
 	return res.BaseOffset, nil
 }

@@ -13,7 +13,7 @@ import (
 )
 
 // BenchmarkPublisher publishes records of 300 bytes to an embedded cluster on
-// the loopback interface, which shares the processors.
+// the loopback interface, which shares the CPUs.
 func BenchmarkPublisher(b *testing.B) {
 	for _, partitions := range []int{1, 12} {
 		b.Run(fmt.Sprintf("partitions=%d", partitions), func(b *testing.B) {

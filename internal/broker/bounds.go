@@ -9,23 +9,27 @@ import (
 	"github.com/segmentio/kafka-go"
 )
 
-// ErrNoTopic is the error of Bounds and Scan for a topic that does not exist.
+// ErrNoTopic is the error for a topic that does not exist.
 var ErrNoTopic = errors.New("there is no such topic")
 
-// Bound says where a partition begins and ends.
+func missingTopic(topic string) error {
+	return fmt.Errorf("topic %s: %w: create it (`verdict topics`), or correct kafka.topics or kafka.brokers", topic, ErrNoTopic)
+}
+
+// Bound is where a partition begins and ends.
 type Bound struct {
-	// First is the offset of the oldest record that is kept.
+	// First is the offset of the oldest record that the partition still has.
 	First int64
-	// End is the last stable offset: a reader of committed records will get the
-	// next one from there on.
+	// End is the last stable offset: the next committed record will have this
+	// offset or a later one.
 	End int64
 }
 
-// Bounds says where each partition of a topic begins and ends now. What fails is
-// tried again until ctx ends, but for a missing topic or right.
+// Bounds returns where each partition of a topic begins and ends now. It retries
+// transient errors until ctx ends; a missing topic or right is an error.
 func (c *Connection) Bounds(ctx context.Context, topic string) (map[int]Bound, error) {
 	var bounds map[int]Bound
-	err := retry(ctx, nil, func() (err error) {
+	err := retryTransient(ctx, nil, func() (err error) {
 		bounds, err = c.bounds(ctx, topic)
 		return err
 	})
@@ -38,13 +42,13 @@ func (c *Connection) bounds(ctx context.Context, topic string) (map[int]Bound, e
 		return nil, err
 	}
 	if len(missing) > 0 || counts[topic] == 0 {
-		return nil, fmt.Errorf("topic %s: %w: create it (`verdict topics`), or correct kafka.topics or kafka.brokers", topic, ErrNoTopic)
+		return nil, missingTopic(topic)
 	}
-	var ask []kafka.OffsetRequest
+	var requests []kafka.OffsetRequest
 	for partition := range counts[topic] {
-		ask = append(ask, kafka.FirstOffsetOf(partition), kafka.LastOffsetOf(partition))
+		requests = append(requests, kafka.FirstOffsetOf(partition), kafka.LastOffsetOf(partition))
 	}
-	found, err := c.listOffsets(ctx, topic, ask)
+	found, err := c.listOffsets(ctx, topic, requests)
 	if err != nil {
 		return nil, err
 	}
@@ -55,14 +59,14 @@ func (c *Connection) bounds(ctx context.Context, topic string) (map[int]Bound, e
 	return bounds, nil
 }
 
-// since is the first offset of each partition whose record is of that time or
-// later; a partition without one is left out.
-func (c *Connection) since(ctx context.Context, topic string, partitions map[int]Bound, at time.Time) (map[int]int64, error) {
-	var ask []kafka.OffsetRequest
+// offsetsAt returns the first offset of each partition whose record has this time
+// or a later one. It leaves out a partition without such a record.
+func (c *Connection) offsetsAt(ctx context.Context, topic string, partitions map[int]Bound, at time.Time) (map[int]int64, error) {
+	var requests []kafka.OffsetRequest
 	for partition := range partitions {
-		ask = append(ask, kafka.TimeOffsetOf(partition, at))
+		requests = append(requests, kafka.TimeOffsetOf(partition, at))
 	}
-	found, err := c.listOffsets(ctx, topic, ask)
+	found, err := c.listOffsets(ctx, topic, requests)
 	if err != nil {
 		return nil, err
 	}
@@ -77,16 +81,16 @@ func (c *Connection) since(ctx context.Context, topic string, partitions map[int
 	return offsets, nil
 }
 
-func (c *Connection) listOffsets(ctx context.Context, topic string, ask []kafka.OffsetRequest) ([]kafka.PartitionOffsets, error) {
+func (c *Connection) listOffsets(ctx context.Context, topic string, requests []kafka.OffsetRequest) ([]kafka.PartitionOffsets, error) {
 	answer, err := c.client.ListOffsets(ctx, &kafka.ListOffsetsRequest{
-		Topics: map[string][]kafka.OffsetRequest{topic: ask}, IsolationLevel: kafka.ReadCommitted,
+		Topics: map[string][]kafka.OffsetRequest{topic: requests}, IsolationLevel: kafka.ReadCommitted,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("look up the offsets of %s: %w%s", topic, err, likelyCause(err))
+		return nil, fmt.Errorf("read the offsets of topic %s: %w%s", topic, err, hint(err))
 	}
 	for _, p := range answer.Topics[topic] {
 		if p.Error != nil {
-			return nil, fmt.Errorf("look up the offsets of %s/%d: %w%s", topic, p.Partition, p.Error, likelyCause(p.Error))
+			return nil, fmt.Errorf("read the offsets of %s/%d: %w%s", topic, p.Partition, p.Error, hint(p.Error))
 		}
 	}
 	return answer.Topics[topic], nil

@@ -14,7 +14,7 @@ import (
 	"github.com/segmentio/kafka-go"
 )
 
-func TestOptionsThatCannotWorkAreRefused(t *testing.T) {
+func TestNewConnectionRefusesBadOptions(t *testing.T) {
 	for name, o := range map[string]broker.Options{
 		"no brokers":          {},
 		"broker without port": {Brokers: []string{"localhost:9092", "localhost"}},
@@ -26,132 +26,126 @@ func TestOptionsThatCannotWorkAreRefused(t *testing.T) {
 	}
 }
 
-// The bubble checks that nothing of these is left behind by Close.
-func TestCloseLeavesNoGoroutine(t *testing.T) {
-	metadata := func(ctx context.Context, b *bench) error {
-		_, err := b.conn.Client().Metadata(ctx, &kafka.MetadataRequest{})
-		return err
-	}
-	t.Run("with idle connections", func(t *testing.T) {
-		inBubble(t, oneTopic(1), func(b *bench) {
-			if err := metadata(b.t.Context(), b); err != nil {
-				b.t.Fatal(err)
-			}
-		})
-	})
-	t.Run("with a request that has no answer", func(t *testing.T) {
-		inBubble(t, oneTopic(1), func(b *bench) {
-			b.swallowProduce()
-			ctx, cancel := context.WithTimeout(b.t.Context(), time.Hour)
-			defer cancel()
-			failed := make(chan error)
-			go func() {
-				_, err := b.conn.Client().Produce(ctx, &kafka.ProduceRequest{
-					Topic: "results", RequiredAcks: kafka.RequireAll,
-					Records: kafka.NewRecordReader(kafka.Record{Value: kafka.NewBytes([]byte("x"))}),
-				})
-				failed <- err
-			}()
-			synctest.Wait()
-			b.conn.Close()
-			if err := <-failed; err == nil {
-				b.t.Error("the request without answer succeeded")
-			}
-			// Once closed, it dials no more.
-			_, err := b.conn.Dialer().DialContext(b.t.Context(), "tcp", b.conn.Brokers()[0])
-			wantErrorIs(b.t, err, broker.ErrConnectionClosed)
-		})
-	})
-	t.Run("with a dial under way", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			network := new(embedded.Network)
-			l, err := network.Listen("tcp", "localhost:0") // accepts nobody
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer l.Close()
-			conn, err := broker.NewConnection(broker.Options{
-				Brokers: []string{l.Addr().String()}, DialFunc: network.DialContext, DialTimeout: time.Hour,
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
-			failed := make(chan error)
-			go func() {
-				_, err := conn.Client().Metadata(t.Context(), &kafka.MetadataRequest{})
-				failed <- err
-			}()
-			synctest.Wait()
-			conn.Close()
-			if err := <-failed; err == nil {
-				t.Error("metadata of a cluster that is not there")
-			}
-		})
-	})
-	t.Run("with a broker that accepts and says nothing", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			network := new(embedded.Network)
-			l, err := network.Listen("tcp", "localhost:0")
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer l.Close()
-			conn, err := broker.NewConnection(broker.Options{
-				Brokers: []string{l.Addr().String()}, DialFunc: network.DialContext,
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
-			go conn.Client().Metadata(t.Context(), &kafka.MetadataRequest{})
-			accepted, err := l.Accept()
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer accepted.Close()
-			synctest.Wait()
-			conn.Close()
-		})
+// In these tests the bubble checks that Close leaves no goroutine behind.
+
+func TestConnectionCloseEndsIdleConnections(t *testing.T) {
+	inWorld(t, oneTopic(1), func(w *world) {
+		if _, err := w.conn.Client().Metadata(w.t.Context(), &kafka.MetadataRequest{}); err != nil {
+			w.t.Fatal(err)
+		}
 	})
 }
 
-func TestDialFuncServesBothWaysOfKafkaGo(t *testing.T) {
-	inBubble(t, oneTopic(3), func(b *bench) {
-		conn, err := b.conn.Dialer().DialContext(b.t.Context(), "tcp", b.conn.Brokers()[0])
+func TestConnectionCloseEndsARequestWithoutAnswer(t *testing.T) {
+	inWorld(t, oneTopic(1), func(w *world) {
+		w.swallowProduce()
+		ctx, cancel := context.WithTimeout(w.t.Context(), time.Hour)
+		defer cancel()
+		failed := make(chan error)
+		go func() {
+			_, err := w.conn.Client().Produce(ctx, &kafka.ProduceRequest{
+				Topic: "results", RequiredAcks: kafka.RequireAll,
+				Records: kafka.NewRecordReader(kafka.Record{Value: kafka.NewBytes([]byte("x"))}),
+			})
+			failed <- err
+		}()
+		synctest.Wait()
+		w.conn.Close()
+		if err := <-failed; err == nil {
+			w.t.Error("the request without an answer succeeded")
+		}
+		// A closed connection dials no more.
+		_, err := w.conn.Dialer().DialContext(w.t.Context(), "tcp", w.conn.Brokers()[0])
+		wantErrorIs(w.t, err, broker.ErrConnectionClosed)
+	})
+}
+
+// silentPort opens a port that answers nothing, and a connection to it.
+func silentPort(t *testing.T, dialTimeout time.Duration) (net.Listener, *broker.Connection) {
+	t.Helper()
+	network := new(embedded.Network)
+	l, err := network.Listen("tcp", "localhost:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	conn, err := broker.NewConnection(broker.Options{
+		Brokers: []string{l.Addr().String()}, DialFunc: network.DialContext, DialTimeout: dialTimeout,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l, conn
+}
+
+func TestConnectionCloseEndsADialInProgress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, conn := silentPort(t, time.Hour) // nothing accepts
+		failed := make(chan error)
+		go func() {
+			_, err := conn.Client().Metadata(t.Context(), &kafka.MetadataRequest{})
+			failed <- err
+		}()
+		synctest.Wait()
+		conn.Close()
+		if err := <-failed; err == nil {
+			t.Error("Metadata succeeded without a cluster")
+		}
+	})
+}
+
+func TestConnectionCloseEndsWaitingForASilentBroker(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, conn := silentPort(t, 0)
+		go conn.Client().Metadata(t.Context(), &kafka.MetadataRequest{})
+		accepted, err := l.Accept()
 		if err != nil {
-			b.t.Fatal(err)
+			t.Fatal(err)
+		}
+		defer accepted.Close()
+		synctest.Wait()
+		conn.Close()
+	})
+}
+
+func TestDialFuncServesDialerAndTransport(t *testing.T) {
+	inWorld(t, oneTopic(3), func(w *world) {
+		conn, err := w.conn.Dialer().DialContext(w.t.Context(), "tcp", w.conn.Brokers()[0])
+		if err != nil {
+			w.t.Fatal(err)
 		}
 		defer conn.Close()
 		partitions, err := conn.ReadPartitions("results")
 		if err != nil || len(partitions) != 3 {
-			b.t.Errorf("by the dialer: %d partitions, %v, want 3", len(partitions), err)
+			w.t.Errorf("by the dialer: %d partitions, %v, want 3", len(partitions), err)
 		}
-		counts, missing, err := broker.Partitions(b.t.Context(), b.conn.Client(), "results", "none")
+		counts, missing, err := broker.Partitions(w.t.Context(), w.conn.Client(), "results", "none")
 		if err != nil || counts["results"] != 3 || len(missing) != 1 || missing[0] != "none" {
-			b.t.Errorf("by the transport: %v, missing %v, %v", counts, missing, err)
+			w.t.Errorf("by the transport: %v, missing %v, %v", counts, missing, err)
 		}
 	})
 }
 
-func TestGroupAndReaderUseTheConnection(t *testing.T) {
-	inBubble(t, oneTopic(1), func(b *bench) {
+func TestGroupUsesTheConnection(t *testing.T) {
+	inWorld(t, oneTopic(1), func(w *world) {
 		group, err := kafka.NewConsumerGroup(kafka.ConsumerGroupConfig{
-			ID: "g", Brokers: b.conn.Brokers(), Dialer: b.conn.Dialer(), Topics: []string{"results"},
+			ID: "g", Brokers: w.conn.Brokers(), Dialer: w.conn.Dialer(), Topics: []string{"results"},
 		})
 		if err != nil {
-			b.t.Fatal(err)
+			w.t.Fatal(err)
 		}
 		defer group.Close()
-		generation, err := group.Next(b.t.Context())
+		generation, err := group.Next(w.t.Context())
 		if err != nil {
-			b.t.Fatal(err)
+			w.t.Fatal(err)
 		}
 		if got := generation.Assignments["results"]; len(got) != 1 {
-			b.t.Errorf("assigned %v, want one partition", generation.Assignments)
+			w.t.Errorf("assigned %v, want one partition", generation.Assignments)
 		}
 	})
 }
 
-func TestNetworkErrorSurvivesTheDialer(t *testing.T) {
+func TestDialerKeepsTheNetworkError(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

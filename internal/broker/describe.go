@@ -5,34 +5,38 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/protocol/describegroups"
+
+	"verdict/internal/retry"
 )
 
-// TopicState is how a topic is.
+// TopicState describes an existing topic, or says why it can't be described.
 type TopicState struct {
-	Err               error // why it can't be described; kafka.UnknownTopicOrPartition: there is none
+	Err               error // why it can't be described; kafka.UnknownTopicOrPartition: it does not exist
 	Partitions        int
 	ReplicationFactor int // of the partition with the fewest replicas
-	InSync            int // replicas in sync, of the partition with the fewest
+	InSync            int // replicas in sync of the partition with the fewest
 	Leaderless        int // partitions without a leader
-	// Configs are the settings in force by their Kafka names, where they may be
-	// read; ConfigErr says why not.
+	// Configs are the topic's settings by their Kafka names; nil if they can't
+	// be read, and ConfigErr says why.
 	Configs   map[string]string
 	ConfigErr error
 }
 
-// Describe is how each of the topics is. It fails only where no answer came.
+// Describe describes topics by their names. It fails only if the cluster does
+// not answer.
 func Describe(ctx context.Context, client *kafka.Client, topics ...string) (map[string]TopicState, error) {
 	meta, err := client.Metadata(ctx, &kafka.MetadataRequest{Topics: topics})
 	if err != nil {
-		return nil, fmt.Errorf("describe topics: %w", err)
+		return nil, fmt.Errorf("describe topics %s: %w", strings.Join(topics, ", "), err)
 	}
 	states := make(map[string]TopicState, len(topics))
 	for _, name := range topics {
-		states[name] = TopicState{Err: kafka.UnknownTopicOrPartition} // unless the answer knows it
+		states[name] = TopicState{Err: kafka.UnknownTopicOrPartition} // unless the answer has it
 	}
 	var present []kafka.DescribeConfigRequestResource
 	for _, t := range meta.Topics {
@@ -76,7 +80,7 @@ func Describe(ctx context.Context, client *kafka.Client, topics ...string) (map[
 	return states, nil
 }
 
-// settings are the settings of one answer by their names.
+// settings returns the settings in an answer by their names.
 func settings(r kafka.DescribeConfigResponseResource) (map[string]string, error) {
 	if r.Error != nil {
 		return nil, r.Error
@@ -88,45 +92,60 @@ func settings(r kafka.DescribeConfigResponseResource) (map[string]string, error)
 	return m, nil
 }
 
-// NodeSettings are the settings of one of the cluster's brokers by their
+// NodeSettings returns the settings of one of the cluster's brokers by their
 // names.
 func NodeSettings(ctx context.Context, client *kafka.Client, node int) (map[string]string, error) {
 	res, err := client.DescribeConfigs(ctx, &kafka.DescribeConfigsRequest{Resources: []kafka.DescribeConfigRequestResource{
 		{ResourceType: kafka.ResourceTypeBroker, ResourceName: fmt.Sprint(node)},
 	}})
 	if err != nil {
-		return nil, fmt.Errorf("read a broker's settings: %w", err)
+		return nil, fmt.Errorf("read the settings of broker %d: %w", node, err)
 	}
 	for _, r := range res.Resources {
 		return settings(r)
 	}
-	return nil, errors.New("read a broker's settings: the broker gave no answer")
+	return nil, fmt.Errorf("read the settings of broker %d: the answer leaves it out", node)
 }
 
-// GroupState is how a consumer group is.
+// ClusterID returns the cluster's ID. It retries transient errors until ctx ends.
+func (c *Connection) ClusterID(ctx context.Context) (string, error) {
+	var id string
+	err := retryTransient(ctx, nil, func() error {
+		answer, err := c.client.Metadata(ctx, &kafka.MetadataRequest{Topics: []string{}})
+		if err != nil {
+			return fmt.Errorf("read the ID of the cluster: %w%s", err, hint(err))
+		}
+		id = answer.ClusterID
+		return nil
+	})
+	return id, err
+}
+
+// GroupState describes a consumer group.
 type GroupState struct {
-	State    string // as Kafka calls it: Dead (there is none), Empty, PreparingRebalance, CompletingRebalance, Stable
+	State    string // Kafka's name for it: Dead (it does not exist), Empty, PreparingRebalance, CompletingRebalance, Stable
 	Type     string // of its protocol: consumer, or another program's; empty without members
-	Protocol string // by which partitions are assigned; empty unless Stable
+	Protocol string // that assigns partitions; empty unless Stable
 	Members  []kafka.DescribeGroupsResponseMember
 }
 
-// DescribeGroup is how a group is. While the cluster moves the group, or makes
-// the topic of its first one, it asks again until ctx ends.
+// DescribeGroup describes a group. While its coordinator moves, or the cluster
+// creates the offsets topic for its first group, it retries until ctx ends.
 func DescribeGroup(ctx context.Context, client *kafka.Client, group string) (GroupState, error) {
 	for {
 		s, err := describeGroup(ctx, client, group)
-		if code, ok := errors.AsType[kafka.Error](err); !ok || !code.Temporary() || !sleep(ctx, askAgain) {
+		if code, ok := errors.AsType[kafka.Error](err); !ok || !code.Temporary() || retry.Sleep(ctx, coordinatorRetry) != nil {
 			return s, err
 		}
 	}
 }
 
-// askAgain is the wait before a coordinator that is not ready is asked again.
-const askAgain = 200 * time.Millisecond
+// coordinatorRetry is the wait before a request to a coordinator that is not ready
+// is repeated.
+const coordinatorRetry = 200 * time.Millisecond
 
 func describeGroup(ctx context.Context, client *kafka.Client, group string) (GroupState, error) {
-	// Client.DescribeGroups decodes members and leaves the protocol out.
+	// Client.DescribeGroups decodes the members and leaves the protocol out.
 	answer, err := client.Transport.RoundTrip(ctx, client.Addr, &describegroups.Request{Groups: []string{group}})
 	if err != nil {
 		return GroupState{}, fmt.Errorf("describe group %s: %w", group, err)
@@ -139,7 +158,7 @@ func describeGroup(ctx context.Context, client *kafka.Client, group string) (Gro
 		s = GroupState{State: g.GroupState, Type: g.ProtocolType, Protocol: g.ProtocolData}
 	}
 	if s.Type != "consumer" {
-		return s, nil // its members can't be read
+		return s, nil // another program's members can't be decoded
 	}
 	res, err := client.DescribeGroups(ctx, &kafka.DescribeGroupsRequest{GroupIDs: []string{group}})
 	if err != nil {

@@ -15,22 +15,23 @@ type GroupOffset struct {
 	Metadata string
 }
 
-// GroupOffsets is what a group that nobody need be a member of has committed for a
-// topic, by partition; one without a commit is left out. What fails is tried again
-// until ctx ends, but for a missing topic or right.
+// GroupOffsets returns what a group has committed for a topic, by partition. It
+// leaves out a partition without a commit. The group may have no members. It
+// retries transient errors until ctx ends; a missing topic or right is an error.
 func (c *Connection) GroupOffsets(ctx context.Context, group, topic string) (map[int]GroupOffset, error) {
 	var offsets map[int]GroupOffset
-	err := retryGroup(ctx, func() (err error) {
+	err := retryTransientOfGroup(ctx, func() (err error) {
 		offsets, err = c.groupOffsets(ctx, group, topic)
 		return err
 	})
 	return offsets, err
 }
 
-// retryGroup is retry, but for a missing right to the group, which is final.
-func retryGroup(ctx context.Context, do func() error) error {
+// retryTransientOfGroup is retryTransient, but a missing right to the group is
+// permanent.
+func retryTransientOfGroup(ctx context.Context, do func() error) error {
 	var refused error
-	err := retry(ctx, nil, func() error {
+	err := retryTransient(ctx, nil, func() error {
 		err := do()
 		if errors.Is(err, kafka.GroupAuthorizationFailed) {
 			refused = err
@@ -61,7 +62,7 @@ func (c *Connection) groupOffsets(ctx context.Context, group, topic string) (map
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read the offsets of group %s: %w%s", group, err, likelyCause(err))
+		return nil, fmt.Errorf("read the offsets of group %s: %w%s", group, err, hint(err))
 	}
 	offsets := make(map[int]GroupOffset)
 	for _, p := range answer.Topics[topic] {
@@ -75,20 +76,20 @@ func (c *Connection) groupOffsets(ctx context.Context, group, topic string) (map
 	return offsets, nil
 }
 
-// CommitGroupOffsets commits offsets for a group without members. What fails is
-// tried again until ctx ends, but for a missing topic or right.
+// CommitGroupOffsets commits offsets for a group without members. It retries
+// transient errors until ctx ends; a missing topic or right is an error.
 func (c *Connection) CommitGroupOffsets(ctx context.Context, group, topic string, offsets map[int]GroupOffset) error {
 	commits := make([]kafka.OffsetCommit, 0, len(offsets))
 	for partition, o := range offsets {
 		commits = append(commits, kafka.OffsetCommit{Partition: partition, Offset: o.Offset, Metadata: o.Metadata})
 	}
-	return retryGroup(ctx, func() error {
-		// Generation -1 and no member: a commit from outside of the group.
+	return retryTransientOfGroup(ctx, func() error {
+		// Generation -1 and no member: a commit from outside the group.
 		answer, err := c.client.OffsetCommit(ctx, &kafka.OffsetCommitRequest{
 			GroupID: group, GenerationID: -1, Topics: map[string][]kafka.OffsetCommit{topic: commits},
 		})
 		if err != nil {
-			return fmt.Errorf("commit the offsets of group %s: %w%s", group, err, likelyCause(err))
+			return fmt.Errorf("commit the offsets of group %s: %w%s", group, err, hint(err))
 		}
 		for _, p := range answer.Topics[topic] {
 			if p.Error != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -18,13 +19,13 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// connectToKafka is a connection to the real cluster that the environment
-// names; without one the test is skipped.
+// connectToKafka returns a connection to the real cluster that the environment
+// names. Without one it skips the test.
 func connectToKafka(t *testing.T) *broker.Connection {
 	t.Helper()
 	brokers := os.Getenv("VERDICT_TEST_BROKERS")
 	if brokers == "" {
-		t.Skip("needs a real Kafka: VERDICT_TEST_BROKERS=$(test/kafka/kafka.sh start) go test ./broker")
+		t.Skip("needs a real Kafka: VERDICT_TEST_BROKERS=$(test/kafka/kafka.sh start) go test ./internal/broker")
 	}
 	conn, err := broker.NewConnection(broker.Options{Brokers: strings.Split(brokers, ","), ClientID: "verdict-test"})
 	if err != nil {
@@ -34,8 +35,8 @@ func connectToKafka(t *testing.T) *broker.Connection {
 	return conn
 }
 
-// topicInKafka makes a topic that no other run has used, and waits until its
-// leaders know that they are: a cluster answers before.
+// topicInKafka creates a topic that no other run has used, and waits until its
+// leaders know that they lead: a cluster answers before that.
 func topicInKafka(t *testing.T, conn *broker.Connection, partitions int, configs map[string]string) string {
 	t.Helper()
 	name := fmt.Sprintf("%s-%d", t.Name(), time.Now().UnixNano())
@@ -65,12 +66,98 @@ func withTimeout(t *testing.T) context.Context {
 	return ctx
 }
 
-func TestKafkaTopicsAreCreatedOnce(t *testing.T) {
+func joinGroup(t *testing.T, conn *broker.Connection, topic string) *kafka.ConsumerGroup {
+	t.Helper()
+	group, err := kafka.NewConsumerGroup(kafka.ConsumerGroupConfig{
+		ID: topic, Brokers: conn.Brokers(), Dialer: conn.Dialer(), Topics: []string{topic},
+		HeartbeatInterval: 100 * time.Millisecond, JoinGroupBackoff: 100 * time.Millisecond, StartOffset: kafka.FirstOffset,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { group.Close() })
+	return group
+}
+
+// nextGeneration retries after errors: a new cluster answers with
+// GroupCoordinatorNotAvailable until it has created its topic for offsets.
+func nextGeneration(ctx context.Context, group *kafka.ConsumerGroup) (*kafka.Generation, error) {
+	for {
+		g, err := group.Next(ctx)
+		if err == nil || ctx.Err() != nil || errors.Is(err, kafka.ErrGroupClosed) {
+			return g, err
+		}
+	}
+}
+
+// sharedGenerations returns the generations in which each member owns one
+// partition.
+func sharedGenerations(ctx context.Context, t *testing.T, topic string, groups ...*kafka.ConsumerGroup) map[*kafka.ConsumerGroup]*kafka.Generation {
+	t.Helper()
+	var mu sync.Mutex
+	generations := map[*kafka.ConsumerGroup]*kafka.Generation{}
+	var wg sync.WaitGroup
+	for _, group := range groups {
+		wg.Go(func() {
+			for {
+				g, err := nextGeneration(ctx, group)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if len(g.Assignments[topic]) == 1 {
+					mu.Lock()
+					defer mu.Unlock()
+					generations[group] = g
+					return
+				}
+				g.Start(func(ctx context.Context) { <-ctx.Done() })
+			}
+		})
+	}
+	wg.Wait()
+	if t.Failed() {
+		t.FailNow()
+	}
+	return generations
+}
+
+// publishToKafka publishes n records and waits until all are done.
+func publishToKafka(t *testing.T, conn *broker.Connection, n int, rec func(i int) decision.Record) *callbacks {
+	t.Helper()
+	calls := &callbacks{outcomes: make(map[string]error)}
+	p := broker.NewPublisher(broker.PublisherOptions{Client: conn.Client(), OnHealthChange: calls.healthChange})
+	ctx := withTimeout(t)
+	for i := range n {
+		r := rec(i)
+		if err := p.Publish(ctx, r, calls.done(string(r.Value))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := p.Close(ctx); err != nil {
+		t.Fatal(err)
+	}
+	return calls
+}
+
+// readFromKafka returns every message that a partition has now.
+func readFromKafka(t *testing.T, conn *broker.Connection, topic string, partition int) []kafka.Message {
+	t.Helper()
+	res, err := conn.Client().ListOffsets(withTimeout(t), &kafka.ListOffsetsRequest{
+		Topics: map[string][]kafka.OffsetRequest{topic: {kafka.LastOffsetOf(partition)}},
+	})
+	if err != nil || res.Topics[topic][0].Error != nil {
+		t.Fatalf("list offsets: %v, %+v", err, res)
+	}
+	return readTo(t, conn, topic, partition, res.Topics[topic][0].LastOffset)
+}
+
+func TestKafkaCreatesTopicsOnce(t *testing.T) {
 	conn := connectToKafka(t)
 	topic := topicInKafka(t, conn, 3, map[string]string{"retention.ms": "600000"})
 	created, err := broker.Create(withTimeout(t), conn.Client(), []broker.Topic{{Name: topic, Partitions: 9}})
 	if err != nil || len(created) != 0 {
-		t.Errorf("created again: %q, %v", created, err)
+		t.Errorf("created an existing topic: %q, %v", created, err)
 	}
 	counts, missing, err := broker.Partitions(withTimeout(t), conn.Client(), topic, topic+"-not")
 	if err != nil || counts[topic] != 3 || !slices.Equal(missing, []string{topic + "-not"}) {
@@ -97,13 +184,13 @@ func TestKafkaStoresWhatWasPublished(t *testing.T) {
 	conn := connectToKafka(t)
 	topic := topicInKafka(t, conn, 3, nil)
 	const n = 10000
-	told := publishToKafka(t, conn, n, func(i int) decision.Record {
+	calls := publishToKafka(t, conn, n, func(i int) decision.Record {
 		return decision.Record{
 			Topic: topic, Key: fmt.Append(nil, i%100), Value: fmt.Append(nil, i), Time: time.UnixMilli(int64(1e12) + int64(i)),
 			Headers: []decision.Header{{Key: "h", Value: fmt.Append(nil, i)}, {Key: "h"}},
 		}
 	})
-	if got := told.count(nil); got != n {
+	if got := calls.count(nil); got != n {
 		t.Fatalf("%d of %d records done without error", got, n)
 	}
 	total, last := 0, map[string]time.Time{}
@@ -127,14 +214,14 @@ func TestKafkaStoresWhatWasPublished(t *testing.T) {
 func TestKafkaRefusesOnlyTheRecordThatIsTooLarge(t *testing.T) {
 	conn := connectToKafka(t)
 	topic := topicInKafka(t, conn, 1, map[string]string{"max.message.bytes": "20000"})
-	told := publishToKafka(t, conn, 100, func(i int) decision.Record {
+	calls := publishToKafka(t, conn, 100, func(i int) decision.Record {
 		value := fmt.Sprint(i)
 		if i == 42 {
 			value = strings.Repeat("x", 30000)
 		}
 		return record(topic, "k", value)
 	})
-	if got := told.count(decision.ErrTooLarge); got != 1 {
+	if got := calls.count(decision.ErrTooLarge); got != 1 {
 		t.Errorf("%d records too large, want 1", got)
 	}
 	if got := len(readFromKafka(t, conn, topic, 0)); got != 99 {
@@ -145,17 +232,16 @@ func TestKafkaRefusesOnlyTheRecordThatIsTooLarge(t *testing.T) {
 func TestKafkaTakesTheLargestRecord(t *testing.T) {
 	conn := connectToKafka(t)
 	topic := topicInKafka(t, conn, 1, nil)
-	told := publishToKafka(t, conn, 1, func(int) decision.Record {
+	calls := publishToKafka(t, conn, 1, func(int) decision.Record {
 		return record(topic, "k", strings.Repeat("x", 1<<20-200))
 	})
-	if got := told.count(nil); got != 1 {
-		t.Errorf("outcome %v", told.outcomes)
+	if got := calls.count(nil); got != 1 {
+		t.Errorf("outcome %v", calls.outcomes)
 	}
 }
 
-// TestKafkaGroupSharesPartitionsAndKeepsMetadata covers what package consumer
-// stands on: generations, commits with metadata, and the fence against those of
-// a generation that is over.
+// Package consumer depends on these: generations, commits with metadata, and the
+// fence against commits of a generation that is over.
 func TestKafkaGroupSharesPartitionsAndKeepsMetadata(t *testing.T) {
 	conn := connectToKafka(t)
 	topic := topicInKafka(t, conn, 2, nil)
@@ -164,37 +250,13 @@ func TestKafkaGroupSharesPartitionsAndKeepsMetadata(t *testing.T) {
 	one := joinGroup(t, conn, topic)
 	alone, err := nextGeneration(ctx, one)
 	if err != nil || len(alone.Assignments[topic]) != 2 {
-		t.Fatalf("alone: %v, %v", alone, err)
+		t.Fatalf("generation of one member: %v, %v", alone, err)
 	}
-	// A function that ends with the generation, as the consumer's do.
+	// A function that ends with the generation, like the consumer's.
 	alone.Start(func(ctx context.Context) { <-ctx.Done() })
 
 	two := joinGroup(t, conn, topic)
-	var mu sync.Mutex
-	generations := map[*kafka.ConsumerGroup]*kafka.Generation{}
-	var wg sync.WaitGroup
-	for _, group := range []*kafka.ConsumerGroup{one, two} {
-		wg.Go(func() {
-			for {
-				g, err := nextGeneration(ctx, group)
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				if len(g.Assignments[topic]) == 1 {
-					mu.Lock()
-					defer mu.Unlock()
-					generations[group] = g
-					return
-				}
-				g.Start(func(ctx context.Context) { <-ctx.Done() })
-			}
-		})
-	}
-	wg.Wait()
-	if t.Failed() {
-		return
-	}
+	generations := sharedGenerations(ctx, t, topic, one, two)
 
 	commit := func(g *kafka.Generation, partition int, metadata string) error {
 		res, err := conn.Client().OffsetCommit(ctx, &kafka.OffsetCommitRequest{
@@ -218,7 +280,7 @@ func TestKafkaGroupSharesPartitionsAndKeepsMetadata(t *testing.T) {
 		}
 	}
 	if err := commit(alone, 0, "stale"); !errors.Is(err, kafka.IllegalGeneration) {
-		t.Errorf("commit by the generation before: %v, want IllegalGeneration", err)
+		t.Errorf("commit by the previous generation: %v, want IllegalGeneration", err)
 	}
 
 	res, err := conn.Client().OffsetFetch(ctx, &kafka.OffsetFetchRequest{
@@ -232,71 +294,17 @@ func TestKafkaGroupSharesPartitionsAndKeepsMetadata(t *testing.T) {
 			t.Errorf("partition %d: offset %d, %d bytes of metadata, %v", p.Partition, p.CommittedOffset, len(p.Metadata), p.Error)
 		}
 	}
-	// And by the generation itself, at its start.
+	// A new generation sees the commit at its start.
 	if err := one.Close(); err != nil {
 		t.Error(err)
 	}
 	rest, err := nextGeneration(ctx, two)
 	if err != nil || len(rest.Assignments[topic]) != 2 || rest.Assignments[topic][0].Offset != 7 {
-		t.Errorf("after the other left: %+v, %v", rest, err)
+		t.Errorf("generation after the other member left: %+v, %v", rest, err)
 	}
 }
 
-func joinGroup(t *testing.T, conn *broker.Connection, topic string) *kafka.ConsumerGroup {
-	t.Helper()
-	group, err := kafka.NewConsumerGroup(kafka.ConsumerGroupConfig{
-		ID: topic, Brokers: conn.Brokers(), Dialer: conn.Dialer(), Topics: []string{topic},
-		HeartbeatInterval: 100 * time.Millisecond, JoinGroupBackoff: 100 * time.Millisecond, StartOffset: kafka.FirstOffset,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { group.Close() })
-	return group
-}
-
-// nextGeneration asks again after errors, as one must: a new cluster answers with
-// GroupCoordinatorNotAvailable until it has made its topic for offsets.
-func nextGeneration(ctx context.Context, group *kafka.ConsumerGroup) (*kafka.Generation, error) {
-	for {
-		g, err := group.Next(ctx)
-		if err == nil || ctx.Err() != nil || errors.Is(err, kafka.ErrGroupClosed) {
-			return g, err
-		}
-	}
-}
-
-// publishToKafka publishes n records and waits for all.
-func publishToKafka(t *testing.T, conn *broker.Connection, n int, rec func(i int) decision.Record) *told {
-	t.Helper()
-	told := &told{outcomes: make(map[string]error)}
-	p := broker.NewPublisher(broker.PublisherOptions{Client: conn.Client(), OnHealthChange: told.state})
-	ctx := withTimeout(t)
-	for i := range n {
-		r := rec(i)
-		if err := p.Publish(ctx, r, told.done(string(r.Value))); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := p.Close(ctx); err != nil {
-		t.Fatal(err)
-	}
-	return told
-}
-
-// readFromKafka is every message that a partition holds now.
-func readFromKafka(t *testing.T, conn *broker.Connection, topic string, partition int) []kafka.Message {
-	t.Helper()
-	res, err := conn.Client().ListOffsets(withTimeout(t), &kafka.ListOffsetsRequest{
-		Topics: map[string][]kafka.OffsetRequest{topic: {kafka.LastOffsetOf(partition)}},
-	})
-	if err != nil || res.Topics[topic][0].Error != nil {
-		t.Fatalf("list offsets: %v, %+v", err, res)
-	}
-	return readTo(t, conn, topic, partition, res.Topics[topic][0].LastOffset)
-}
-
-func TestKafkaIsScannedToItsEndsPastMarkersAndGaps(t *testing.T) {
+func TestKafkaScanPassesMarkersAndGaps(t *testing.T) {
 	conn := connectToKafka(t)
 	topic := topicInKafka(t, conn, 4, nil)
 	const n = 20000
@@ -319,17 +327,17 @@ func TestKafkaIsScannedToItsEndsPastMarkersAndGaps(t *testing.T) {
 	}
 	wantNumbers(t, scan(broker.ScanOptions{}), 0, n)
 	if got := len(scan(broker.ScanOptions{Since: cut})); got != n/2 {
-		t.Errorf("%d records since then, want %d", got, n/2)
+		t.Errorf("%d records since the middle, want %d", got, n/2)
 	}
 
-	// The last offset of partition 0 is a marker from here on.
+	// From here on the last offset of partition 0 is a marker.
 	c, err := kgo.NewClient(kgo.SeedBrokers(conn.Brokers()...), kgo.TransactionalID(topic), kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer c.Close()
 	transact(t, c, &kgo.Record{Topic: topic, Value: fmt.Append(nil, n)})
-	wantNumbers(t, scan(broker.ScanOptions{}), 0, n) // it is open
+	wantNumbers(t, scan(broker.ScanOptions{}), 0, n) // the transaction is open
 	if err := c.EndTransaction(withTimeout(t), kgo.TryCommit); err != nil {
 		t.Fatal(err)
 	}
@@ -338,7 +346,6 @@ func TestKafkaIsScannedToItsEndsPastMarkersAndGaps(t *testing.T) {
 	for len(scan(broker.ScanOptions{})) == n && ctx.Err() == nil {
 		time.Sleep(200 * time.Millisecond)
 	}
-	// The markers come some time after the answer.
 	var values []string
 	if err := conn.Scan(withTimeout(t), broker.ScanOptions{Topic: topic, Follow: true}, func(rec decision.Record) error {
 		if values = append(values, string(rec.Value)); len(values) > n {
@@ -353,6 +360,26 @@ func TestKafkaIsScannedToItsEndsPastMarkersAndGaps(t *testing.T) {
 	if bounds, err := conn.Bounds(withTimeout(t), topic); err != nil {
 		t.Error(err)
 	} else if got := scan(broker.ScanOptions{Partitions: []int{0}, Offsets: map[int]int64{0: bounds[0].End - 1}}); len(got) != 0 {
-		t.Errorf("behind the marker: %q", got)
+		t.Errorf("read %q from the marker on, want nothing", got)
+	}
+}
+
+func TestKafkaLogEndsAndGroupOffsets(t *testing.T) {
+	conn := connectToKafka(t)
+	topic := topicInKafka(t, conn, 2, nil)
+	publishToKafka(t, conn, 10, func(i int) decision.Record { return record(topic, "same key", "v") })
+	ends, err := conn.LogEnds(withTimeout(t), topic)
+	if err != nil || len(ends) != 2 || ends[0]+ends[1] != 10 {
+		t.Errorf("log ends %v, %v, want 10 records", ends, err)
+	}
+	if got, err := conn.GroupOffsets(withTimeout(t), topic, topic); err != nil || len(got) != 0 {
+		t.Errorf("offsets before a commit: %v, %v", got, err)
+	}
+	want := map[int]broker.GroupOffset{0: {Offset: 3, Metadata: "a b"}, 1: {Offset: 0, Metadata: "a b"}}
+	if err := conn.CommitGroupOffsets(withTimeout(t), topic, topic, want); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := conn.GroupOffsets(withTimeout(t), topic, topic); err != nil || !maps.Equal(got, want) {
+		t.Errorf("offsets %v, %v, want %v", got, err, want)
 	}
 }

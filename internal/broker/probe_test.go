@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -22,8 +23,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// More than any answer on the loopback interface takes; and what is waited for
-// one that does not come.
+// How long to wait for an answer on the loopback interface, and for one that never
+// comes.
 const (
 	longEnough = time.Minute
 	notLong    = 200 * time.Millisecond
@@ -46,8 +47,8 @@ func probe(t *testing.T, addr string, o broker.Options, patience time.Duration) 
 	return p, err
 }
 
-// listenWith serves each connection to a port of its own with serve, which ends
-// when the connection is closed.
+// listenWith opens a port whose connections serve handles. Closing a connection
+// must end serve.
 func listenWith(t *testing.T, serve func(net.Conn)) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -81,9 +82,9 @@ func listenWith(t *testing.T, serve func(net.Conn)) string {
 	return l.Addr().String()
 }
 
-// limitedPort leads to a cluster and cuts, as a real broker does and the
-// embedded one does not, a connection whose first request claims to be larger
-// than socket.request.max.bytes.
+// limitedPort is a proxy to a cluster. Like a real broker, and unlike the embedded
+// one, it closes a connection whose first request claims to be larger than
+// socket.request.max.bytes.
 func limitedPort(t *testing.T, cluster *embedded.Cluster) string {
 	return listenWith(t, func(conn net.Conn) {
 		size := make([]byte, 4)
@@ -101,23 +102,96 @@ func limitedPort(t *testing.T, cluster *embedded.Cluster) string {
 	})
 }
 
-func TestFailedConnectionsAreToldApart(t *testing.T) {
+// failure is a connection that fails, and its cause.
+type failure struct {
+	name string
+	addr string
+	o    broker.Options
+	want broker.Cause
+}
+
+func TestProbeTellsFailedConnectionsApart(t *testing.T) {
+	for _, c := range slices.Concat(portFailures(t), tlsFailures(t), saslFailures(t)) {
+		t.Run(c.name, func(t *testing.T) {
+			patience := longEnough
+			if c.want == broker.CauseTimeout {
+				patience = notLong
+			}
+			_, err := probe(t, c.addr, c.o, patience)
+			failed, ok := errors.AsType[*broker.ConnectError](err)
+			if !ok || failed.Cause != c.want || failed.Address != c.addr {
+				t.Errorf("error %v, want cause %q", err, c.want)
+			}
+			if c.want == broker.CauseMechanism && !strings.Contains(err.Error(), "offers SCRAM-SHA-512") {
+				t.Errorf("error %v does not say what the broker offers", err)
+			}
+		})
+	}
+}
+
+func trusting(t *testing.T, a *embedded.Authority) broker.Options {
+	return broker.Options{TLS: broker.TLSFiles{CA: writeFile(t, t.TempDir(), "ca.pem", a.PEM())}.Config}
+}
+
+func portFailures(t *testing.T) []failure {
+	withTLS := trusting(t, newAuthority(t))
+	closed := listenWith(t, func(net.Conn) {})
+	silent := listenWith(t, func(conn net.Conn) { io.Copy(io.Discard, conn) })
+	web := httptest.NewServer(http.NotFoundHandler())
+	t.Cleanup(web.Close)
+	gone, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone.Close()
+	noName := func(context.Context, string, string) (net.Conn, error) {
+		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{Err: "no such host", Name: "kafka", IsNotFound: true}}
+	}
+	noFile := broker.Options{
+		TLS: broker.TLSFiles{CA: filepath.Join(t.TempDir(), "none")}.Config,
+		DialFunc: func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, network, silent)
+		},
+	}
+	return []failure{
+		{"unknown name", "kafka:9092", broker.Options{DialFunc: noName}, broker.CauseDNS},
+		{"connection refused", gone.Addr().String(), broker.Options{}, broker.CauseRefused},
+		{"silence", silent, broker.Options{}, broker.CauseTimeout},
+		{"silence with TLS", silent, withTLS, broker.CauseTimeout},
+		{"cut", closed, broker.Options{}, broker.CauseNotKafka},
+		{"cut with TLS", closed, withTLS, broker.CauseHandshake},
+		{"another protocol", web.Listener.Addr().String(), broker.Options{}, broker.CauseNotKafka},
+		{"plain port", limitedPort(t, secureCluster(t, embedded.Options{})), withTLS, broker.CausePlainPort},
+		{"no CA file", "127.0.0.1:1", noFile, broker.CauseFile},
+	}
+}
+
+func tlsFailures(t *testing.T) []failure {
 	authority, other := newAuthority(t), newAuthority(t)
-	dir := t.TempDir()
-	ca := writeFile(t, dir, "ca.pem", authority.PEM())
-	trusting := broker.Options{TLS: broker.TLSFiles{CA: ca}.Config}
-	withTLS := func(clients *embedded.Authority, until time.Time, host string) string {
+	// cluster returns the address of a cluster with this certificate.
+	cluster := func(clients *embedded.Authority, until time.Time, host string) string {
 		config, err := authority.Server(clients, until, host)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return secureCluster(t, embedded.Options{TLS: config}).Addrs()[0]
 	}
+	return []failure{
+		{"TLS port", cluster(nil, time.Time{}, loopback), broker.Options{}, broker.CauseTLSPort},
+		{"TLS port that requires a certificate", cluster(authority, time.Time{}, loopback), broker.Options{}, broker.CauseTLSPort},
+		{"authority", cluster(nil, time.Time{}, loopback), trusting(t, other), broker.CauseAuthority},
+		{"host name", cluster(nil, time.Time{}, "elsewhere"), trusting(t, authority), broker.CauseHostname},
+		{"expired", cluster(nil, time.Date(2019, 1, 1, 0, 0, 0, 0, time.UTC), loopback), trusting(t, authority), broker.CauseExpired},
+		{"no client certificate", cluster(authority, time.Time{}, loopback), trusting(t, authority), broker.CauseClientCert},
+	}
+}
+
+func saslFailures(t *testing.T) []failure {
 	user := embedded.Options{Users: []embedded.User{{Mechanism: broker.Plain, Name: "verdict", Password: "right"}}}
-	logsIn := func(password string) broker.Options {
+	login := func(password string) broker.Options {
 		return broker.Options{SASL: mustLogin(t, broker.Plain, "verdict", fixed(password))}
 	}
-	// handshake is a cluster that answers the choice of a mechanism so.
+	// handshake returns a cluster that answers each SASL handshake with this error.
 	handshake := func(code *kerr.Error) string {
 		cluster := secureCluster(t, user)
 		cluster.Kfake().ControlKey(int16(kmsg.SASLHandshake), func(req kmsg.Request) (kmsg.Response, error, bool) {
@@ -127,66 +201,15 @@ func TestFailedConnectionsAreToldApart(t *testing.T) {
 		})
 		return cluster.Addrs()[0]
 	}
-	closed := listenWith(t, func(net.Conn) {})
-	plain := secureCluster(t, embedded.Options{})
-	web := httptest.NewServer(http.NotFoundHandler())
-	t.Cleanup(web.Close)
-	gone, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	gone.Close()
-	silent := listenWith(t, func(conn net.Conn) { io.Copy(io.Discard, conn) })
-	noName := func(context.Context, string, string) (net.Conn, error) {
-		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{Err: "no such host", Name: "kafka", IsNotFound: true}}
-	}
-
-	for _, c := range []struct {
-		name string
-		addr string
-		o    broker.Options
-		want broker.Cause
-	}{
-		{"unknown name", "kafka:9092", broker.Options{DialFunc: noName}, broker.CauseDNS},
-		{"nobody listens", gone.Addr().String(), broker.Options{}, broker.CauseRefused},
-		{"silence", silent, broker.Options{}, broker.CauseTimeout},
-		{"silence with TLS", silent, trusting, broker.CauseTimeout},
-		{"cut", closed, broker.Options{}, broker.CauseNotKafka},
-		{"cut with TLS", closed, trusting, broker.CauseHandshake},
-		{"another protocol", web.Listener.Addr().String(), broker.Options{}, broker.CauseNotKafka},
-		{"plain port", limitedPort(t, plain), trusting, broker.CausePlainPort},
-		{"TLS port", withTLS(nil, time.Time{}, loopback), broker.Options{}, broker.CauseTLSPort},
-		{"TLS port that wants a certificate", withTLS(authority, time.Time{}, loopback), broker.Options{}, broker.CauseTLSPort},
-		{"authority", withTLS(nil, time.Time{}, loopback), broker.Options{TLS: broker.TLSFiles{CA: writeFile(t, dir, "other.pem", other.PEM())}.Config}, broker.CauseAuthority},
-		{"host name", withTLS(nil, time.Time{}, "elsewhere"), trusting, broker.CauseHostname},
-		{"expired", withTLS(nil, time.Date(2019, 1, 1, 0, 0, 0, 0, time.UTC), loopback), trusting, broker.CauseExpired},
-		{"no certificate of ours", withTLS(authority, time.Time{}, loopback), trusting, broker.CauseClientCert},
-		{"no CA file", "127.0.0.1:1", broker.Options{TLS: broker.TLSFiles{CA: filepath.Join(dir, "none")}.Config, DialFunc: func(ctx context.Context, n, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, n, silent)
-		}}, broker.CauseFile},
-		{"password", secureCluster(t, user).Addrs()[0], logsIn("wrong"), broker.CauseCredentials},
-		{"mechanism", handshake(kerr.UnsupportedSaslMechanism), logsIn("right"), broker.CauseMechanism},
-		{"no login wanted", handshake(kerr.IllegalSaslState), logsIn("right"), broker.CauseNoSASL},
-		{"login wanted", secureCluster(t, user).Addrs()[0], broker.Options{}, broker.CauseLoginWanted},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			patience := longEnough
-			if c.want == broker.CauseTimeout {
-				patience = notLong
-			}
-			_, err := probe(t, c.addr, c.o, patience)
-			failed, ok := errors.AsType[*broker.ConnectError](err)
-			if !ok || failed.Cause != c.want || failed.Address != c.addr {
-				t.Errorf("%v, want %q", err, c.want)
-			}
-			if c.want == broker.CauseMechanism && !strings.Contains(err.Error(), "offers SCRAM-SHA-512") {
-				t.Errorf("%v: does not say what the broker offers", err)
-			}
-		})
+	return []failure{
+		{"password", secureCluster(t, user).Addrs()[0], login("wrong"), broker.CauseCredentials},
+		{"mechanism", handshake(kerr.UnsupportedSaslMechanism), login("right"), broker.CauseMechanism},
+		{"no login expected", handshake(kerr.IllegalSaslState), login("right"), broker.CauseNoSASL},
+		{"login required", secureCluster(t, user).Addrs()[0], broker.Options{}, broker.CauseLoginWanted},
 	}
 }
 
-func TestAProbeTriesWithoutDoing(t *testing.T) {
+func TestProbeTriesRightsWithoutEffect(t *testing.T) {
 	cluster, err := embedded.Start(embedded.Options{
 		Topics: map[string]int{"in": 1, "out": 1},
 		Users: []embedded.User{
@@ -215,8 +238,8 @@ func TestAProbeTriesWithoutDoing(t *testing.T) {
 		}
 		t.Cleanup(conn.Close)
 		if user == "admin" {
-			// The embedded cluster asks for the right to a group once there is one; a
-			// real one at once.
+			// The embedded cluster checks the right to a group only if the group
+			// exists; a real one checks it always.
 			_, err := conn.Client().OffsetCommit(t.Context(), &kafka.OffsetCommitRequest{
 				GroupID: "other", GenerationID: -1, Topics: map[string][]kafka.OffsetCommit{"in": {{Partition: 0}}},
 			})
@@ -237,15 +260,15 @@ func TestAProbeTriesWithoutDoing(t *testing.T) {
 	}
 	for _, topic := range []string{"in", "out"} {
 		if n := cluster.HighWatermark(topic, 0); n != 0 {
-			t.Errorf("%s has %d records", topic, n)
+			t.Errorf("topic %s has %d records, want none", topic, n)
 		}
 	}
 	if g := cluster.Kfake().GroupInfo("mine"); g != nil {
-		t.Errorf("there is a group now: %+v", g)
+		t.Errorf("a group was created: %+v", g)
 	}
 }
 
-func TestAProbeShowsTheCertificate(t *testing.T) {
+func TestProbeShowsTheCertificate(t *testing.T) {
 	authority := newAuthority(t)
 	until := time.Date(2051, 2, 3, 0, 0, 0, 0, time.UTC)
 	config, err := authority.Server(nil, until, loopback)

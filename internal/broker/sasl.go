@@ -17,8 +17,8 @@ const (
 	ScramSHA512 = "SCRAM-SHA-512"
 )
 
-// NewLogin is a login by one of the mechanisms above. The password is asked for
-// at each connection, so that a changed one is used without a restart.
+// NewLogin returns a login by one of the mechanisms above. It asks for the
+// password at each connection, so that a changed one is used without a restart.
 func NewLogin(mechanism, username string, password func() (string, error)) (sasl.Mechanism, error) {
 	build, ok := mechanisms[mechanism]
 	if !ok {
@@ -39,18 +39,18 @@ var mechanisms = map[string]func(username, password string) (sasl.Mechanism, err
 	},
 }
 
-// login is a sasl.Mechanism that is built anew for each connection. It holds no
-// password, so that nothing that prints it can show one.
+// login is a sasl.Mechanism that builds the real one for each connection. It
+// holds no password, so printing it can't show one.
 type login struct {
 	name, username string
 	password       func() (string, error)
 	build          func(username, password string) (sasl.Mechanism, error)
 }
 
-// Name is the mechanism's name.
+// Name returns the mechanism's name.
 func (l *login) Name() string { return l.name }
 
-// Start begins one login.
+// Start starts one login.
 func (l *login) Start(ctx context.Context) (sasl.StateMachine, []byte, error) {
 	password, err := l.password()
 	if err != nil {
@@ -58,7 +58,7 @@ func (l *login) Start(ctx context.Context) (sasl.StateMachine, []byte, error) {
 	}
 	mechanism, err := l.build(l.username, password)
 	if err != nil {
-		// Not wrapped: it names the character, which is a part of the password.
+		// Not wrapped: the error names the character, which is a part of the password.
 		return nil, nil, errors.New("the user name or the password holds a character that " + l.name + " does not allow")
 	}
 	return mechanism.Start(ctx)

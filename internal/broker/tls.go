@@ -11,37 +11,37 @@ import (
 	"os"
 )
 
-// maxPEM is how many bytes a PEM file may have; a system's whole bundle of
-// authorities has a quarter of it.
+// maxPEM bounds a PEM file, in bytes. A system's whole bundle of authorities is
+// a quarter of it.
 const maxPEM = 1 << 20
 
-// TLSFiles is TLS by files. They are read again for each connection, so that a
-// renewed certificate or authority is used without a restart; connections that
-// are open stay as they are. A file that can't be read, or a certificate whose
-// new key is not there yet, fails that connection alone, which is then tried
-// again as after any other failure.
+// TLSFiles configures TLS by files. They are read again for each connection, so
+// that a renewed certificate or authority is used without a restart. Open
+// connections stay as they are. A file that can't be read, or a certificate
+// whose new key is not there yet, fails that connection alone, and it is retried
+// like after any other failure.
 type TLSFiles struct {
-	// CA is a PEM file of the authorities that the brokers' certificates are
-	// checked against; empty means the system's.
+	// CA is a PEM file of the authorities that may sign the brokers'
+	// certificates; empty: the system's.
 	CA string
-	// Cert and Key are PEM files of the certificate to show the brokers (mutual
-	// TLS) and its private key; both empty means none.
+	// Cert and Key are PEM files of the client certificate (mutual TLS) and its
+	// private key; both empty: none.
 	Cert, Key string
-	// ServerName is the name that the brokers' certificates must have; empty
-	// means the host that is dialed.
+	// ServerName is the name that the brokers' certificates must have; empty:
+	// the host that is dialed.
 	ServerName string
 }
 
-// FileError is a file of TLSFiles that can't be used.
+// FileError says which file of TLSFiles can't be used, and why.
 type FileError struct {
 	Field string // of TLSFiles: CA, Cert or Key
 	Err   error
 }
 
-// Error names the field and what is wrong.
+// Error names the field and what is wrong with its file.
 func (e *FileError) Error() string { return "TLS " + e.Field + ": " + e.Err.Error() }
 
-// Unwrap is what is wrong.
+// Unwrap returns Err.
 func (e *FileError) Unwrap() error { return e.Err }
 
 // Config reads the files. Its error is a *FileError.
@@ -69,11 +69,11 @@ func (f TLSFiles) Config() (*tls.Config, error) {
 	case err != nil:
 		return nil, &FileError{"Key", err}
 	case bytes.Contains(key, []byte("ENCRYPTED")):
-		return nil, &FileError{"Key", fmt.Errorf("%s is encrypted; a key without a password is needed (openssl pkey -in … -out …)", f.Key)}
+		return nil, &FileError{"Key", fmt.Errorf("%s is encrypted; use a key without a password (openssl pkey -in … -out …)", f.Key)}
 	}
 	pair, err := tls.X509KeyPair(cert, key)
 	if err != nil {
-		// The error says which of the two is meant, and nothing of what is in them.
+		// The error says which of the two is wrong, and shows nothing of their content.
 		return nil, &FileError{"Cert", fmt.Errorf("%s with the key %s: %w", f.Cert, f.Key, err)}
 	}
 	c.Certificates = []tls.Certificate{pair}
@@ -91,15 +91,13 @@ func readPEM(path string) ([]byte, error) {
 		return nil, err
 	}
 	if len(data) > maxPEM {
-		return nil, fmt.Errorf("%s has more than %d bytes, so it is no PEM file of certificates or keys", path, maxPEM)
+		return nil, fmt.Errorf("%s has more than %d bytes, so it is not a PEM file of certificates or keys", path, maxPEM)
 	}
 	return data, nil
 }
 
-// secure makes the TLS handshake on conn, which it closes if that fails. It is
-// done here and not by kafka-go, whose Dialer keeps a connection open for ever
-// whose handshake failed.
-func secure(ctx context.Context, conn net.Conn, config func() (*tls.Config, error), address string) (*tls.Conn, error) {
+// handshakeTLS makes the TLS handshake on conn, and closes conn if that fails.
+func handshakeTLS(ctx context.Context, conn net.Conn, config func() (*tls.Config, error), address string) (*tls.Conn, error) {
 	c, err := config()
 	if err != nil {
 		conn.Close()
@@ -118,7 +116,7 @@ func secure(ctx context.Context, conn net.Conn, config func() (*tls.Config, erro
 	if err := secured.HandshakeContext(ctx); err != nil {
 		conn.Close()
 		if ctx.Err() != nil {
-			err = context.Cause(ctx) // why, where the handshake just says that ctx ended
+			err = context.Cause(ctx) // the handshake's error only says that ctx ended
 		}
 		return nil, fmt.Errorf("TLS handshake with %s: %w", address, err)
 	}

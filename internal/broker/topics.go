@@ -5,27 +5,26 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/segmentio/kafka-go"
 )
 
-// Topic is a topic that is wanted.
+// Topic describes a topic to create.
 type Topic struct {
 	Name string
-	// Partitions is the number of partitions; 0 means the cluster's default.
+	// Partitions is the number of partitions; 0: the cluster's default.
 	Partitions int
-	// ReplicationFactor is the number of replicas; 0 means the cluster's
-	// default.
+	// ReplicationFactor is the number of replicas; 0: the cluster's default.
 	ReplicationFactor int
-	// Configs are the topic's configurations by their Kafka names; nil means
-	// the cluster's defaults.
+	// Configs are the topic's settings by their Kafka names; nil: the cluster's
+	// defaults.
 	Configs map[string]string
 }
 
-// Create creates the topics that are missing and returns their names. A topic
-// that is there stays as it is, whatever its partitions and configurations. The
-// error joins what went wrong with single topics; the others are created all
-// the same.
+// Create creates the topics that are missing and returns their names. It leaves
+// a topic that exists as it is, whatever its partitions and settings. The error
+// joins the errors of single topics; the others are created all the same.
 func Create(ctx context.Context, client *kafka.Client, topics []Topic) (created []string, err error) {
 	if len(topics) == 0 {
 		return nil, nil
@@ -43,12 +42,12 @@ func Create(ctx context.Context, client *kafka.Client, topics []Topic) (created 
 		err, answered := res.Errors[t.Name]
 		switch {
 		case !answered:
-			errs = append(errs, fmt.Errorf("create topic %s: the broker gave no answer for it", t.Name))
+			errs = append(errs, fmt.Errorf("create topic %s: the broker's answer leaves it out", t.Name))
 		case err == nil:
 			created = append(created, t.Name)
 		case errors.Is(err, kafka.TopicAlreadyExists):
 		default:
-			errs = append(errs, fmt.Errorf("create topic %s: %w%s", t.Name, err, likelyCause(err)))
+			errs = append(errs, fmt.Errorf("create topic %s: %w%s", t.Name, err, hint(err)))
 		}
 	}
 	return created, errors.Join(errs...)
@@ -60,7 +59,7 @@ func topicConfig(t Topic) kafka.TopicConfig {
 		NumPartitions:     t.Partitions,
 		ReplicationFactor: t.ReplicationFactor,
 	}
-	// -1 is the protocol's word for the cluster's default.
+	// In the protocol -1 stands for the cluster's default.
 	if config.NumPartitions == 0 {
 		config.NumPartitions = -1
 	}
@@ -73,14 +72,14 @@ func topicConfig(t Topic) kafka.TopicConfig {
 	return config
 }
 
-// Partitions is how many partitions each topic has, and which topics are
-// missing. The answer may be as old as the transport's memory of the cluster,
-// some seconds. A topic that may not be described is an error, as is one that
-// has no leader yet.
+// Partitions returns how many partitions each topic has, and which topics are
+// missing. The answer may be some seconds old, since the transport caches the
+// cluster's metadata. A topic that the user may not describe is an error, and so
+// is one that has no leader yet.
 func Partitions(ctx context.Context, client *kafka.Client, topics ...string) (counts map[string]int, missing []string, err error) {
 	res, err := client.Metadata(ctx, &kafka.MetadataRequest{Topics: topics})
 	if err != nil {
-		return nil, nil, fmt.Errorf("look up partitions: %w%s", err, likelyCause(err))
+		return nil, nil, fmt.Errorf("read the partitions of topics %s: %w%s", strings.Join(topics, ", "), err, hint(err))
 	}
 	counts = make(map[string]int, len(topics))
 	for _, t := range res.Topics {
@@ -89,7 +88,7 @@ func Partitions(ctx context.Context, client *kafka.Client, topics ...string) (co
 		case errors.Is(t.Error, kafka.UnknownTopicOrPartition):
 			missing = append(missing, t.Name)
 		case t.Error != nil:
-			return nil, nil, fmt.Errorf("look up partitions of %s: %w%s", t.Name, t.Error, likelyCause(t.Error))
+			return nil, nil, fmt.Errorf("read the partitions of topic %s: %w%s", t.Name, t.Error, hint(t.Error))
 		default:
 			counts[t.Name] = len(t.Partitions)
 		}
@@ -97,22 +96,22 @@ func Partitions(ctx context.Context, client *kafka.Client, topics ...string) (co
 	return counts, missing, nil
 }
 
-// CleanupPolicy is the topic's configuration cleanup.policy, such as "compact".
-// It is empty where this user has no right to read it.
+// CleanupPolicy returns the topic's setting cleanup.policy, such as "compact".
+// It returns an empty string if the user has no right to read it.
 func CleanupPolicy(ctx context.Context, client *kafka.Client, topic string) (string, error) {
 	const name = "cleanup.policy"
 	res, err := client.DescribeConfigs(ctx, &kafka.DescribeConfigsRequest{Resources: []kafka.DescribeConfigRequestResource{{
 		ResourceType: kafka.ResourceTypeTopic, ResourceName: topic, ConfigNames: []string{name},
 	}}})
 	if err != nil {
-		return "", fmt.Errorf("read the configuration of topic %s: %w%s", topic, err, likelyCause(err))
+		return "", fmt.Errorf("read the configuration of topic %s: %w%s", topic, err, hint(err))
 	}
 	for _, r := range res.Resources {
 		switch {
 		case errors.Is(r.Error, kafka.TopicAuthorizationFailed), errors.Is(r.Error, kafka.ClusterAuthorizationFailed):
 			return "", nil
 		case r.Error != nil:
-			return "", fmt.Errorf("read the configuration of topic %s: %w%s", topic, r.Error, likelyCause(r.Error))
+			return "", fmt.Errorf("read the configuration of topic %s: %w%s", topic, r.Error, hint(r.Error))
 		}
 		for _, entry := range r.ConfigEntries {
 			if entry.ConfigName == name {
@@ -120,5 +119,5 @@ func CleanupPolicy(ctx context.Context, client *kafka.Client, topic string) (str
 			}
 		}
 	}
-	return "", fmt.Errorf("read the configuration of topic %s: the broker does not tell %s", topic, name)
+	return "", fmt.Errorf("read the configuration of topic %s: the broker's answer leaves out %s", topic, name)
 }

@@ -15,7 +15,7 @@ import (
 func checkAPI(ctx context.Context, cfg configs.Config, key *app.Key, o Options) (f Findings) {
 	const name = "api/key"
 	client, err := passfort.New(passfort.Options{
-		BaseURL: cfg.API.BaseURL, Key: key.Key, Timeout: min(cfg.API.Timeout, o.Timeout), AllowHTTP: cfg.API.AllowHTTP,
+		BaseURL: cfg.API.BaseURL, Key: key.Current, Timeout: min(cfg.API.Timeout, o.Timeout), AllowHTTP: cfg.API.AllowHTTP,
 		MaxConnections: 1, UserAgent: "verdict/" + app.Build().Version, DialContext: o.DialAPI,
 	})
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 func TestBatchPlaceIsReadBackFromItsHeaders(t *testing.T) {
 	want := decision.BatchPlace{ID: "march", Line: 12, Size: 1_000_000}
 	rec := decision.Record{Value: []byte("{}"), Headers: append([]decision.Header{{Key: "trace", Value: []byte("x")}}, want.Headers()...)}
-	letter := (&decision.DeadLetter{Reason: decision.Rejected}).Record("dlq", &rec)
+	letter := (&decision.DeadLetter{Reason: decision.Rejected}).Encode("dlq", &rec)
 	for _, headers := range [][]decision.Header{rec.Headers, letter.Headers} {
 		if got, ok := decision.BatchPlaceOf(headers); !ok || got != want {
 			t.Errorf("%+v, %v", got, ok)

@@ -26,10 +26,10 @@ type DeadLetter struct {
 	Instance   string
 }
 
-// Record returns the dead letter to be published: the record itself and the
+// Encode returns the dead letter to be published: the record itself and the
 // headers that say what happened. They come last, so that of two headers with one
 // name the last is Verdict's.
-func (d *DeadLetter) Record(topic string, from *Record) Record {
+func (d *DeadLetter) Encode(topic string, from *Record) Record {
 	headers := make([]Header, 0, len(from.Headers)+12)
 	headers = append(headers, from.Headers...)
 	add := func(key, value string) {

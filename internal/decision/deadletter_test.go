@@ -45,7 +45,7 @@ func lines(headers []decision.Header) []string {
 
 func TestDeadLetterRepeatsTheRecordAndAddsHeaders(t *testing.T) {
 	from, d := original(), letter()
-	rec := d.Record("task-decisions-dlq", from)
+	rec := d.Encode("task-decisions-dlq", from)
 	if rec.Topic != "task-decisions-dlq" || string(rec.Key) != string(from.Key) || string(rec.Value) != string(from.Value) {
 		t.Errorf("got %+v", rec)
 	}
@@ -73,7 +73,7 @@ func TestDeadLetterRepeatsTheRecordAndAddsHeaders(t *testing.T) {
 
 func TestDeadLetterLeavesOutAbsentHeaders(t *testing.T) {
 	d := decision.DeadLetter{Reason: decision.InvalidEvent, Error: "empty"}
-	rec := d.Record("dlq", &decision.Record{Topic: "t"})
+	rec := d.Encode("dlq", &decision.Record{Topic: "t"})
 	if rec.Key != nil || rec.Value != nil {
 		t.Errorf("key %q, value %q; want neither", rec.Key, rec.Value)
 	}
@@ -94,7 +94,7 @@ func TestDeadLetterKeepsTheCountOfRedrives(t *testing.T) {
 			t.Errorf("%q: %d redrives; want %d", value, got, want)
 		}
 		d := letter()
-		rec := d.Record("dlq", from)
+		rec := d.Encode("dlq", from)
 		if last := lines(rec.Headers)[len(rec.Headers)-1]; last != fmt.Sprintf(`verdict-redrives="%d"`, want) {
 			t.Errorf("%q: %s", value, last)
 		}
@@ -107,7 +107,7 @@ func TestDeadLetterKeepsTheCountOfRedrives(t *testing.T) {
 func TestDeadLetterErrorIsOneBoundedLine(t *testing.T) {
 	d := letter()
 	d.Error = "line 1\r\nline 2\x00\xff\u2028" + strings.Repeat("ü", 1000)
-	rec := d.Record("dlq", original())
+	rec := d.Encode("dlq", original())
 	i := slices.IndexFunc(rec.Headers, func(h decision.Header) bool { return h.Key == decision.HeaderError })
 	got := string(rec.Headers[i].Value)
 	if !strings.HasPrefix(got, "line 1  line 2 \uFFFD ü") || !strings.HasSuffix(got, "ü…") || len(got) > decision.MaxErrorSize || !utf8.ValidString(got) {
@@ -117,7 +117,7 @@ func TestDeadLetterErrorIsOneBoundedLine(t *testing.T) {
 
 func TestWithoutValueStillPointsAtTheOriginal(t *testing.T) {
 	from, d := original(), letter()
-	full := d.Record("dlq", from)
+	full := d.Encode("dlq", from)
 	rec := decision.WithoutValue(full)
 	want := append(lines(full.Headers[len(from.Headers):]), fmt.Sprintf(`verdict-value-omitted="%d"`, len(from.Value)))
 	if got := lines(rec.Headers); !slices.Equal(got, want) {
@@ -136,7 +136,7 @@ func TestWithoutValueIsSmall(t *testing.T) {
 	from.Key = make([]byte, 1<<20)
 	from.Headers = []decision.Header{{Key: "verdict-x", Value: make([]byte, 1<<20)}}
 	d.Error, d.Instance = strings.Repeat("e", 1<<20), strings.Repeat("i", 1<<20)
-	rec := decision.WithoutValue(d.Record("dlq", from))
+	rec := decision.WithoutValue(d.Encode("dlq", from))
 	if rec.Size() > 4<<10 || rec.Key != nil {
 		t.Errorf("%d bytes, key of %d", rec.Size(), len(rec.Key))
 	}
@@ -146,7 +146,7 @@ func TestParseDeadLetterReadsBackWhatWasWritten(t *testing.T) {
 	from, d := original(), letter()
 	from.Time = from.Time.Truncate(time.Millisecond).UTC()
 	from.Headers = append(from.Headers, decision.Header{Key: decision.HeaderRedrives, Value: []byte("2")})
-	rec := d.Record("dlq", from)
+	rec := d.Encode("dlq", from)
 
 	got, err := decision.ParseDeadLetter(&rec)
 	want := decision.DeadRecord{DeadLetter: d, Original: *from, Redrives: 2}
@@ -160,7 +160,7 @@ func TestParseDeadLetterReadsBackWhatWasWritten(t *testing.T) {
 
 func TestParseDeadLetterReportsAnOmittedValue(t *testing.T) {
 	from, d := original(), letter()
-	rec := decision.WithoutValue(d.Record("dlq", from))
+	rec := decision.WithoutValue(d.Encode("dlq", from))
 	got, err := decision.ParseDeadLetter(&rec)
 	if err != nil || !got.ValueOmitted || got.Original.Value != nil || len(got.Original.Headers) != 0 || got.Original.Origin() != from.Origin() {
 		t.Errorf("got %+v, %v", got, err)
@@ -170,7 +170,7 @@ func TestParseDeadLetterReportsAnOmittedValue(t *testing.T) {
 // letterWith returns a dead letter with some of its headers changed.
 func letterWith(changes map[string]string) *decision.Record {
 	d := letter()
-	rec := d.Record("dlq", &decision.Record{Topic: "t", Partition: 1, Offset: 2})
+	rec := d.Encode("dlq", &decision.Record{Topic: "t", Partition: 1, Offset: 2})
 	for i, h := range rec.Headers {
 		if value, ok := changes[h.Key]; ok {
 			rec.Headers[i].Value = []byte(value)
@@ -229,7 +229,7 @@ func FuzzParseDeadLetter(f *testing.F) {
 				len(got.Error) > decision.MaxErrorSize || strings.ContainsFunc(got.Error+got.Instance+got.DecisionID+got.Original.Topic, unicode.IsControl) {
 				t.Errorf("got %+v", got)
 			}
-			again := got.Record("dlq", &got.Original)
+			again := got.Encode("dlq", &got.Original)
 			back, err := decision.ParseDeadLetter(&again)
 			if err != nil || back.Reason != got.Reason || back.Error != got.Error || back.Original.Origin() != got.Original.Origin() || back.Attempts != got.Attempts {
 				t.Errorf("got  %+v\nback %+v, %v", got, back, err)

@@ -16,7 +16,7 @@ import (
 
 // Decision is one request to complete a task, as read from a Record.
 type Decision struct {
-	ID        string    // the decision's own, or Origin.String() of its record
+	ID        string    // the decision's own, or Position.String() of its record
 	OwnID     bool      // the ID came with the decision
 	Task      Task      // without TaskID where Key names the task
 	Key       Key       // zero where the decision has the task's ID

@@ -76,13 +76,13 @@ func TestHostileRecordsCostOnlyTheirDeadLetter(t *testing.T) {
 					t.Errorf("accepted although it can't be carried out: %+v", d)
 				}
 				result := decision.Result{DecisionID: d.ID, ProfileID: d.Task.ProfileID, TaskID: d.Task.TaskID, State: d.State, Outcome: decision.Completed, Reason: d.Reason}
-				if out := result.Record("t", nil); !json.Valid(out.Value) {
+				if out := result.Encode("t", nil); !json.Valid(out.Value) {
 					t.Errorf("the result is not JSON: %s", out.Value)
 				}
 				return
 			}
 			letter := decision.DeadLetter{Reason: decision.InvalidEvent, Error: err.Error(), DecisionID: d.ID}
-			out := letter.Record("dlq", rec)
+			out := letter.Encode("dlq", rec)
 			added := 0
 			for _, h := range out.Headers[len(rec.Headers):] {
 				if added += len(h.Key) + len(h.Value); strings.ContainsFunc(string(h.Value), unicode.IsControl) {

@@ -36,38 +36,38 @@ func (r *Record) Size() int {
 }
 
 // Origin returns where the record was read.
-func (r *Record) Origin() Origin {
-	return Origin{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset}
+func (r *Record) Origin() Position {
+	return Position{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset}
 }
 
-// Origin is where a record was read.
-type Origin struct {
+// Position is a place in a topic: where a record was read.
+type Position struct {
 	Topic     string `json:"topic"`
 	Partition int    `json:"partition"`
 	Offset    int64  `json:"offset"`
 }
 
 // String returns topic/partition/offset, the ID of a decision that has none.
-func (o Origin) String() string {
-	return fmt.Sprintf("%s/%d/%d", o.Topic, o.Partition, o.Offset)
+func (p Position) String() string {
+	return fmt.Sprintf("%s/%d/%d", p.Topic, p.Partition, p.Offset)
 }
 
-// maxOrigin bounds an Origin as text: a topic's name has at most 249 characters.
-const maxOrigin = 300
+// maxPosition bounds a Position as text: a topic's name has at most 249 characters.
+const maxPosition = 300
 
-// ParseOrigin reads what Origin.String wrote.
-func ParseOrigin(s string) (Origin, bool) {
-	if len(s) > maxOrigin {
-		return Origin{}, false
+// ParsePosition reads what Position.String wrote.
+func ParsePosition(s string) (Position, bool) {
+	if len(s) > maxPosition {
+		return Position{}, false
 	}
 	words := strings.Split(s, "/")
 	if len(words) != 3 || words[0] == "" {
-		return Origin{}, false
+		return Position{}, false
 	}
 	partition, err := strconv.ParseUint(words[1], 10, 31)
 	offset, err2 := strconv.ParseUint(words[2], 10, 63)
 	if err != nil || err2 != nil {
-		return Origin{}, false
+		return Position{}, false
 	}
-	return Origin{Topic: words[0], Partition: int(partition), Offset: int64(offset)}, true
+	return Position{Topic: words[0], Partition: int(partition), Offset: int64(offset)}, true
 }

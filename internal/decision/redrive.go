@@ -22,29 +22,29 @@ func Redrives(rec *Record) int {
 
 // RedrivenFrom returns the dead letter that a record repeats; ok is false if it
 // repeats none.
-func RedrivenFrom(rec *Record) (from Origin, ok bool) {
-	return originIn(rec.Headers, HeaderRedrivenFrom)
+func RedrivenFrom(rec *Record) (from Position, ok bool) {
+	return positionIn(rec.Headers, HeaderRedrivenFrom)
 }
 
 // RedrivenOrigin returns the first record of a decision that was redriven; ok is
 // false if rec is that record itself.
-func RedrivenOrigin(rec *Record) (first Origin, ok bool) {
-	return originIn(rec.Headers, HeaderRedrivenOrigin)
+func RedrivenOrigin(rec *Record) (first Position, ok bool) {
+	return positionIn(rec.Headers, HeaderRedrivenOrigin)
 }
 
-func originIn(headers []Header, key string) (Origin, bool) {
+func positionIn(headers []Header, key string) (Position, bool) {
 	for _, h := range headers {
-		if h.Key == key && len(h.Value) <= maxOrigin {
-			return ParseOrigin(string(h.Value))
+		if h.Key == key && len(h.Value) <= maxPosition {
+			return ParsePosition(string(h.Value))
 		}
 	}
-	return Origin{}, false
+	return Position{}, false
 }
 
 // Redriven returns the record that goes back to where the dead letter at `from`
 // came from: the key, value and headers of the original, and then the headers of
 // this redrive, which replace those of an earlier one.
-func (d *DeadRecord) Redriven(from Origin) Record {
+func (d *DeadRecord) Redriven(from Position) Record {
 	headers := make([]Header, 0, len(d.Original.Headers)+3)
 	for _, h := range d.Original.Headers {
 		if h.Key != HeaderRedrives && h.Key != HeaderRedrivenFrom && h.Key != HeaderRedrivenOrigin {

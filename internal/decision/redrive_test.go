@@ -14,7 +14,7 @@ func TestRedrivenRepeatsTheOriginalAndNamesItsSource(t *testing.T) {
 		Headers: []decision.Header{h("a", "1"), h("verdict-batch-id", "b"), h("a", "2"), {Key: "none"}},
 	}
 	letter := decision.DeadLetter{Reason: decision.Rejected, Error: "no", Attempts: 1}
-	first := letter.Record("dlq", &original)
+	first := letter.Encode("dlq", &original)
 	first.Partition, first.Offset = 1, 7
 
 	d, err := decision.ParseDeadLetter(&first)
@@ -30,7 +30,7 @@ func TestRedrivenRepeatsTheOriginalAndNamesItsSource(t *testing.T) {
 
 	// It becomes a dead letter a second time and is redriven a second time.
 	copied.Partition, copied.Offset = 3, 99
-	second := letter.Record("dlq", &copied)
+	second := letter.Encode("dlq", &copied)
 	second.Partition, second.Offset = 1, 8
 	if d, err = decision.ParseDeadLetter(&second); err != nil || d.Redrives != 1 {
 		t.Fatalf("%+v, %v", d, err)

@@ -28,7 +28,7 @@ type Result struct {
 	Source      string          `json:"source,omitempty"`
 	Reason      string          `json:"reason,omitempty"`
 	BatchID     string          `json:"batch_id,omitempty"`
-	Origin      Origin          `json:"origin"`
+	Origin      Position        `json:"origin"`
 }
 
 // Profile sums up the tasks of a decision's profile soon after the decision was
@@ -49,12 +49,12 @@ const (
 	Open       ProfileOutcome = "open"        // none failed, and some are open or none passed
 )
 
-// Record returns the result to be published: the decision's key, so that the
+// Encode returns the result to be published: the decision's key, so that the
 // results of a profile stay in one partition, and the JSON. Task must be valid
 // JSON or empty. The JSON is written by hand because encoding/json would compact
 // the API's answer, which must stay unchanged, and because this runs for every
 // decision.
-func (r *Result) Record(topic string, key []byte) Record {
+func (r *Result) Encode(topic string, key []byte) Record {
 	b := make([]byte, 0, 768+len(r.Task)+len(r.Reason))
 	text := func(name, value string) {
 		b = appendName(b, name)

@@ -25,13 +25,13 @@ func fullResult() decision.Result {
 		ReceivedAt:  decision.Time{Time: time.Date(2026, 11, 1, 7, 0, 30, 1_999_999, time.FixedZone("", 3600))},
 		CompletedAt: decision.Time{Time: time.Date(2026, 11, 1, 6, 0, 31, 0, time.UTC)},
 		Source:      "a<b>&c", Reason: "Überprüfung", BatchID: "autumn",
-		Origin: decision.Origin{Topic: "task-decisions", Partition: 3, Offset: 42},
+		Origin: decision.Position{Topic: "task-decisions", Partition: 3, Offset: 42},
 	}
 }
 
 func TestResultHasTheContractsFieldsAndOrder(t *testing.T) {
 	result := fullResult()
-	rec := result.Record("task-results", []byte("key"))
+	rec := result.Encode("task-results", []byte("key"))
 	want := `{"decision_id":"dec-1","profile_id":"` + profileID + `","task_id":"` + taskID + `","state":"COMPLETED_PASS",` +
 		`"outcome":"completed","attempts":2,"http_status":200,"task":` + answer + `,` +
 		`"profile":{"outcome":"some_failed","open_tasks":2,"failed_tasks":1},` +
@@ -50,9 +50,9 @@ func TestResultLeavesAbsentFieldsOut(t *testing.T) {
 	result := decision.Result{
 		DecisionID: "task-decisions/0/0", ProfileID: profileID, TaskID: taskID,
 		State: decision.CompletedFail, Outcome: decision.Duplicate,
-		Origin: decision.Origin{Topic: "task-decisions"},
+		Origin: decision.Position{Topic: "task-decisions"},
 	}
-	rec := result.Record("task-results", nil)
+	rec := result.Encode("task-results", nil)
 	want := `{"decision_id":"task-decisions/0/0","profile_id":"` + profileID + `","task_id":"` + taskID + `","state":"COMPLETED_FAIL",` +
 		`"outcome":"duplicate","attempts":0,"received_at":"0001-01-01T00:00:00.000Z","completed_at":"0001-01-01T00:00:00.000Z",` +
 		`"origin":{"topic":"task-decisions","partition":0,"offset":0}}`
@@ -74,7 +74,7 @@ func FuzzResultMatchesEncodingJSON(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		rec := r.Record("t", nil)
+		rec := r.Encode("t", nil)
 		if !json.Valid(rec.Value) || plain(t, rec.Value) != plain(t, want) {
 			t.Errorf("got  %s\nwant %s", rec.Value, want)
 		}
@@ -101,13 +101,13 @@ func BenchmarkResultRecord(b *testing.B) {
 	result := fullResult()
 	b.ReportAllocs()
 	for b.Loop() {
-		result.Record("task-results", nil)
+		result.Encode("task-results", nil)
 	}
 }
 
 func TestParseResultReadsBackWhatWasWritten(t *testing.T) {
 	want := fullResult()
-	rec := want.Record("task-results", nil)
+	rec := want.Encode("task-results", nil)
 	got, err := decision.ParseResult(rec.Value)
 	if err != nil {
 		t.Fatal(err)
@@ -115,7 +115,7 @@ func TestParseResultReadsBackWhatWasWritten(t *testing.T) {
 	if got.ReceivedAt.String() != want.ReceivedAt.String() || got.CompletedAt.String() != want.CompletedAt.String() {
 		t.Errorf("times %s and %s; want %s and %s", got.ReceivedAt, got.CompletedAt, want.ReceivedAt, want.CompletedAt)
 	}
-	if again := got.Record("task-results", nil); string(again.Value) != string(rec.Value) {
+	if again := got.Encode("task-results", nil); string(again.Value) != string(rec.Value) {
 		t.Errorf("written again: %s\nwant %s", again.Value, rec.Value)
 	}
 }
@@ -151,7 +151,7 @@ func TestParseResultRefuses(t *testing.T) {
 
 func FuzzParseResult(f *testing.F) {
 	result := fullResult()
-	rec := result.Record("", nil)
+	rec := result.Encode("", nil)
 	f.Add(rec.Value)
 	f.Add([]byte(`{"decision_id":"a",` + ids + `,"outcome":"completed","received_at":"9999-12-31T23:59:59-23:59"}`))
 	f.Fuzz(func(t *testing.T, value []byte) {
@@ -159,7 +159,7 @@ func FuzzParseResult(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if again := r.Record("t", nil); !json.Valid(again.Value) {
+		if again := r.Encode("t", nil); !json.Valid(again.Value) {
 			t.Errorf("written again, it is not JSON: %s", again.Value)
 		}
 	})

@@ -137,10 +137,10 @@ func TestResultSchemaFitsEveryResult(t *testing.T) {
 			if !full {
 				r = decision.Result{
 					DecisionID: "t/0/0", ProfileID: profileID, TaskID: taskID, State: decision.CompletedFail, Outcome: outcome,
-					ReceivedAt: r.ReceivedAt, CompletedAt: r.CompletedAt, Origin: decision.Origin{Topic: "t"},
+					ReceivedAt: r.ReceivedAt, CompletedAt: r.CompletedAt, Origin: decision.Position{Topic: "t"},
 				}
 			}
-			rec := r.Record("task-results", nil)
+			rec := r.Encode("task-results", nil)
 			err := valid(s, rec.Value)
 			if outcome == decision.DeadLettered { // which has no result
 				if err == nil {
@@ -175,7 +175,7 @@ func TestDeadLetterSchemaFitsEveryDeadLetter(t *testing.T) {
 		d.Reason, d.Error = reason, "line 1\nline 2 \x00\xff"+strings.Repeat("ü", 4096)
 		bare := decision.DeadLetter{Reason: reason, FailedAt: decision.Time{Time: time.Now()}}
 		for _, rec := range []decision.Record{
-			d.Record("dlq", original()), decision.WithoutValue(d.Record("dlq", original())), bare.Record("dlq", &decision.Record{Topic: "t"}),
+			d.Encode("dlq", original()), decision.WithoutValue(d.Encode("dlq", original())), bare.Encode("dlq", &decision.Record{Topic: "t"}),
 		} {
 			headers := make(map[string]any)
 			for _, h := range rec.Headers {

@@ -88,7 +88,7 @@ func (w *worker) count(t *tally, rec *decision.Record, now time.Time) (err error
 		if d == nil {
 			continue
 		}
-		out, err := d.Record(w.d.opts.Decisions)
+		out, err := d.Encode(w.d.opts.Decisions)
 		if err != nil {
 			return err
 		}
@@ -106,6 +106,6 @@ func (w *worker) deadLetter(t *tally, rec *decision.Record, err error, now time.
 		Reason: decision.InvalidEvent, Error: err.Error(),
 		FailedAt: decision.Time{Time: now}, Instance: w.d.opts.Instance,
 	}
-	t.out = append(t.out, outgoing{letter.Record(w.d.opts.DeadLetters, rec), true})
+	t.out = append(t.out, outgoing{letter.Encode(w.d.opts.DeadLetters, rec), true})
 	t.effects[[2]string{metrics.PolicyUnreadable, metrics.PolicyDeadLettered}]++
 }

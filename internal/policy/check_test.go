@@ -143,7 +143,7 @@ func FuzzDecode(f *testing.F) {
 			if decided == nil {
 				continue
 			}
-			out, err := decided.Record("decisions")
+			out, err := decided.Encode("decisions")
 			if err != nil {
 				t.Fatal(err)
 			}

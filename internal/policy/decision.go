@@ -30,9 +30,9 @@ func decisionID(task *Task, want decision.State, checks []string) string {
 	return "policy-" + hex.EncodeToString(sum[:16])
 }
 
-// Record returns the decision as a record for `verdict run`. Its key is the profile
+// Encode returns the decision as a record for `verdict run`. Its key is the profile
 // ID, so that the decisions of a profile keep their order.
-func (d *Decision) Record(topic string) (decision.Record, error) {
+func (d *Decision) Encode(topic string) (decision.Record, error) {
 	type task struct {
 		Alias string `json:"alias,omitempty"`
 		Type  string `json:"type,omitempty"`

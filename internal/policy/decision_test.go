@@ -20,7 +20,7 @@ func TestDecisionRecordHasWhatRunReads(t *testing.T) {
 		`"task":{"alias":"docs"},"state":"COMPLETED_PASS","decided_at":"2026-11-01T06:00:00.000Z","source":"verdict-decide","reason":"passed by check d"}`:             apply("d", decision.CheckPass, Task{ProfileID: profile, Alias: "docs", Type: "T"}),
 		`"task":{"type":"T"},"state":"COMPLETED_PASS","decided_at":"2026-11-01T06:00:00.000Z","source":"verdict-decide","reason":"passed by check e"}`:                 apply("e", decision.CheckPass, Task{ProfileID: profile, Type: "T"}),
 	} {
-		rec, err := d.Record("decisions")
+		rec, err := d.Encode("decisions")
 		want = `{"id":"` + d.ID + `","profile_id":"` + profile + `",` + want
 		if err != nil || string(rec.Value) != want || string(rec.Key) != profile || rec.Topic != "decisions" {
 			t.Errorf("key %s: %s, %v\nwant %s", rec.Key, rec.Value, err, want)

@@ -126,9 +126,9 @@ func (r *Reviews[R]) Flush(now time.Time) (results []R, working []*Review[R]) {
 	return results, working
 }
 
-// Held returns how many results of a lane wait, and the bytes of the API's
+// Waiting returns how many results of a lane wait, and the bytes of the API's
 // answers in them.
-func (r *Reviews[R]) Held(lane decision.Lane) (results, bytes int) {
+func (r *Reviews[R]) Waiting(lane decision.Lane) (results, bytes int) {
 	return r.held[lane], r.bytes[lane]
 }
 

@@ -113,12 +113,12 @@ func (q *Queue) Ripen(now time.Time) time.Time {
 			return i.due
 		}
 		heap.Pop(&q.delayed)
-		q.ready.arrange(i.slot(), i)
+		q.ready.arrange(i.place(), i)
 	}
 	return time.Time{}
 }
 
-func (i *Item) slot() *slot {
+func (i *Item) place() *slot {
 	if i.gate != nil {
 		return &i.gate.slot
 	}

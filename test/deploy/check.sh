@@ -1,7 +1,6 @@
 #!/usr/bin/env bash
-# Checks the Kubernetes manifests, as they stand and with each component, against
-# the schemas of Kubernetes and of the operators' own resources. The tools and the
-# operators' definitions come as Go modules.
+# Checks the Kubernetes manifests, alone and with each component, against the schemas of
+# Kubernetes and of the operators' resources. Tools and schemas come from Go modules.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
@@ -13,7 +12,7 @@ keda=github.com/kedacore/keda/v2@v2.21.0
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-# module prints the folder of a module's source.
+# module prints the folder with a module's source.
 module() {
 	(cd "$work" && go mod download -json "$1") | sed -n 's/^\t"Dir": "\(.*\)",*$/\1/p'
 }

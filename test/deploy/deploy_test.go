@@ -1,5 +1,5 @@
-// Package deploy_test checks the deployment's files against the program that
-// they deploy: what a schema can't know. make deploy-check does the schemas.
+// Package deploy_test checks the files in deploy against Verdict's configuration, which a
+// schema cannot do. `make check-deploy` checks the manifests against their schemas.
 package deploy_test
 
 import (
@@ -16,7 +16,7 @@ import (
 
 const base = "../../deploy/kubernetes/base"
 
-// document reads one manifest.
+// document decodes a manifest.
 func document(t *testing.T, path string, into any) {
 	t.Helper()
 	data, err := os.ReadFile(path)
@@ -28,8 +28,7 @@ func document(t *testing.T, path string, into any) {
 	}
 }
 
-// configured is the configuration that the ConfigMap holds, with the key in a
-// file as the Secret mounts it.
+// configured returns the configuration in the ConfigMap.
 func configured(t *testing.T) configs.Config {
 	t.Helper()
 	var configMap struct{ Data map[string]string }
@@ -45,7 +44,7 @@ func configured(t *testing.T) configs.Config {
 	return cfg
 }
 
-// deployment is what the tests look at of a Deployment.
+// deployment is the part of a Deployment that the tests check.
 type deployment struct {
 	Spec struct {
 		Template struct {
@@ -66,14 +65,14 @@ type deployment struct {
 	}
 }
 
-func TestTheDeploymentFitsItsConfiguration(t *testing.T) {
+func TestDeploymentFitsItsConfiguration(t *testing.T) {
 	cfg := configured(t)
 	var d deployment
 	document(t, filepath.Join(base, "deployment.yaml"), &d)
 	pod := d.Spec.Template.Spec
 	container := pod.Containers[0]
 
-	// The drain, the last commit and the publisher's flush, five seconds each.
+	// After the drain, the last commit and the publisher's flush take up to 5 s each.
 	if grace := time.Duration(pod.TerminationGracePeriodSeconds) * time.Second; grace < cfg.Processor.ShutdownTimeout+10*time.Second {
 		t.Errorf("terminationGracePeriodSeconds is %v, too short for a shutdown_timeout of %v", grace, cfg.Processor.ShutdownTimeout)
 	}
@@ -85,14 +84,14 @@ func TestTheDeploymentFitsItsConfiguration(t *testing.T) {
 		mounted = mounted || filepath.Dir(cfg.API.KeyFile) == m.MountPath
 	}
 	if !mounted {
-		t.Errorf("api.key_file is %s, which no volume has", cfg.API.KeyFile)
+		t.Errorf("api.key_file is %s, which is in no volume", cfg.API.KeyFile)
 	}
 	if container.Args[0] != "run" || container.Args[2] != "/etc/verdict/verdict.yaml" {
 		t.Errorf("args are %q", container.Args)
 	}
 }
 
-func TestTheScaledObjectLooksAtTheTopicsAndGroupOfTheDefaults(t *testing.T) {
+func TestScaledObjectUsesTheConfiguredTopicsAndGroup(t *testing.T) {
 	var s struct {
 		Spec struct {
 			Triggers []struct{ Metadata map[string]string }
@@ -103,18 +102,18 @@ func TestTheScaledObjectLooksAtTheTopicsAndGroupOfTheDefaults(t *testing.T) {
 	topics := map[string]bool{cfg.Kafka.Topics.Decisions: false, cfg.Kafka.Topics.Backfill: false}
 	for _, trigger := range s.Spec.Triggers {
 		if trigger.Metadata["consumerGroup"] != cfg.Kafka.GroupID {
-			t.Errorf("the group is %s", trigger.Metadata["consumerGroup"])
+			t.Errorf("consumerGroup is %s", trigger.Metadata["consumerGroup"])
 		}
 		topics[trigger.Metadata["topic"]] = true
 	}
 	for topic, seen := range topics {
 		if !seen || len(topics) != 2 {
-			t.Errorf("triggers for %v; %s is not among them", topics, topic)
+			t.Errorf("triggers for %v, want one for %s", topics, topic)
 		}
 	}
 }
 
-func TestTheUnitGivesTheServiceTimeToDrain(t *testing.T) {
+func TestSystemdUnitWaitsForTheDrain(t *testing.T) {
 	unit, err := os.ReadFile("../../deploy/systemd/verdict.service")
 	if err != nil {
 		t.Fatal(err)

@@ -21,7 +21,7 @@ import (
 	"time"
 )
 
-// binary is the program under test, built once.
+// binary builds the program under test once and returns its path.
 var binary = sync.OnceValues(func() (string, error) {
 	path := filepath.Join(buildDir, "verdict")
 	out, err := exec.CommandContext(context.Background(), "go", "build", "-o", path, "verdict/cmd/verdict").CombinedOutput()
@@ -34,7 +34,7 @@ var binary = sync.OnceValues(func() (string, error) {
 var buildDir string
 
 func TestMain(m *testing.M) {
-	// They wait more than they work.
+	// The tests wait more than they work.
 	if err := flag.Set("test.parallel", "4"); err != nil {
 		panic(err)
 	}
@@ -48,8 +48,8 @@ func TestMain(m *testing.M) {
 	os.Exit(status)
 }
 
-// patience bounds every wait for something that must come: far beyond what it
-// takes, since the machine may be busy with other things.
+// patience limits every wait. It is far longer than needed, because the machine may be
+// busy.
 const patience = 2 * time.Minute
 
 // process is a running `verdict run`.
@@ -57,15 +57,15 @@ type process struct {
 	t      *testing.T
 	name   string
 	cmd    *exec.Cmd
-	exited chan struct{} // closed when it has
-	admin  chan string   // gets the admin server's address once
+	exited chan struct{} // closed when the process has exited
+	admin  chan string   // receives the address of the admin server once
 	addr   string
 
 	mu  sync.Mutex
 	log bytes.Buffer
 }
 
-// launch starts the program with an environment.
+// launch starts `verdict run` with an environment. The process ends with the test.
 func launch(t *testing.T, name string, env []string) *process {
 	t.Helper()
 	path, err := binary()
@@ -85,7 +85,7 @@ func launch(t *testing.T, name string, env []string) *process {
 	go func() {
 		defer close(p.exited)
 		p.read(stderr)
-		_ = p.cmd.Wait() // its status is asked for
+		_ = p.cmd.Wait() // wait returns the status
 	}()
 	t.Cleanup(func() {
 		_ = p.cmd.Process.Kill()
@@ -93,12 +93,13 @@ func launch(t *testing.T, name string, env []string) *process {
 		if t.Failed() {
 			p.mu.Lock()
 			defer p.mu.Unlock()
-			t.Logf("the log of %s ends with:\n%s", name, p.log.Bytes()[max(0, p.log.Len()-8000):])
+			t.Logf("end of the log of %s:\n%s", name, p.log.Bytes()[max(0, p.log.Len()-8000):])
 		}
 	})
 	return p
 }
 
+// read collects the log and finds the address of the admin server in it.
 func (p *process) read(r io.Reader) {
 	lines := bufio.NewScanner(r)
 	lines.Buffer(nil, 1<<20)
@@ -111,17 +112,17 @@ func (p *process) read(r io.Reader) {
 			p.admin <- line.Admin
 		}
 	}
-	_, _ = io.Copy(io.Discard, r) // so that it never waits for a reader
+	_, _ = io.Copy(io.Discard, r) // so that the process never blocks on its log
 }
 
-// text is its log so far.
-func (p *process) text() string {
+// logText returns the log so far.
+func (p *process) logText() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.log.String()
 }
 
-// signal sends a signal.
+// signal sends a signal to the process.
 func (p *process) signal(s syscall.Signal) {
 	p.t.Helper()
 	if err := p.cmd.Process.Signal(s); err != nil && !errors.Is(err, os.ErrProcessDone) {
@@ -129,34 +130,35 @@ func (p *process) signal(s syscall.Signal) {
 	}
 }
 
-// status waits for its end.
-func (p *process) status() *os.ProcessState {
+// wait waits until the process exits.
+func (p *process) wait() *os.ProcessState {
 	p.t.Helper()
 	select {
 	case <-p.exited:
 	case <-time.After(patience):
-		p.t.Fatalf("%s does not end", p.name)
+		p.t.Fatalf("%s does not exit", p.name)
 	}
 	return p.cmd.ProcessState
 }
 
-// stop ends it as an orchestrator does, and wants it to say that all is well.
+// stop ends the process with SIGTERM, as an orchestrator does, and checks that it exits
+// with 0.
 func (p *process) stop() {
 	p.t.Helper()
 	p.signal(syscall.SIGTERM)
-	if s := p.status(); s.ExitCode() != 0 {
-		p.t.Errorf("%s ended after SIGTERM with %v, want 0", p.name, s)
+	if s := p.wait(); s.ExitCode() != 0 {
+		p.t.Errorf("%s: %v after SIGTERM, want exit status 0", p.name, s)
 	}
 }
 
-// kill ends it at once.
+// kill ends the process with SIGKILL.
 func (p *process) kill() {
 	p.t.Helper()
 	p.signal(syscall.SIGKILL)
-	p.status()
+	p.wait()
 }
 
-// get asks the admin server. status 0: it is not there.
+// get sends a request to the admin server. Status 0 means that it does not answer.
 func (p *process) get(path string) (status int, body string) {
 	p.t.Helper()
 	if p.addr == "" {
@@ -186,8 +188,8 @@ func (p *process) get(path string) (status int, body string) {
 	return resp.StatusCode, string(b)
 }
 
-// metric is the sum of a metric's series whose labels contain all of the texts,
-// such as `cause="kafka"`.
+// metric returns the sum of a metric's series whose labels contain all of the given
+// texts, such as `cause="kafka"`.
 func (p *process) metric(name string, labels ...string) (sum float64) {
 	p.t.Helper()
 	_, body := p.get("/metrics")
@@ -212,9 +214,8 @@ func (p *process) metric(name string, labels ...string) (sum float64) {
 	return sum
 }
 
-// ready waits until it is a member of the group and owns n partitions; n 0:
-// some.
-func (p *process) ready(n int) {
+// awaitPartitions waits until the process owns n partitions, or any if n is 0.
+func (p *process) awaitPartitions(n int) {
 	p.t.Helper()
 	await(p.t, fmt.Sprintf("%s owns its partitions", p.name), func() bool {
 		owned := int(p.metric("verdict_partitions_assigned"))
@@ -222,17 +223,18 @@ func (p *process) ready(n int) {
 	})
 }
 
-// await looks again and again until what is waited for is there.
-func await(t *testing.T, what string, is func() bool) {
+// await polls until cond is true. It fails the test after patience.
+func await(t *testing.T, what string, cond func() bool) {
 	t.Helper()
-	if !within(t, patience, is) {
-		t.Fatalf("after %v still not: %s", patience, what)
+	if !within(t, patience, cond) {
+		t.Fatalf("waited %v for: %s", patience, what)
 	}
 }
 
-// within says whether something came true in so much time, or the test ended.
-func within(t *testing.T, d time.Duration, is func() bool) bool {
-	for end := time.Now().Add(d); !is(); {
+// within polls until cond is true, and reports false if it is not after d. It also returns
+// when the test ends.
+func within(t *testing.T, d time.Duration, cond func() bool) bool {
+	for end := time.Now().Add(d); !cond(); {
 		if time.Now().After(end) {
 			return false
 		}

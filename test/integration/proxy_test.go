@@ -8,10 +8,9 @@ import (
 	"time"
 )
 
-// proxy is a TCP proxy that stalls, delays and resets, between Verdict and one
-// server. It is our own because the embedded Kafka must listen on the one side
-// of it and advertise the other; toxiproxy would bring an HTTP server, a router
-// and a logger for these hundred lines.
+// proxy is a TCP proxy that can stall, delay and reset connections. toxiproxy would bring
+// an HTTP server, a router and a logger for these hundred lines, and the embedded Kafka
+// must listen behind the proxy and advertise its address.
 type proxy struct {
 	front  net.Listener
 	target string
@@ -20,12 +19,12 @@ type proxy struct {
 	mu     sync.Mutex
 	closed bool
 	down   bool          // new connections are reset
-	delay  time.Duration // of each piece
-	stall  chan struct{} // closed when it is over; nil: nothing stalls
+	delay  time.Duration // of each chunk
+	stall  chan struct{} // closed when the stall ends; nil if nothing stalls
 	conns  map[*net.TCPConn]struct{}
 }
 
-// newProxy listens on an address for a server that is elsewhere.
+// newProxy returns a proxy that listens on address and connects to target.
 func newProxy(address, target string) (*proxy, error) {
 	front, err := net.Listen("tcp", address)
 	if err != nil {
@@ -44,11 +43,12 @@ func (p *proxy) serve() {
 		if err != nil {
 			return
 		}
-		p.wg.Go(func() { p.join(client.(*net.TCPConn)) })
+		p.wg.Go(func() { p.connect(client.(*net.TCPConn)) })
 	}
 }
 
-func (p *proxy) join(client *net.TCPConn) {
+// connect carries a client's connection to the target.
+func (p *proxy) connect(client *net.TCPConn) {
 	if !p.keep(client) {
 		return
 	}
@@ -68,7 +68,7 @@ func (p *proxy) join(client *net.TCPConn) {
 	both.Wait()
 }
 
-// pump carries one direction, until either side is gone.
+// pump copies one direction until either side closes.
 func (p *proxy) pump(to, from *net.TCPConn) {
 	defer to.Close()
 	defer from.Close()
@@ -83,14 +83,14 @@ func (p *proxy) pump(to, from *net.TCPConn) {
 		}
 		if err != nil {
 			if err != io.EOF {
-				_ = to.SetLinger(0) // a reset goes on as one
+				_ = to.SetLinger(0) // pass a reset on as a reset
 			}
 			return
 		}
 	}
 }
 
-// hold waits as long as a piece is to be late.
+// hold delays a chunk as set.
 func (p *proxy) hold() {
 	p.mu.Lock()
 	delay, stall := p.delay, p.stall
@@ -103,6 +103,7 @@ func (p *proxy) hold() {
 	}
 }
 
+// keep registers a connection, or resets it if the proxy is down.
 func (p *proxy) keep(c *net.TCPConn) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -115,6 +116,7 @@ func (p *proxy) keep(c *net.TCPConn) bool {
 	return true
 }
 
+// drop closes and forgets a connection.
 func (p *proxy) drop(c *net.TCPConn) {
 	_ = c.Close()
 	p.mu.Lock()
@@ -122,7 +124,8 @@ func (p *proxy) drop(c *net.TCPConn) {
 	delete(p.conns, c)
 }
 
-// reset breaks every connection with a RST. down: and each new one, until mend.
+// reset breaks every connection with a RST. With down, it also breaks new ones, until
+// restore.
 func (p *proxy) reset(down bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -133,14 +136,14 @@ func (p *proxy) reset(down bool) {
 	}
 }
 
-// slow makes every piece late.
+// slow delays every chunk by d.
 func (p *proxy) slow(d time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.delay = d
 }
 
-// freeze lets nothing through and breaks nothing, until mend.
+// freeze stalls every connection until restore.
 func (p *proxy) freeze() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -149,8 +152,8 @@ func (p *proxy) freeze() {
 	}
 }
 
-// mend ends whatever is wrong.
-func (p *proxy) mend() {
+// restore ends all faults.
+func (p *proxy) restore() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.down, p.delay = false, 0
@@ -165,19 +168,19 @@ func (p *proxy) close() {
 	p.closed = true
 	p.mu.Unlock()
 	_ = p.front.Close()
-	p.mend()
+	p.restore()
 	p.reset(false)
 	p.wg.Wait()
 }
 
-// proxied is a listener whose clients come through a proxy, and which says the
-// proxy's address for its own, so that a broker that listens on it advertises
-// that.
+// proxied is a listener behind a proxy. Its Addr is the proxy's, which a broker on it
+// therefore advertises.
 type proxied struct {
 	net.Listener
 	proxy *proxy
 }
 
+// listenBehindProxy listens behind a new proxy on address and passes the proxy to keep.
 func listenBehindProxy(network, address string, keep func(*proxy)) (net.Listener, error) {
 	back, err := net.Listen(network, "127.0.0.1:0")
 	if err != nil {
@@ -200,7 +203,7 @@ func (l *proxied) Close() error {
 	return err
 }
 
-func TestTheProxyStallsDelaysAndResets(t *testing.T) {
+func TestProxyStallsDelaysAndResets(t *testing.T) {
 	back, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -226,12 +229,12 @@ func TestTheProxyStallsDelaysAndResets(t *testing.T) {
 	}
 	defer c.Close()
 	echo := func() (time.Duration, error) {
-		began := time.Now()
+		start := time.Now()
 		if _, err := c.Write([]byte("x")); err != nil {
 			return 0, err
 		}
 		_, err := io.ReadFull(c, make([]byte, 1))
-		return time.Since(began), err
+		return time.Since(start), err
 	}
 	if _, err := echo(); err != nil {
 		t.Fatal(err)
@@ -240,14 +243,14 @@ func TestTheProxyStallsDelaysAndResets(t *testing.T) {
 	if took, err := echo(); err != nil || took < 60*time.Millisecond {
 		t.Errorf("slow: %v, %v", took, err)
 	}
-	p.mend()
+	p.restore()
 	p.freeze()
-	time.AfterFunc(100*time.Millisecond, p.mend)
+	time.AfterFunc(100*time.Millisecond, p.restore)
 	if took, err := echo(); err != nil || took < 100*time.Millisecond {
 		t.Errorf("frozen: %v, %v", took, err)
 	}
 	p.reset(true)
 	if _, err := echo(); err == nil {
-		t.Error("a connection outlived the reset")
+		t.Error("the connection survived the reset")
 	}
 }

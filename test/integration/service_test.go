@@ -4,55 +4,51 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"verdict/internal/passfort/sandbox"
 )
 
-// calm is an API that answers in some tens of milliseconds.
-var calm = sandbox.Options{Latency: 10 * time.Millisecond, Jitter: 20 * time.Millisecond}
-
-func TestBothLanesAreCarriedOut(t *testing.T) {
+func TestRunCompletesBothLanes(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, setting{api: calm})
-	s.send(s.passes(s.topics.decisions, 0, 300)...)
-	s.send(s.passes(s.topics.backfill, 1000, 300)...)
+	s := newScene(t, sceneOptions{api: fastAPI})
+	s.send(s.passing(s.topics.decisions, 0, 300)...)
+	s.send(s.passing(s.topics.backfill, 1000, 300)...)
 	p := s.start("verdict")
 	s.awaitAll()
 	if n := p.metric("verdict_paused"); n != 0 {
 		t.Errorf("paused for %v causes", n)
 	}
 	p.stop()
-	s.settledOnce()
-	s.calledOnce()
+	s.checkSettledOnce()
+	s.checkCalledOnce()
 	if n := s.count(s.topics.results); n != 600 {
 		t.Errorf("%d results for 600 decisions", n)
 	}
 }
 
-func TestAMemberThatJoinsAndOneThatLeavesRepeatNoCall(t *testing.T) {
+func TestJoinAndLeaveRepeatNoCall(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, setting{api: calm})
-	s.send(s.passes(s.topics.decisions, 0, 2000)...)
+	s := newScene(t, sceneOptions{api: fastAPI})
+	s.send(s.passing(s.topics.decisions, 0, 2000)...)
 	slow := "VERDICT_API_RATE_LIMIT=250"
 	a := s.start("a", slow)
-	await(t, "a works", func() bool { return s.count(s.topics.results) > 100 })
+	await(t, "member a completes decisions", func() bool { return s.count(s.topics.results) > 100 })
 	b := s.start("b", slow)
-	b.ready(0)
-	a.ready(partitions) // half of both topics
+	b.awaitPartitions(0)
+	a.awaitPartitions(partitions) // half of both topics
 	calls := len(s.completions())
-	await(t, "both work", func() bool { return len(s.completions()) > calls+300 })
+	await(t, "calls continue", func() bool { return len(s.completions()) > calls+300 })
 	a.stop()
-	b.ready(2 * partitions)
+	b.awaitPartitions(2 * partitions)
 	s.awaitAll()
 	b.stop()
-	s.settledOnce()
-	s.calledOnce()
+	s.checkSettledOnce()
+	s.checkCalledOnce()
 }
 
-func TestARestartRepeatsNothingThatIsSettledBeyondTheCommit(t *testing.T) {
+func TestRestartRepeatsNothingSettledBeyondTheCommit(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, setting{api: calm})
+	s := newScene(t, sceneOptions{api: fastAPI})
 	slow := task(1, 0)
 	s.setFaults(func(c sandbox.Call) sandbox.Fault {
 		if c.TaskID == slow.TaskID {
@@ -62,21 +58,21 @@ func TestARestartRepeatsNothingThatIsSettledBeyondTheCommit(t *testing.T) {
 	})
 	first := outgoing{topic: s.topics.decisions, task: slow, state: "COMPLETED_PASS"}
 	s.send(first)
-	for i := range 300 { // of the same profile: in the same partition, behind it
+	for i := range 300 { // same profile, so they follow in the same partition
 		s.send(outgoing{topic: s.topics.decisions, task: task(1, 1+i), state: "COMPLETED_PASS"})
 	}
-	never := "VERDICT_PROCESSOR_MAX_ATTEMPTS=1000"
-	p := s.start("before", never)
+	noDeadLetters := "VERDICT_PROCESSOR_MAX_ATTEMPTS=1000"
+	p := s.start("before", noDeadLetters)
 	await(t, "all but one are settled", func() bool { return s.count(s.topics.results) == 300 })
 	p.stop()
 	if m := s.metadata(s.topics.decisions); !strings.HasPrefix(m, "v1:") {
-		t.Errorf("the commit's metadata is %q, though 300 offsets are settled beyond it", m)
+		t.Errorf("the metadata of the commit is %q, want the 300 offsets that are settled beyond it", m)
 	}
 	s.setFaults(nil)
-	p = s.start("after", never)
+	p = s.start("after", noDeadLetters)
 	s.awaitAll()
 	p.stop()
-	s.settledOnce()
+	s.checkSettledOnce()
 	for i := range 300 {
 		if n := s.api.Completions(slow.ProfileID, task(1, 1+i).TaskID); n != 1 {
 			t.Fatalf("task %d was completed %d times", i, n)
@@ -84,9 +80,9 @@ func TestARestartRepeatsNothingThatIsSettledBeyondTheCommit(t *testing.T) {
 	}
 }
 
-func TestDeadLettersSayWhy(t *testing.T) {
+func TestRunDeadLettersWithReasons(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, setting{api: calm})
+	s := newScene(t, sceneOptions{api: fastAPI})
 	missing := task(2, 2)
 	s.setFaults(func(c sandbox.Call) sandbox.Fault {
 		if c.TaskID == missing.TaskID {
@@ -103,7 +99,7 @@ func TestDeadLettersSayWhy(t *testing.T) {
 	p := s.start("verdict")
 	s.awaitAll()
 	p.stop()
-	s.settledOnce()
+	s.checkSettledOnce()
 	got := make(map[string]int)
 	for _, names := range s.outcomes() {
 		got[names[0]]++

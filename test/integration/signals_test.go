@@ -16,38 +16,38 @@ func TestSIGTERMDrains(t *testing.T) {
 	for name, signal := range map[string]syscall.Signal{"SIGTERM": syscall.SIGTERM, "SIGINT": syscall.SIGINT} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newScene(t, setting{api: sandbox.Options{Latency: 500 * time.Millisecond}})
-			s.send(s.passes(s.topics.decisions, 0, 200)...)
+			s := newScene(t, sceneOptions{api: sandbox.Options{Latency: 500 * time.Millisecond}})
+			s.send(s.passing(s.topics.decisions, 0, 200)...)
 			p := s.start("verdict", "VERDICT_KAFKA_SESSION_TIMEOUT=20s", "VERDICT_KAFKA_REBALANCE_TIMEOUT=20s", "VERDICT_PROCESSOR_SHUTDOWN_TIMEOUT=15s")
 			await(t, "calls are in flight", func() bool { return len(s.completions()) > workers })
 			p.signal(signal)
-			if status := p.status(); status.ExitCode() != 0 {
-				t.Errorf("ended with %v, want 0", status)
+			if status := p.wait(); status.ExitCode() != 0 {
+				t.Errorf("%v, want exit status 0", status)
 			}
 			calls, settled := len(s.completions()), s.settled()
 			if calls != settled {
-				t.Errorf("%d calls were made and %d decisions settled: some were given up", calls, settled)
+				t.Errorf("%d calls were made, but %d decisions settled", calls, settled)
 			}
 			next := s.start("next")
 			s.awaitAll()
 			next.stop()
-			s.settledOnce()
-			s.calledOnce()
+			s.checkSettledOnce()
+			s.checkCalledOnce()
 		})
 	}
 }
 
-func TestAStopGivesUpACallThatOutlastsIt(t *testing.T) {
+func TestStopGivesUpCallsThatOutlastIt(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, setting{})
+	s := newScene(t, sceneOptions{})
 	s.setFaults(func(sandbox.Call) sandbox.Fault { return sandbox.Fault{Do: sandbox.Hang, Act: true} })
-	s.send(s.passes(s.topics.decisions, 0, 3)...)
+	s.send(s.passing(s.topics.decisions, 0, 3)...)
 	p := s.start("verdict", "VERDICT_PROCESSOR_SHUTDOWN_TIMEOUT=1s")
 	await(t, "calls hang", func() bool { return len(s.completions()) == 3 })
-	began := time.Now()
+	start := time.Now()
 	p.stop()
-	if took := time.Since(began); took < time.Second || took > 20*time.Second {
-		t.Errorf("the stop took %v with a shutdown time-out of 1s", took)
+	if took := time.Since(start); took < time.Second || took > 20*time.Second {
+		t.Errorf("the stop took %v with a shutdown timeout of 1s", took)
 	}
 	s.setFaults(nil)
 	p = s.start("next")
@@ -55,77 +55,77 @@ func TestAStopGivesUpACallThatOutlastsIt(t *testing.T) {
 	p.stop()
 	for at, names := range s.outcomes() {
 		if names[0] != "already_complete" || len(names) > 1 {
-			t.Errorf("%v: %s; the next owner did not look first", at, names)
+			t.Errorf("%v: %s, want already_complete: the next owner must look first", at, names)
 		}
 	}
-	s.calledOnce()
+	s.checkCalledOnce()
 }
 
-func TestASecondSignalEndsAtOnce(t *testing.T) {
+func TestSecondSignalKills(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, setting{})
+	s := newScene(t, sceneOptions{})
 	s.setFaults(func(sandbox.Call) sandbox.Fault { return sandbox.Fault{Do: sandbox.Hang} })
-	s.send(s.passes(s.topics.decisions, 0, 3)...)
+	s.send(s.passing(s.topics.decisions, 0, 3)...)
 	p := s.start("verdict", "VERDICT_KAFKA_SESSION_TIMEOUT=290s", "VERDICT_KAFKA_REBALANCE_TIMEOUT=290s", "VERDICT_PROCESSOR_SHUTDOWN_TIMEOUT=280s")
-	p.ready(2 * partitions)
+	p.awaitPartitions(2 * partitions)
 	await(t, "a call hangs", func() bool { return len(s.completions()) > 0 })
 	p.signal(syscall.SIGTERM)
-	await(t, "it is stopping", func() bool {
+	await(t, "/readyz fails", func() bool {
 		status, _ := p.get("/readyz")
 		return status != http.StatusOK
 	})
 	p.signal(syscall.SIGTERM)
-	status := p.status().Sys().(syscall.WaitStatus)
+	status := p.wait().Sys().(syscall.WaitStatus)
 	if !status.Signaled() || status.Signal() != syscall.SIGTERM {
-		t.Errorf("ended with %v, want by SIGTERM", p.cmd.ProcessState)
+		t.Errorf("%v, want death by SIGTERM", p.cmd.ProcessState)
 	}
 }
 
-func TestItWaitsForAKafkaThatIsNotThereAndStopsAllTheSame(t *testing.T) {
+func TestRunWaitsForAnAbsentKafka(t *testing.T) {
 	t.Parallel()
-	nobody, err := net.Listen("tcp", "127.0.0.1:0")
+	closed, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	addr := nobody.Addr().String()
-	nobody.Close()
+	addr := closed.Addr().String()
+	closed.Close()
 	p := launch(t, "verdict", []string{"VERDICT_KAFKA_BROKERS=" + addr, "VERDICT_API_KEY=x", "VERDICT_ADMIN_ADDR=127.0.0.1:0"})
-	await(t, "it says that Kafka is away", func() bool { return p.metric("verdict_paused", `cause="kafka"`) == 1 })
+	await(t, "the pause for Kafka", func() bool { return p.metric("verdict_paused", `cause="kafka"`) == 1 })
 	if status, body := p.get("/readyz"); status != http.StatusServiceUnavailable {
 		t.Errorf("/readyz: %d %q", status, body)
 	}
 	if status, body := p.get("/healthz"); status != http.StatusOK {
-		t.Errorf("/healthz: %d %q; it can recover by itself", status, body)
+		t.Errorf("/healthz: %d %q, want 200: the service can recover", status, body)
 	}
-	if text := p.text(); !strings.Contains(text, addr) || !strings.Contains(text, `"pause":"kafka"`) {
-		t.Errorf("the log does not say which broker is away:\n%s", text)
+	if text := p.logText(); !strings.Contains(text, addr) || !strings.Contains(text, `"pause":"kafka"`) {
+		t.Errorf("the log does not name the broker:\n%s", text)
 	}
 	p.stop()
 }
 
-func TestExitStatusesOfWhatCanNotStart(t *testing.T) {
+func TestExitStatusIfRunCannotStart(t *testing.T) {
 	t.Parallel()
-	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	used, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { taken.Close() })
+	t.Cleanup(func() { used.Close() })
 	for name, c := range map[string]struct {
 		env    []string
 		status int
 	}{
-		"no API key":             {nil, 2},
-		"a key that is unknown":  {[]string{"VERDICT_API_KEY=x", "VERDICT_KAFKA_BROKER=x:1"}, 2},
-		"the admin port is used": {[]string{"VERDICT_API_KEY=x", "VERDICT_ADMIN_ADDR=" + taken.Addr().String()}, 1},
+		"no API key":           {nil, 2},
+		"unknown key":          {[]string{"VERDICT_API_KEY=x", "VERDICT_KAFKA_BROKER=x:1"}, 2},
+		"admin port is in use": {[]string{"VERDICT_API_KEY=x", "VERDICT_ADMIN_ADDR=" + used.Addr().String()}, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p := launch(t, "verdict", c.env)
-			if got := p.status().ExitCode(); got != c.status {
-				t.Errorf("exit status %d, want %d:\n%s", got, c.status, p.text())
+			if got := p.wait().ExitCode(); got != c.status {
+				t.Errorf("exit status %d, want %d:\n%s", got, c.status, p.logText())
 			}
-			if c.status == 1 && strings.Count(p.text(), "\n") != 1 {
-				t.Errorf("more than one line on standard error:\n%s", p.text())
+			if c.status == 1 && strings.Count(p.logText(), "\n") != 1 {
+				t.Errorf("want one line on standard error:\n%s", p.logText())
 			}
 		})
 	}

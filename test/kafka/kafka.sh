@@ -1,23 +1,23 @@
 #!/usr/bin/env bash
-# A real Apache Kafka for the integration tests, without Docker: KRaft nodes that
-# are broker and controller at once, from Maven's repository, on Java 17 or later.
+# Runs a real Apache Kafka for the integration tests, without Docker: KRaft nodes that are
+# both broker and controller, from Maven's repository, on Java 17 or later.
 #
-#   kafka.sh start [--nodes 1|3] [--data DIR]   format, start, wait; prints the brokers' host:port, with commas
-#     --secure DIR    also listeners with TLS and SASL, and rights: see secure
-#   kafka.sh stop [--data DIR]                  stop every node, cleanly
-#   kafka.sh status [--data DIR]                which nodes run; fails unless all do
-#   kafka.sh kill-node N [--data DIR]           lose a node at once, as a crash does
-#   kafka.sh start-node N [--data DIR]          bring it back with its data
+#   kafka.sh start [--nodes 1|3] [--data DIR]   format and start; prints the brokers as host:port,host:port
+#     --secure DIR    add listeners with TLS and SASL, and require rights (see secure)
+#   kafka.sh stop [--data DIR]                  stop every node cleanly
+#   kafka.sh status [--data DIR]                print which nodes run; fails unless all do
+#   kafka.sh kill-node N [--data DIR]           kill a node, as a crash does
+#   kafka.sh start-node N [--data DIR]          start it again with its data
 #
-# Nodes listen on 127.0.0.1 alone, on ports that were free at the start. Standard
-# output is for results; everything else goes to standard error.
+# Nodes listen on free ports of 127.0.0.1 only. Results go to standard output, everything
+# else to standard error.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 classpath_file=$here/target/classpath
 java=${JAVA_HOME:+$JAVA_HOME/bin/}java
-start_seconds=90 # for all nodes to answer
-stop_seconds=40  # for a clean stop, before a node is killed
+start_seconds=90 # until all nodes must answer
+stop_seconds=40  # until a node that does not stop is killed
 
 usage() {
 	sed -n '2,14s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
@@ -29,22 +29,22 @@ die() {
 	exit 1
 }
 
-# resolve writes the class path, once for each state of pom.xml.
+# resolve writes the class path, if pom.xml is newer than it.
 resolve() {
 	[[ $classpath_file -nt $here/pom.xml ]] && return
 	echo "kafka.sh: resolving Kafka's class path with Maven" >&2
 	mkdir -p "$here/target"
 	mvn -B -q -f "$here/pom.xml" dependency:build-classpath -Dmdep.outputFile="$classpath_file.new" >&2 ||
-		die "Maven can't resolve the class path"
+		die "Maven cannot resolve the class path"
 	mv "$classpath_file.new" "$classpath_file"
 }
 
-# run_java runs a class of Kafka's with the heap given first.
+# run_java HEAP CLASS… runs a class of Kafka with a maximum heap.
 run_java() {
 	local heap=$1
 	shift
-	# The quick compiler and the serial collector: nodes are short-lived and
-	# share their processors with the tests.
+	# The fast compiler and the serial collector suit short-lived nodes that share the
+	# processors with the tests.
 	exec "$java" -Xms64m -Xmx"$heap" -XX:+UseSerialGC -XX:TieredStopAtLevel=1 \
 		-Dorg.slf4j.simpleLogger.defaultLogLevel=warn \
 		-Dorg.slf4j.simpleLogger.log.kafka.server=info \
@@ -52,13 +52,13 @@ run_java() {
 		-cp "$(<"$classpath_file")" "$@"
 }
 
-# free_port sets free_port to a port on which nobody listens and that it did not
-# give before.
+# free_port sets free_port to a port that is not in use and that it has not returned
+# before.
 taken=" "
 free_port() {
 	local port
 	while :; do
-		port=$((20000 + RANDOM % 12000)) # below the ports that clients are given
+		port=$((20000 + RANDOM % 12000)) # below the ephemeral ports
 		[[ $taken == *" $port "* ]] && continue
 		(exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null && continue
 		taken+="$port "
@@ -67,7 +67,7 @@ free_port() {
 	done
 }
 
-# configure writes the nodes' configurations.
+# configure writes and formats the configuration of each node.
 configure() {
 	local nodes=$1 n voters="" replicas=1 in_sync=1
 	local -a broker_port controller_port
@@ -106,15 +106,15 @@ configure() {
 		echo "127.0.0.1:${broker_port[n]}" >"$data/node-$n/address"
 		(run_java 128m kafka.tools.StorageTool format --cluster-id VerdictTestKafkaAAAAAA \
 			--config "$data/node-$n/server.properties") >"$data/node-$n/format.out" 2>&1 ||
-			die "node $n can't be formatted: $(tail -n 3 "$data/node-$n/format.out")"
+			die "cannot format node $n: $(tail -n 3 "$data/node-$n/format.out")"
 	done
 }
 
-# secure adds listeners with TLS and SASL to a node's configuration, and asks
-# everybody but those of the plain listener and of the certificate CN=verdict for
-# rights. DIR holds server.pem (private key and certificate) and ca.pem (who
-# signs clients' certificates). The addresses are written to node-N/listeners:
-# SSL wants a client's certificate, the SASL_ ones a login.
+# secure N adds listeners with TLS and SASL to a node's configuration and requires rights
+# of everyone except clients of the plain listener and the certificate CN=verdict. DIR
+# contains server.pem (private key and certificate) and ca.pem (CA of the clients'
+# certificates). The addresses are in node-N/listeners: SSL requires a client certificate,
+# the SASL_ listeners a login.
 secure() {
 	local n=$1 listeners="" name
 	for name in SSL SASL_SSL SASL_PLAINTEXT; do
@@ -143,8 +143,8 @@ secure() {
 	done
 }
 
-# pid prints the process of a node that runs. A process that only has the number
-# of one that ran is not taken for it.
+# pid N prints the process ID of a running node. It ignores a process that only reuses the
+# ID.
 pid() {
 	local file=$data/node-$1/pid p
 	[[ -f $file ]] && p=$(<"$file") && [[ -n $p ]] || return 1
@@ -152,6 +152,7 @@ pid() {
 	echo "$p"
 }
 
+# nodes prints the number of each node.
 nodes() {
 	local dir
 	for dir in "$data"/node-*/; do
@@ -159,26 +160,27 @@ nodes() {
 	done
 }
 
+# launch N starts a node in the background.
 launch() {
 	local n=$1
-	[[ -f $data/node-$n/server.properties ]] || die "there is no node $n in $data"
-	pid "$n" >/dev/null && die "node $n runs already"
+	[[ -f $data/node-$n/server.properties ]] || die "no node $n in $data"
+	pid "$n" >/dev/null && die "node $n is already running"
 	[[ -f $data/node-$n/kafka.out ]] && mv "$data/node-$n/kafka.out" "$data/node-$n/kafka.out.before"
-	# A session of its own: who ends the tests by Ctrl-C does not end the nodes.
+	# In a session of its own, so that Ctrl-C in the tests does not reach the nodes.
 	export -f run_java
 	export java classpath_file
 	setsid bash -c 'echo $$ >"$1/pid"; run_java 384m kafka.Kafka "$1/server.properties"' - "$data/node-$n" \
 		>"$data/node-$n/kafka.out" 2>&1 </dev/null &
 }
 
-# await waits until nodes answer, which they do from the line on that says so.
+# await N… waits until nodes have logged that they are started.
 await() {
 	local n deadline=$((SECONDS + start_seconds))
 	for n in "$@"; do
 		until grep -q 'Kafka Server started' "$data/node-$n/kafka.out" 2>/dev/null; do
 			((SECONDS < deadline)) || die "node $n does not answer after ${start_seconds}s, see $data/node-$n/kafka.out"
 			if [[ -s $data/node-$n/pid ]] && ! pid "$n" >/dev/null; then
-				sleep 0.3 # between the shell's start and its becoming java
+				sleep 0.3 # the shell may not have become java yet
 				pid "$n" >/dev/null || die "node $n has ended: $(tail -n 5 "$data/node-$n/kafka.out")"
 			fi
 			sleep 0.2
@@ -186,6 +188,7 @@ await() {
 	done
 }
 
+# stop_all stops every node, and kills those that take too long.
 stop_all() {
 	local n p deadline=$((SECONDS + stop_seconds))
 	for n in $(nodes); do
@@ -193,8 +196,8 @@ stop_all() {
 	done
 	for n in $(nodes); do
 		while p=$(pid "$n"); do
-			# The last of three controllers can't hand over to anyone and
-			# would wait for minutes.
+			# The last of three controllers has nobody to hand over to and would wait
+			# for minutes.
 			if ((SECONDS >= deadline)); then kill -KILL "$p" 2>/dev/null || true; fi
 			sleep 0.2
 		done
@@ -202,6 +205,7 @@ stop_all() {
 	done
 }
 
+# addresses prints the brokers, separated by commas.
 addresses() {
 	cat "$data"/node-*/address | paste -sd, -
 }
@@ -246,10 +250,10 @@ stop)
 	;;
 status)
 	status=0
-	[[ -n $(nodes) ]] || die "nothing was started in $data"
+	[[ -n $(nodes) ]] || die "no nodes in $data"
 	for n in $(nodes); do
 		if p=$(pid "$n"); then
-			echo "node $n $(<"$data/node-$n/address") runs (process $p)"
+			echo "node $n $(<"$data/node-$n/address") is running (process $p)"
 		else
 			echo "node $n $(<"$data/node-$n/address") is down"
 			status=1
@@ -258,7 +262,7 @@ status)
 	exit $status
 	;;
 kill-node)
-	p=$(pid "$node") || die "node $node does not run"
+	p=$(pid "$node") || die "node $node is not running"
 	kill -KILL "$p"
 	while pid "$node" >/dev/null; do sleep 0.1; done
 	;;

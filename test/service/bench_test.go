@@ -16,21 +16,18 @@ import (
 
 	"verdict/configs"
 	"verdict/internal/app"
-	"verdict/internal/broker"
 	"verdict/internal/broker/embedded"
-	"verdict/internal/bulk/rows"
 	"verdict/internal/decision"
 	"verdict/internal/passfort/sandbox"
 )
 
-// BenchmarkPipeline runs the whole service on real connections over loopback, at
-// an unlimited rate, beside a bare loop of net/http calls with as many workers
-// against the same sandbox, by turns in one run. ratio is service to bare loop,
-// in decisions a second: what is left of the API's speed when decisions come
-// from Kafka in the order of their tasks, and end there acknowledged.
+// BenchmarkPipeline compares the whole service, on real connections over loopback and
+// without a rate limit, with a bare loop of net/http calls: as many workers, the same
+// sandbox, and in turns, so that both see the same machine. The ratio is decisions a
+// second to bare calls a second: what remains of the API's speed when decisions come
+// from Kafka, keep the order of their tasks, and are acknowledged by Kafka.
 func BenchmarkPipeline(b *testing.B) {
-	const each = 50_000 // decisions a turn
-	log := slog.New(slog.DiscardHandler)
+	const each = 50_000 // decisions in a turn
 	box, err := sandbox.New(sandbox.Options{Key: apiKey})
 	if err != nil {
 		b.Fatal(err)
@@ -38,41 +35,26 @@ func BenchmarkPipeline(b *testing.B) {
 	listener := listenTCP(b)
 	defer serve(b, listener, box)()
 	api := "http://" + listener.Addr().String() + "/4.0"
-	cluster, err := embedded.Start(embedded.Options{Topics: defaultTopics(benchPartitions)})
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer cluster.Close()
+	cluster := startKafka(b, benchPartitions)
 	cfg := benchConfig(cluster, api, 0)
-	g, err := rows.NewGenerator(rows.GeneratorOptions{Repeated: -1})
-	if err != nil {
-		b.Fatal(err)
-	}
+	g := newGenerator(b)
 
 	var verdictTook, bareTook time.Duration
 	n := 0
 	for b.Loop() {
-		rows := make([]rows.Row, each)
-		for i := range rows {
-			if rows[i], err = g.Next(); err != nil {
-				b.Fatal(err)
-			}
+		records := make([]decision.Record, each)
+		for i := range records {
+			records[i] = nextRecord(b, g, cfg.Kafka.Topics.Decisions)
 		}
-		bareTook += bareLoop(b, api, rows, cfg.Processor.Workers)
-		publishAll(b, cluster, cfg.Kafka.Topics.Decisions, rows)
-		registry := prometheus.NewRegistry()
-		running, stop := context.WithCancel(b.Context())
-		ended := make(chan error, 1)
+		bareTook += bareLoop(b, api, records, cfg.Processor.Workers)
+		publish(b, cluster, each, func(i int) decision.Record { return records[i] })
 		began := time.Now()
-		go func() { ended <- app.Run(running, cfg, app.Options{Log: log, Registry: registry}) }()
+		_, stop := runService(b, cfg)
 		for recordsIn(cluster, cfg.Kafka.Topics.Results) < int64(n+each) {
 			time.Sleep(time.Millisecond)
 		}
-		verdictTook += time.Since(began) // from a standing start: the join of the group included
+		verdictTook += time.Since(began) // with the join of the group
 		stop()
-		if err := <-ended; err != nil {
-			b.Fatal(err)
-		}
 		n += each
 	}
 	b.ReportMetric(0, "ns/op")
@@ -95,37 +77,30 @@ func benchConfig(cluster *embedded.Cluster, api string, rate float64) configs.Co
 	return cfg
 }
 
-func publishAll(b *testing.B, cluster *embedded.Cluster, topic string, rows []rows.Row) {
-	b.Helper()
-	connection, err := broker.NewConnection(broker.Options{Brokers: cluster.Addrs()})
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer connection.Close()
-	publisher := broker.NewPublisher(broker.PublisherOptions{Client: connection.Client()})
-	for _, row := range rows {
-		if err := publisher.Publish(b.Context(), row.Record(topic), func(err error) {
-			if err != nil {
-				b.Error(err)
-			}
-		}); err != nil {
+// runService runs the service without a log until stop is called.
+func runService(b *testing.B, cfg configs.Config) (_ *prometheus.Registry, stop func()) {
+	registry := prometheus.NewRegistry()
+	ctx, cancel := context.WithCancel(b.Context())
+	ended := make(chan error, 1)
+	go func() {
+		ended <- app.Run(ctx, cfg, app.Options{Log: slog.New(slog.DiscardHandler), Registry: registry})
+	}()
+	return registry, func() {
+		cancel()
+		if err := <-ended; err != nil {
 			b.Fatal(err)
 		}
 	}
-	if err := publisher.Close(b.Context()); err != nil {
-		b.Fatal(err)
-	}
 }
 
-// bareLoop makes the same calls with nothing around them: no order, no Kafka, no
-// answer looked at beyond its status.
-func bareLoop(b *testing.B, api string, rows []rows.Row, workers int) time.Duration {
+// bareLoop makes the calls of decisions with net/http alone: no order, no Kafka, and only
+// the status of an answer is read. It returns how long they take.
+func bareLoop(b *testing.B, api string, records []decision.Record, workers int) time.Duration {
 	b.Helper()
 	type request struct{ url, body string }
-	requests := make([]request, len(rows))
-	for i, row := range rows {
-		rec := row.Record("")
-		d, err := decision.Decode(&rec)
+	requests := make([]request, len(records))
+	for i := range records {
+		d, err := decision.Decode(&records[i])
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -1,63 +1,18 @@
 package service_test
 
 import (
-	"encoding/binary"
 	"fmt"
-	"net/http"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/segmentio/kafka-go"
-	"github.com/twmb/avro"
 	"github.com/twmb/franz-go/pkg/sr"
-	"github.com/twmb/franz-go/pkg/sr/srfake"
 
-	"verdict/configs"
 	"verdict/internal/decision"
 	"verdict/internal/passfort/sandbox"
 )
 
-// schemaRegistry is a Schema Registry in a world.
-type schemaRegistry struct {
-	*srfake.Registry
-	away atomic.Bool // answers 503
-}
-
-// withRegistry adds a Schema Registry to a world, and the services' configuration.
-func (w *world) withRegistry(test func(r *schemaRegistry)) {
-	w.t.Helper()
-	r := &schemaRegistry{Registry: srfake.NewRegistry()}
-	listener, err := w.network.Listen("tcp", "localhost:0")
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	defer serve(w.t, listener, http.HandlerFunc(func(rw http.ResponseWriter, req *http.Request) {
-		if r.away.Load() {
-			rw.WriteHeader(http.StatusServiceUnavailable)
-			return
-		}
-		r.Handler().ServeHTTP(rw, req)
-	}))()
-	w.cfg.Decode.RegistryURL = configs.NewSecret("http://me:hunter2@" + listener.Addr().String())
-	test(r)
-}
-
-const avroDecision = `{"type":"record","name":"Decision","fields":[{"name":"profile_id","type":"string"},{"name":"task_id","type":"string"},{"name":"state","type":"string"}]}`
-
-// inAvro is a decision as Avro behind a schema ID.
-func inAvro(t *testing.T, topic string, id uint32, task decision.Task) outgoing {
-	t.Helper()
-	value, err := avro.MustParse(avroDecision).AppendEncode(binary.BigEndian.AppendUint32([]byte{0}, id), map[string]any{
-		"profile_id": task.ProfileID, "task_id": task.TaskID, "state": string(decision.CompletedPass),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return outgoing{topic: topic, key: task.ProfileID, value: string(value), task: task, state: decision.CompletedPass}
-}
-
-func TestDecisionsOfEveryFormatAreCarriedOutSideBySide(t *testing.T) {
+func TestEveryFormatIsDecodedInOneTopic(t *testing.T) {
 	inWorld(t, sandbox.Options{}, func(t *testing.T, w *world) {
 		w.withRegistry(func(r *schemaRegistry) {
 			r.SeedSchema("avro", 1, 1, sr.Schema{Schema: avroDecision})
@@ -72,19 +27,19 @@ func TestDecisionsOfEveryFormatAreCarriedOutSideBySide(t *testing.T) {
 				}
 				return all
 			}
-			structured := decide(topic, task(2, 2), decision.CompletedPass)
+			structured := decisionOn(topic, task(2, 2), decision.CompletedPass)
 			structured.value = `{"specversion":"1.0","id":"ce-2","source":"/two","type":"t","data":` + structured.value + `}`
 			structured.headers = header("content-type", "application/cloudevents+json; charset=utf-8")
-			inHeaders := decide(topic, task(3, 3), decision.CompletedFail)
+			inHeaders := decisionOn(topic, task(3, 3), decision.CompletedFail)
 			inHeaders.headers = header("ce_specversion", "1.0", "ce_id", "ce-3", "ce_source", "/three", "ce_type", "t", "ce_time", "2026-11-01T06:00:29Z")
-			framed := decide(topic, task(5, 5), decision.CompletedPass)
+			framed := decisionOn(topic, task(5, 5), decision.CompletedPass)
 			framed.value = "\x00\x00\x00\x00\x02" + framed.value
-			proto := decide(topic, task(6, 6), decision.CompletedPass)
+			proto := decisionOn(topic, task(6, 6), decision.CompletedPass)
 			proto.value = fmt.Sprintf("\x00\x00\x00\x00\x03\x00\x0a\x24%s\x12\x24%s\x18\x01", proto.task.ProfileID, proto.task.TaskID)
 			unknown := inAvro(t, topic, 99, task(7, 7))
 			misfit := inAvro(t, topic, 1, task(8, 8))
 			misfit.value = misfit.value[:20]
-			w.send(decide(topic, task(1, 1), decision.CompletedPass, `"id":"json-1"`), structured, inHeaders,
+			w.send(decisionOn(topic, task(1, 1), decision.CompletedPass, `"id":"json-1"`), structured, inHeaders,
 				inAvro(t, topic, 1, task(4, 4)), framed, proto, unknown, misfit)
 			m := w.start()
 			w.awaitAll(time.Minute)
@@ -116,18 +71,15 @@ func TestDecisionsOfEveryFormatAreCarriedOutSideBySide(t *testing.T) {
 	})
 }
 
-func TestARegistryThatIsAwayHoldsWhatNeedsItAndDeadLettersNothing(t *testing.T) {
+func TestRegistryAwayHoldsOnlyWhatNeedsIt(t *testing.T) {
 	inWorld(t, sandbox.Options{}, func(t *testing.T, w *world) {
 		w.withRegistry(func(r *schemaRegistry) {
 			r.SeedSchema("old", 1, 1, sr.Schema{Schema: avroDecision})
 			r.SeedSchema("new", 1, 2, sr.Schema{Schema: avroDecision + " "})
 			topic := w.cfg.Kafka.Topics.Decisions
 			results := w.cfg.Kafka.Topics.Results
-			paused := func(m *member) float64 {
-				return m.metric("verdict_paused", "cause", string(decision.PausedKafka))
-			}
 			m := w.start()
-			held := task(1, 1) // its partition waits; the others don't
+			held := task(1, 1) // its partition waits, the others do not
 			var elsewhere decision.Task
 			for i := 2; partitionOf(elsewhere) == partitionOf(held) || elsewhere == (decision.Task{}); i++ {
 				elsewhere = task(i, i)
@@ -137,24 +89,24 @@ func TestARegistryThatIsAwayHoldsWhatNeedsItAndDeadLettersNothing(t *testing.T) 
 
 			r.away.Store(true)
 			w.send(inAvro(t, topic, 2, held))
-			w.await(time.Minute, "the pause shows", func() bool { return paused(m) == 1 })
+			w.await(time.Minute, "the pause shows", func() bool { return m.paused(decision.PausedKafka) })
 			w.send(inAvro(t, topic, 1, elsewhere))
-			w.await(10*time.Second, "what is known goes on", func() bool { return w.count(results) == 2 })
+			w.await(10*time.Second, "the decision with a known schema is settled", func() bool { return w.count(results) == 2 })
 			time.Sleep(10 * time.Minute)
-			if w.count(results) != 2 || w.count(w.cfg.Kafka.Topics.DeadLetters) != 0 || paused(m) != 1 {
-				t.Errorf("results %d, dead letters %d, paused %v", w.count(results), w.count(w.cfg.Kafka.Topics.DeadLetters), paused(m))
+			if w.count(results) != 2 || w.count(w.cfg.Kafka.Topics.DeadLetters) != 0 || !m.paused(decision.PausedKafka) {
+				t.Errorf("results %d, dead letters %d, paused %v", w.count(results), w.count(w.cfg.Kafka.Topics.DeadLetters), m.paused(decision.PausedKafka))
 			}
 
 			before := time.Now()
-			m.stop() // is not held up
+			m.stop()
 			if took := time.Since(before); took > 5*time.Second {
 				t.Errorf("the stop took %s", took)
 			}
 			m = w.start()
-			w.await(time.Minute, "the pause shows again", func() bool { return paused(m) == 1 })
+			w.await(time.Minute, "the pause shows again", func() bool { return m.paused(decision.PausedKafka) })
 			r.away.Store(false)
 			w.awaitAll(time.Minute)
-			w.await(time.Minute, "the pause is over", func() bool { return paused(m) == 0 })
+			w.await(time.Minute, "the pause is over", func() bool { return !m.paused(decision.PausedKafka) })
 			m.stop()
 			w.checkSettledOnce()
 			w.checkCommitted()

@@ -4,16 +4,12 @@ import (
 	"context"
 	"errors"
 	"net"
-	"strconv"
-	"strings"
 	"sync"
-	"testing"
-	"time"
 
 	"verdict/internal/broker/embedded"
 )
 
-// link is one member's way to Kafka, which can be cut for it alone.
+// link is one member's way to Kafka, which can be cut for that member alone.
 type link struct {
 	network *embedded.Network
 
@@ -37,7 +33,7 @@ func (l *link) DialContext(ctx context.Context, network, address string) (net.Co
 	return conn, err
 }
 
-// cut breaks what is open and lets nothing be opened, until mend.
+// cut breaks every open connection and refuses new ones until mend.
 func (l *link) cut() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -52,59 +48,4 @@ func (l *link) mend() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.down = false
-}
-
-// watchCommits looks at every commit, again and again until the test ends, for
-// one that goes back.
-func (w *world) watchCommits() {
-	stop, done := make(chan struct{}), make(chan struct{})
-	w.watching = append(w.watching, func() { close(stop); <-done })
-	go func() {
-		defer close(done)
-		last := make(map[place]int64)
-		ticker := time.NewTicker(20 * time.Millisecond)
-		defer ticker.Stop()
-		for {
-			select {
-			case <-ticker.C:
-			case <-stop:
-				return
-			}
-			for _, topic := range []string{w.cfg.Kafka.Topics.Decisions, w.cfg.Kafka.Topics.Backfill} {
-				for p := range partitions {
-					at, _, _ := w.kafka.Committed(w.cfg.Kafka.GroupID, topic, p)
-					if key := (place{topic, p}); at < last[key] {
-						w.t.Errorf("%s/%d: the commit went back from %d to %d", topic, p, last[key], at)
-					} else {
-						last[key] = at
-					}
-				}
-			}
-		}
-	}()
-}
-
-// logLines are the lines of the log so far that contain a text.
-func (w *world) logLines(text string) (lines []string) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for line := range strings.Lines(w.logs.String()) {
-		if strings.Contains(line, text) {
-			lines = append(lines, line)
-		}
-	}
-	return lines
-}
-
-// hostPort takes an address apart.
-func hostPort(t *testing.T, addr string) (host string, port int) {
-	t.Helper()
-	host, text, err := net.SplitHostPort(addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if port, err = strconv.Atoi(text); err != nil {
-		t.Fatal(err)
-	}
-	return host, port
 }

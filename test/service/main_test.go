@@ -2,11 +2,13 @@ package service_test
 
 import (
 	"context"
+	"flag"
 	"os"
 	"os/signal"
+	"runtime"
 	"runtime/debug"
 	"slices"
-	"strings"
+	"strconv"
 	"syscall"
 	"testing"
 
@@ -17,22 +19,20 @@ import (
 
 // TestMain lets the test binary be `verdict`, for tests that need a process.
 func TestMain(m *testing.M) {
+	// Some of the parallel tests wait for processes. Two more than the usual two on a
+	// small machine keep its cores busy meanwhile.
+	if err := flag.Set("test.parallel", strconv.Itoa(runtime.GOMAXPROCS(0)+2)); err != nil {
+		panic(err)
+	}
 	testscript.Main(m, map[string]func(){"verdict": verdictMain})
 }
 
 // verdictMain is cmd/verdict's main with plain signal handling.
 func verdictMain() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	os.Exit(cli.Execute(ctx, os.Args[1:], cli.Process{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Environ: os.Environ()}))
-}
-
-// environ returns a process's environment: the test's without the variables that
-// begin with VERDICT_, and with more. Those that steer tests would be faults of the
-// configuration.
-func environ(more ...string) []string {
-	ours := func(e string) bool { return strings.HasPrefix(e, "VERDICT_") }
-	return append(slices.DeleteFunc(os.Environ(), ours), more...)
+	status := cli.Execute(ctx, os.Args[1:], cli.Process{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Environ: os.Environ()})
+	stop()
+	os.Exit(status)
 }
 
 // raceEnabled reports whether the race detector is on.

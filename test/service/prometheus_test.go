@@ -15,23 +15,22 @@ import (
 	"verdict/test/watch"
 )
 
-// An hour of the rules is two minutes here: each of their windows and waits is
-// this many times shorter. The dashboard's rates look back for rateWindow.
+// Time runs faster than the rules say, so that the test takes two minutes.
 const (
-	faster     = 30
-	rateWindow = "5s"
+	faster     = 30   // every window and wait of a rule is this many times shorter
+	rateWindow = "5s" // of the dashboard's rates
 )
 
-// TestAPrometheusThatWatchedEveryStateAnswersEveryExpression is about the files
-// for those who watch: it makes every state happen that they tell of, on real
-// sockets and a real clock, under a real Prometheus, which VERDICT_TEST_PROMETHEUS
-// names. What the expressions refer to is checked in test/watch, without one.
+// TestPrometheusAnswersEveryExpression tests the rules and the dashboard. It brings the
+// service into every state that they show, on real sockets and a real clock, while the
+// Prometheus that VERDICT_TEST_PROMETHEUS names scrapes it. Package test/watch checks
+// without a Prometheus that the expressions name what exists.
 //
-// With VERDICT_TEST_PANELS=FILE it leaves the panels' data there, to be drawn.
-func TestAPrometheusThatWatchedEveryStateAnswersEveryExpression(t *testing.T) {
+// With VERDICT_TEST_PANELS=FILE it writes the panels' data to that file, for drawing.
+func TestPrometheusAnswersEveryExpression(t *testing.T) {
 	binary := os.Getenv("VERDICT_TEST_PROMETHEUS")
 	if binary == "" {
-		t.Skip("VERDICT_TEST_PROMETHEUS names no Prometheus (make test-prometheus does)")
+		t.Skip("needs Prometheus: make test-prometheus")
 	}
 	root, err := filepath.Abs("../..")
 	if err != nil {
@@ -41,7 +40,7 @@ func TestAPrometheusThatWatchedEveryStateAnswersEveryExpression(t *testing.T) {
 	classic := startPrometheus(t, binary, s, fastRules(t, root))
 	native := startPrometheus(t, binary, s, "", "--enable-feature=native-histograms")
 
-	classic.await("count(up) == 2") // it begins to scrape seconds after it is ready
+	classic.await("count(up) == 2") // the first scrape comes seconds after it is ready
 	native.await("count(up) == 2")
 
 	s.play(classic)
@@ -53,20 +52,20 @@ func TestAPrometheusThatWatchedEveryStateAnswersEveryExpression(t *testing.T) {
 	for _, e := range expressions {
 		if e.Alert != "" {
 			if !classic.has(fmt.Sprintf("last_over_time(ALERTS{alertname=%q}[10m])", e.Alert)) {
-				t.Errorf("%s never was pending", e.Where)
+				t.Errorf("%s was never pending", e.Where)
 			}
 			continue
 		}
 		if !classic.had(e.Resolved(rateWindow)) {
-			t.Errorf("%s gave nothing at any time:\n%s", e.Where, e.Expr)
+			t.Errorf("%s had no value at any time:\n%s", e.Where, e.Expr)
 		}
 		if e.Record != "" && !classic.had(e.Record) {
-			t.Errorf("%s recorded nothing", e.Where)
+			t.Errorf("%s recorded no value", e.Where)
 		}
 	}
 	for _, name := range []string{"decision_duration", "api_request_duration", "rate_limit_wait", "publish_duration"} {
 		if e := fmt.Sprintf("histogram_quantile(0.95, sum(rate(verdict_%s_seconds[10s])))", name); !native.had(e) {
-			t.Errorf("a Prometheus that scrapes native histograms has nothing for %s", e)
+			t.Errorf("a Prometheus that scrapes native histograms has no value for %s", e)
 		}
 	}
 	if file := os.Getenv("VERDICT_TEST_PANELS"); file != "" {
@@ -74,30 +73,43 @@ func TestAPrometheusThatWatchedEveryStateAnswersEveryExpression(t *testing.T) {
 	}
 }
 
-// play makes the states happen, one after the other, and sees to it that
-// Prometheus notices each.
+// play brings the service into every state, one after the other, and waits each time
+// until Prometheus has seen it.
 func (s *stage) play(prom *promServer) {
-	t := s.t
-	alert := func(name string) {
-		t.Helper()
-		began := time.Now()
-		prom.await(fmt.Sprintf("ALERTS{alertname=%q}", name))
-		t.Logf("%5.1fs %s (%.1fs)", time.Since(s.began).Seconds(), name, time.Since(began).Seconds())
-	}
+	stop := s.playOutage(prom)
+	s.playBacklog(prom)
+	s.playRefusals(prom)
+	s.playKafka(prom)
+	stop()
+	s.alert(prom, "VerdictNoInstanceUp")
+}
 
-	// Nothing answers: first there is lag without commits, then the breaker opens.
-	s.faults(func(sandbox.Call) sandbox.Fault { return sandbox.Fault{Do: sandbox.Hang} })
+// alert waits until an alert is pending or fires.
+func (s *stage) alert(prom *promServer, name string) {
+	s.t.Helper()
+	began := time.Now()
+	prom.await(fmt.Sprintf("ALERTS{alertname=%q}", name))
+	s.t.Logf("%5.1fs %s (%.1fs)", time.Since(s.began).Seconds(), name, time.Since(began).Seconds())
+}
+
+// playOutage starts a service with an API that does not answer. First there is lag
+// without commits, then the calls stop. It returns the service's stop.
+func (s *stage) playOutage(prom *promServer) (stop func()) {
+	s.setFaults(func(sandbox.Call) sandbox.Fault { return sandbox.Fault{Do: sandbox.Hang} })
 	s.send(200, time.Now(), 0)
-	stop := s.start(0)
-	alert("VerdictNoCommits")
-	alert("VerdictPausedForOutage")
-
-	// A backlog, some of it no decision, which needs no call to be dead-lettered.
+	stop = s.start(0)
+	s.alert(prom, "VerdictNoCommits")
+	s.alert(prom, "VerdictPausedForOutage")
+	// Broken records need no call to be dead-lettered.
 	s.send(3000, time.Now().Add(-2*time.Hour), 10)
-	alert("VerdictDeadLetterShareHigh")
+	s.alert(prom, "VerdictDeadLetterShareHigh")
+	return stop
+}
 
-	// It serves again, with some trouble. More comes in than the rate allows.
-	s.faults(func(c sandbox.Call) sandbox.Fault {
+// playBacklog has the API answer again, with a few failures, while more decisions come
+// than the rate allows.
+func (s *stage) playBacklog(prom *promServer) {
+	s.setFaults(func(sandbox.Call) sandbox.Fault {
 		switch n := s.calls.Add(1); {
 		case n%23 == 0:
 			return sandbox.Fault{Do: sandbox.Answer, Status: http.StatusServiceUnavailable}
@@ -110,39 +122,41 @@ func (s *stage) play(prom *promServer) {
 	})
 	stopSending := s.keepSending(100)
 	prom.await(`sum(rate(verdict_api_requests_total{code="200"}[5s])) > 0`)
-	alert("VerdictBacklogOverTarget")
-	alert("VerdictRateLimitSaturated")
-	alert("VerdictLagGrowing")
+	s.alert(prom, "VerdictBacklogOverTarget")
+	s.alert(prom, "VerdictRateLimitSaturated")
+	s.alert(prom, "VerdictLagGrowing")
 	stopSending()
+}
 
-	// The API asks to wait.
-	s.faults(func(sandbox.Call) sandbox.Fault {
+// playRefusals has the API throttle calls, and then refuse the key.
+func (s *stage) playRefusals(prom *promServer) {
+	s.setFaults(func(sandbox.Call) sandbox.Fault {
 		if s.calls.Add(1)%5 != 0 {
 			return sandbox.Fault{}
 		}
 		return sandbox.Fault{Do: sandbox.Answer, Status: http.StatusTooManyRequests, Header: http.Header{"Retry-After": {"1"}}}
 	})
 	prom.await(`verdict_paused{cause="throttled"} == 1`)
-	alert("VerdictThrottled")
+	s.alert(prom, "VerdictThrottled")
 
-	// The key is refused, by whoami too.
-	s.faults(func(sandbox.Call) sandbox.Fault {
-		return sandbox.Fault{Do: sandbox.Answer, Status: http.StatusUnauthorized}
+	s.setFaults(func(sandbox.Call) sandbox.Fault {
+		return sandbox.Fault{Do: sandbox.Answer, Status: http.StatusUnauthorized} // whoami as well
 	})
-	alert("VerdictPausedForAuth")
+	s.alert(prom, "VerdictPausedForAuth")
 	prom.await(`avg_over_time(verdict_paused{cause="auth"}[2s]) == 1`)
 	prom.await(`verdict_ready == 0 and on (instance) verdict_partitions_assigned > 0`)
-	s.faults(nil)
+	s.setFaults(nil)
 	prom.await(`verdict_paused{cause="auth"} == 0`)
+}
 
-	// Kafka takes no results.
+// playKafka has Kafka refuse results, and then another member come and go.
+func (s *stage) playKafka(prom *promServer) {
 	fault := s.kafka.Inject(embedded.Fault{API: embedded.Produce, Topic: s.cfg.Kafka.Topics.Results, Code: int(kafka.NotEnoughReplicas)})
-	alert("VerdictPausedForKafka")
+	s.alert(prom, "VerdictPausedForKafka")
 	prom.await(`avg_over_time(verdict_paused{cause="kafka"}[2s]) == 1`)
 	fault.Lift()
 	prom.await(`verdict_paused{cause="kafka"} == 0`)
 
-	// Another member comes and goes.
 	generations := func() float64 { return s.metric(0, "verdict_rebalances_total") }
 	for generations() < 13 {
 		stopOther := s.start(1)
@@ -151,9 +165,6 @@ func (s *stage) play(prom *promServer) {
 		stopOther()
 		s.until("the group has one member less", func() bool { return generations() > before })
 	}
-	alert("VerdictRebalancingTooOften")
+	s.alert(prom, "VerdictRebalancingTooOften")
 	prom.await(`sum by (operation) (verdict_api_requests_total{operation="get_task"}) > 0`)
-
-	stop()
-	alert("VerdictNoInstanceUp")
 }

@@ -29,7 +29,7 @@ type promServer struct {
 	url string
 }
 
-// startPrometheus starts one that scrapes the stage's targets, on a free port.
+// startPrometheus starts a Prometheus that scrapes the stage's targets, on a free port.
 func startPrometheus(t *testing.T, binary string, s *stage, rules string, flags ...string) *promServer {
 	t.Helper()
 	dir := t.TempDir()
@@ -79,14 +79,14 @@ scrape_configs:
 	return p
 }
 
-// promSeries is one series of an answer of Prometheus'.
+// promSeries is one series in an answer of Prometheus.
 type promSeries struct {
 	Metric map[string]string `json:"metric"`
 	Values [][2]any          `json:"values"`
 	Value  [2]any            `json:"value"`
 }
 
-// ask asks the API. An expression that Prometheus does not take fails the test.
+// ask makes a query. An expression that Prometheus rejects fails the test.
 func (p *promServer) ask(path string, query url.Values) []promSeries {
 	p.t.Helper()
 	resp, err := http.PostForm(p.url+path, query)
@@ -108,22 +108,23 @@ func (p *promServer) ask(path string, query url.Values) []promSeries {
 		p.t.Fatalf("%s: %v: %.200s", path, err, body)
 	}
 	if answer.Error != "" {
-		p.t.Fatalf("Prometheus does not take %s: %s", query.Get("query"), answer.Error)
+		p.t.Fatalf("Prometheus rejects %s: %s", query.Get("query"), answer.Error)
 	}
 	return answer.Data.Result
 }
 
-// has says whether an expression gives series now.
+// has reports whether an expression has a value now.
 func (p *promServer) has(expr string) bool {
 	return len(p.ask("/api/v1/query", url.Values{"query": {expr}})) > 0
 }
 
+// await waits until an expression has a value.
 func (p *promServer) await(expr string) {
 	p.t.Helper()
 	p.s.until("Prometheus has "+expr, func() bool { return p.has(expr) })
 }
 
-// overTime is the values of an expression from the start until now.
+// overTime returns the values of an expression from the start until now.
 func (p *promServer) overTime(expr, step string) []promSeries {
 	p.t.Helper()
 	return p.ask("/api/v1/query_range", url.Values{
@@ -132,7 +133,7 @@ func (p *promServer) overTime(expr, step string) []promSeries {
 	})
 }
 
-// had says whether an expression gave a number at any time.
+// had reports whether an expression had a number as its value at any time.
 func (p *promServer) had(expr string) bool {
 	p.t.Helper()
 	for _, series := range p.overTime(expr, "1s") {
@@ -145,7 +146,7 @@ func (p *promServer) had(expr string) bool {
 	return false
 }
 
-// writePanels leaves each panel with its data in a file.
+// writePanels writes each panel with its data to a file.
 func (p *promServer) writePanels(file, root string) {
 	d, err := watch.ReadDashboard(root)
 	if err != nil {
@@ -178,8 +179,8 @@ var (
 	wait   = regexp.MustCompile(`(?m)^( +for: )(\d+)m$`)
 )
 
-// fastRules copies the rules with every window and wait shortened, and gives the
-// pattern of the copies.
+// fastRules copies the rules with every window and wait shortened, and returns the
+// pattern of the copies' paths.
 func fastRules(t *testing.T, root string) string {
 	t.Helper()
 	dir := t.TempDir()

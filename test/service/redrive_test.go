@@ -1,64 +1,47 @@
 package service_test
 
 import (
-	"bytes"
-	"context"
 	"fmt"
-	"os/exec"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/segmentio/kafka-go"
 
 	"verdict/configs"
-	"verdict/internal/broker"
-	"verdict/internal/broker/embedded"
 	"verdict/internal/decision"
 )
 
-// TestARedriveThatIsKilledRepeatsNothing kills redrives in the middle, each time
-// later, and lets the last one end.
-func TestARedriveThatIsKilledRepeatsNothing(t *testing.T) {
-	cluster, err := embedded.Start(embedded.Options{Topics: defaultTopics(6)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer cluster.Close()
+// TestKilledRedriveRepeatsNothing kills two redrives, the second one later than the
+// first, and lets a third one end.
+func TestKilledRedriveRepeatsNothing(t *testing.T) {
+	t.Parallel()
+	const letters = 600
+	cluster := startKafka(t, 6)
 	topics := configs.Default().Kafka.Topics
-	const n = 600
-	putLetters(t, cluster, topics, n)
+	publish(t, cluster, letters, func(i int) decision.Record {
+		from := decision.Record{Topic: topics.Decisions, Offset: int64(i), Key: []byte(task(i, i).ProfileID), Value: []byte(letterValue(i)), Time: time.Now()}
+		letter := decision.DeadLetter{Reason: decision.Rejected, Error: "no", FailedAt: decision.Time{Time: time.Now()}}
+		return letter.Encode(topics.DeadLetters, &from)
+	})
 
-	begin := func() (*exec.Cmd, *bytes.Buffer) {
-		cmd := exec.Command("verdict", "redrive", "--yes", "--rate", "300", "--kafka-brokers", strings.Join(cluster.Addrs(), ","))
-		out := new(bytes.Buffer)
-		cmd.Stdout, cmd.Stderr = out, out
+	for _, killAt := range []int64{50, 300} {
+		cmd, out := verdictCommand(t, cluster, nil, "redrive", "--yes", "--rate", "300")
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		return cmd, out
-	}
-	for _, kill := range []int64{50, 300} {
-		cmd, out := begin()
 		ended := make(chan error, 1)
 		go func() { ended <- cmd.Wait() }()
-		for recordsIn(cluster, topics.Decisions) < kill {
-			select {
-			case err := <-ended:
-				t.Fatalf("it ended by itself: %v\n%s", err, out)
-			case <-time.After(time.Millisecond):
-			}
-		}
+		awaitRecords(t, cluster, topics.Decisions, killAt, ended, out)
 		if err := cmd.Process.Kill(); err != nil {
 			t.Fatal(err)
 		}
 		<-ended
 	}
-	cmd, out := begin()
-	if err := cmd.Wait(); err != nil {
+	cmd, out := verdictCommand(t, cluster, nil, "redrive", "--yes", "--rate", "300")
+	if err := cmd.Run(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	t.Logf("the last of three: %s", out)
+	t.Logf("the third redrive: %s", out)
 
 	all, err := readTopic(t.Context(), cluster, kafka.DefaultDialer, topics.Decisions)
 	if err != nil {
@@ -68,34 +51,14 @@ func TestARedriveThatIsKilledRepeatsNothing(t *testing.T) {
 	for _, rec := range all {
 		times[string(rec.Value)]++
 	}
-	for i := range n {
+	for i := range letters {
 		if got := times[letterValue(i)]; got != 1 {
-			t.Errorf("%s went back %d times, want once", letterValue(i), got)
+			t.Errorf("%s was sent back %d times, want once", letterValue(i), got)
 		}
 	}
 }
 
+// letterValue returns the decision of the dead letter i.
 func letterValue(i int) string {
 	return value(task(i, i), decision.CompletedPass, fmt.Sprintf(`"id":"d-%d"`, i))
-}
-
-// putLetters puts dead letters of n decisions into their topic.
-func putLetters(t *testing.T, cluster *embedded.Cluster, topics configs.Topics, n int) {
-	t.Helper()
-	connection, err := broker.NewConnection(broker.Options{Brokers: cluster.Addrs()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer connection.Close()
-	publisher := broker.NewPublisher(broker.PublisherOptions{Client: connection.Client()})
-	for i := range n {
-		from := decision.Record{Topic: topics.Decisions, Offset: int64(i), Key: []byte(task(i, i).ProfileID), Value: []byte(letterValue(i)), Time: time.Now()}
-		letter := decision.DeadLetter{Reason: decision.Rejected, Error: "no", FailedAt: decision.Time{Time: time.Now()}}
-		if err := publisher.Publish(t.Context(), letter.Record(topics.DeadLetters, &from), func(error) {}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := publisher.Close(context.Background()); err != nil {
-		t.Fatal(err)
-	}
 }

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -24,22 +23,23 @@ import (
 	"verdict/metrics"
 )
 
-// stage is everything around the services, in real time and on real sockets.
+// stage is everything around the service, as world is, but in real time and on real
+// sockets.
 type stage struct {
 	t      *testing.T
 	began  time.Time
 	kafka  *embedded.Cluster
 	client *broker.Connection
 	cfg    configs.Config
-	calls  atomic.Int64 // for faults that come now and then
-	tasks  atomic.Int64 // sent so far
+	calls  atomic.Int64 // counted by faults that come now and then
+	tasks  atomic.Int64 // decisions sent so far
 
 	fault   atomic.Pointer[func(sandbox.Call) sandbox.Fault]
 	targets [2]*target
 }
 
-// target is an address that Prometheus scrapes, whatever instance is behind it,
-// or none: so nothing depends on which ports are free.
+// target is an address that Prometheus scrapes. It forwards to an instance that may
+// change or be away, whose own address is not known before it starts.
 type target struct {
 	address  string
 	admin    atomic.Pointer[string]
@@ -48,12 +48,9 @@ type target struct {
 
 func newStage(t *testing.T) *stage {
 	s := &stage{t: t, began: time.Now(), cfg: configs.Default()}
-	s.faults(nil)
+	s.setFaults(nil)
 	var err error
-	if s.kafka, err = embedded.Start(embedded.Options{Topics: defaultTopics(partitions)}); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.kafka.Close)
+	s.kafka = startKafka(t, partitions)
 	if s.client, err = broker.NewConnection(broker.Options{Brokers: s.kafka.Addrs()}); err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +82,7 @@ func newStage(t *testing.T) *stage {
 					r.SetURL(&url.URL{Scheme: "http", Host: *addr})
 				}
 			},
-			ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError), // nobody is behind it
+			ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError), // there may be no instance
 		})
 		s.targets[i] = target
 	}
@@ -99,14 +96,15 @@ func (s *stage) listen(h http.Handler) string {
 	return listener.Addr().String()
 }
 
-func (s *stage) faults(f func(sandbox.Call) sandbox.Fault) {
+// setFaults sets how the API misbehaves; nil: it does not.
+func (s *stage) setFaults(f func(sandbox.Call) sandbox.Fault) {
 	if f == nil {
 		f = func(sandbox.Call) sandbox.Fault { return sandbox.Fault{} }
 	}
 	s.fault.Store(&f)
 }
 
-// start starts a service behind a target. What it gives stops it.
+// start starts a service behind a target until stop is called.
 func (s *stage) start(at int) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	target, registry := s.targets[at], prometheus.NewRegistry()
@@ -135,44 +133,14 @@ func (s *stage) start(at int) (stop func()) {
 	return stop
 }
 
-type lockedBuffer struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.String()
-}
-
-// metric is the value of a series without labels of the instance at a target.
+// metric returns the sum of the series of a name, of the instance behind a target.
 func (s *stage) metric(at int, name string) float64 {
-	families, err := s.targets[at].registry.Load().Gather()
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	for _, f := range families {
-		if f.GetName() == name {
-			return f.GetMetric()[0].GetCounter().GetValue() + f.GetMetric()[0].GetGauge().GetValue()
-		}
-	}
-	return 0
+	return seriesSum(s.t, s.targets[at].registry.Load(), name)
 }
 
-// send puts n records into the decisions' topics, three of ten as backfill. One of
-// broken is no decision (0: none).
+// send sends n records, three of ten as backfill. One in broken is not a decision
+// (0: none).
 func (s *stage) send(n int, at time.Time, broken int) {
-	type place struct {
-		topic     string
-		partition int
-	}
 	batches := make(map[place][]kafka.Record)
 	for i := range n {
 		id := int(s.tasks.Add(1))
@@ -187,14 +155,8 @@ func (s *stage) send(n int, at time.Time, broken int) {
 		batches[p] = append(batches[p], kafka.Record{Time: at, Value: kafka.NewBytes([]byte(text))})
 	}
 	for p, records := range batches {
-		answer, err := s.client.Client().Produce(s.t.Context(), &kafka.ProduceRequest{
-			Topic: p.topic, Partition: p.partition, RequiredAcks: kafka.RequireAll, Records: kafka.NewRecordReader(records...),
-		})
-		if err == nil {
-			err = answer.Error
-		}
-		if err != nil {
-			s.t.Error(err) // also called by keepSending's goroutine
+		if _, err := produce(s.t.Context(), s.client, p, records...); err != nil {
+			s.t.Error(err) // not Fatal: keepSending's goroutine calls it too
 			return
 		}
 	}
@@ -219,17 +181,17 @@ func (s *stage) keepSending(perSecond int) (stop func()) {
 	return func() { cancel(); sending.Wait() }
 }
 
-// patience is for a condition that a loaded machine reaches late.
+// patience bounds a wait. A loaded machine may need much of it.
 const patience = time.Minute
 
-// until waits until what is true.
-func (s *stage) until(what string, is func() bool) {
+// until waits until done reports true.
+func (s *stage) until(what string, done func() bool) {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
 	defer cancel()
 	ticker := time.NewTicker(100 * time.Millisecond)
 	defer ticker.Stop()
-	for !is() {
+	for !done() {
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():

@@ -1,23 +1,16 @@
 package service_test
 
 import (
-	"bytes"
-	"io"
-	"log/slog"
 	"net/http"
-	"net/http/httptest"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/segmentio/kafka-go"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
-	"verdict/internal/app"
 	"verdict/internal/decision"
 	"verdict/internal/passfort"
 	"verdict/internal/passfort/sandbox"
@@ -29,53 +22,11 @@ const (
 	upstream      = "00-" + upstreamTrace + "-" + upstreamSpan + "-01"
 )
 
-// traced is a decision whose record names a trace.
-func traced(r outgoing, traceparent string) outgoing {
-	r.headers = []kafka.Header{{Key: "traceparent", Value: []byte(traceparent)}}
-	return r
-}
-
-// tracesOf is every header traceparent of a topic's records.
-func (w *world) tracesOf(topic string) []string {
-	var all []string
-	for _, rec := range w.read(topic) {
-		for _, h := range rec.Headers {
-			if h.Key == "traceparent" {
-				all = append(all, string(h.Value))
-			}
-		}
-	}
-	return all
-}
-
-// exemplars is the trace of each exemplar that a histogram of a member has.
-func (m *member) exemplars(name string) []string {
-	m.w.t.Helper()
-	families, err := m.registry.Gather()
-	if err != nil {
-		m.w.t.Fatal(err)
-	}
-	var all []string
-	for _, family := range families {
-		if family.GetName() != name {
-			continue
-		}
-		for _, series := range family.GetMetric() {
-			for _, b := range series.GetHistogram().GetBucket() {
-				for _, l := range b.GetExemplar().GetLabel() {
-					all = append(all, l.GetValue())
-				}
-			}
-		}
-	}
-	return all
-}
-
-func TestATraceGoesThroughTheCallIntoWhatIsPublished(t *testing.T) {
+func TestTraceReachesTheCallAndTheResult(t *testing.T) {
 	inWorld(t, sandbox.Options{}, func(t *testing.T, w *world) {
 		it := task(1, 1)
 		broken := outgoing{topic: w.cfg.Kafka.Topics.Decisions, key: it.ProfileID, value: "{"}
-		w.send(traced(decide(w.cfg.Kafka.Topics.Decisions, it, decision.CompletedPass), upstream), traced(broken, upstream))
+		w.send(withTrace(decisionOn(w.cfg.Kafka.Topics.Decisions, it, decision.CompletedPass), upstream), withTrace(broken, upstream))
 		m := w.start()
 		w.awaitAll(time.Minute)
 		m.stop()
@@ -84,10 +35,10 @@ func TestATraceGoesThroughTheCallIntoWhatIsPublished(t *testing.T) {
 				t.Errorf("%s carries %q", c.Operation, c.Trace)
 			}
 		}
-		if got := w.tracesOf(w.cfg.Kafka.Topics.Results); !slices.Equal(got, []string{upstream}) {
+		if got := w.traces(w.cfg.Kafka.Topics.Results); !slices.Equal(got, []string{upstream}) {
 			t.Errorf("the result names %q", got)
 		}
-		if got := w.tracesOf(w.cfg.Kafka.Topics.DeadLetters); !slices.Equal(got, []string{upstream}) {
+		if got := w.traces(w.cfg.Kafka.Topics.DeadLetters); !slices.Equal(got, []string{upstream}) {
 			t.Errorf("the dead letter names %q", got)
 		}
 		for _, name := range []string{"verdict_api_request_duration_seconds", "verdict_decision_duration_seconds", "verdict_publish_duration_seconds"} {
@@ -99,10 +50,10 @@ func TestATraceGoesThroughTheCallIntoWhatIsPublished(t *testing.T) {
 	})
 }
 
-func TestWhatNamesNoTraceCarriesNone(t *testing.T) {
+func TestRecordWithoutATraceCarriesNone(t *testing.T) {
 	inWorld(t, sandbox.Options{}, func(t *testing.T, w *world) {
-		w.send(decide(w.cfg.Kafka.Topics.Decisions, task(1, 1), decision.CompletedPass),
-			traced(decide(w.cfg.Kafka.Topics.Decisions, task(2, 2), decision.CompletedPass), "00-hostile\r\nX: 1"))
+		w.send(decisionOn(w.cfg.Kafka.Topics.Decisions, task(1, 1), decision.CompletedPass),
+			withTrace(decisionOn(w.cfg.Kafka.Topics.Decisions, task(2, 2), decision.CompletedPass), "00-hostile\r\nX: 1"))
 		m := w.start()
 		w.awaitAll(time.Minute)
 		m.stop()
@@ -111,16 +62,16 @@ func TestWhatNamesNoTraceCarriesNone(t *testing.T) {
 				t.Errorf("%s carries %q", c.Operation, c.Trace)
 			}
 		}
-		if got := w.tracesOf(w.cfg.Kafka.Topics.Results); len(got) > 0 {
-			t.Errorf("results name %q", got)
+		if got := w.traces(w.cfg.Kafka.Topics.Results); len(got) > 0 {
+			t.Errorf("the results name %q, want none", got)
 		}
 		if got := m.exemplars("verdict_api_request_duration_seconds"); len(got) > 0 {
-			t.Errorf("exemplars %q", got)
+			t.Errorf("the exemplars are %q, want none", got)
 		}
 	})
 }
 
-func TestSpansShowWhatADecisionWentThrough(t *testing.T) {
+func TestSpansCoverADecision(t *testing.T) {
 	inWorld(t, sandbox.Options{}, func(t *testing.T, w *world) {
 		exporter := tracetest.NewInMemoryExporter()
 		w.tracer = sdktrace.NewTracerProvider(sdktrace.WithSyncer(exporter)).Tracer("test")
@@ -132,7 +83,7 @@ func TestSpansShowWhatADecisionWentThrough(t *testing.T) {
 			return sandbox.Fault{}
 		})
 		topics := w.cfg.Kafka.Topics
-		w.send(traced(decide(topics.Decisions, task(1, 1), decision.CompletedPass, `"id":"d-1"`), upstream))
+		w.send(withTrace(decisionOn(topics.Decisions, task(1, 1), decision.CompletedPass, `"id":"d-1"`), upstream))
 		m := w.start()
 		w.awaitAll(time.Minute)
 		m.stop()
@@ -154,23 +105,9 @@ func TestSpansShowWhatADecisionWentThrough(t *testing.T) {
 			t.Fatalf("spans %q, want %q", names, want)
 		}
 		if whole.Parent.SpanID().String() != upstreamSpan || !whole.Parent.IsRemote() {
-			t.Errorf("the whole is under %s", whole.Parent.SpanID())
+			t.Errorf("the parent of the decision's span is %s", whole.Parent.SpanID())
 		}
-		for _, s := range spans {
-			if s.Name != whole.Name && s.Parent.SpanID() != whole.SpanContext.SpanID() {
-				t.Errorf("%s is not within the whole", s.Name)
-			}
-			if s.EndTime.Before(s.StartTime) || s.StartTime.Before(whole.StartTime) || s.EndTime.After(whole.EndTime) {
-				t.Errorf("%s lasts from %v to %v, the whole from %v to %v", s.Name, s.StartTime, s.EndTime, whole.StartTime, whole.EndTime)
-			}
-		}
-		attributes := func(s tracetest.SpanStub) map[string]string {
-			all := make(map[string]string)
-			for _, kv := range s.Attributes {
-				all[string(kv.Key)] = kv.Value.String()
-			}
-			return all
-		}
+		checkWithin(t, whole, spans)
 		for key, want := range map[string]string{
 			"messaging.system": "kafka", "messaging.destination.name": topics.Decisions, "messaging.kafka.offset": "0",
 			"messaging.consumer.group.name": w.cfg.Kafka.GroupID, "messaging.operation.type": "process",
@@ -190,61 +127,30 @@ func TestSpansShowWhatADecisionWentThrough(t *testing.T) {
 				t.Errorf("call %d carries %q, its span is %s", i, c.Trace, s.SpanID())
 			}
 		}
-		if got, want := w.tracesOf(topics.Results), "00-"+upstreamTrace+"-"+spans[4].SpanContext.SpanID().String()+"-01"; !slices.Equal(got, []string{want}) {
+		if got, want := w.traces(topics.Results), "00-"+upstreamTrace+"-"+spans[4].SpanContext.SpanID().String()+"-01"; !slices.Equal(got, []string{want}) {
 			t.Errorf("the result names %q, want %q", got, want)
 		}
 	})
 }
 
-func TestTracesAreExportedWhenTheEnvironmentAsksForIt(t *testing.T) {
-	var mu sync.Mutex
-	var paths []string
-	var bodies bytes.Buffer
-	collector := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		mu.Lock()
-		defer mu.Unlock()
-		paths = append(paths, r.URL.Path)
-		_, _ = io.Copy(&bodies, r.Body)
-	}))
-	defer collector.Close()
-	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.URL) // which the exporter reads by itself
-	log := slog.New(slog.DiscardHandler)
-	tracer, stop, err := app.StartTracing(t.Context(), []string{"OTEL_EXPORTER_OTLP_ENDPOINT=" + collector.URL}, log)
-	if err != nil || tracer == nil {
-		t.Fatal(tracer, err)
-	}
-	_, span := tracer.Start(t.Context(), "process somewhere")
-	span.End()
-	stop()
-	if !slices.Equal(paths, []string{"/v1/traces"}) || !bytes.Contains(bodies.Bytes(), []byte("process somewhere")) {
-		t.Errorf("sent to %q: %q", paths, bodies.String())
+// checkWithin checks that the other spans are children of whole, and lie within it.
+func checkWithin(t *testing.T, whole tracetest.SpanStub, spans tracetest.SpanStubs) {
+	t.Helper()
+	for _, s := range spans {
+		if s.Name != whole.Name && s.Parent.SpanID() != whole.SpanContext.SpanID() {
+			t.Errorf("%s is not a child of the decision's span", s.Name)
+		}
+		if s.EndTime.Before(s.StartTime) || s.StartTime.Before(whole.StartTime) || s.EndTime.After(whole.EndTime) {
+			t.Errorf("%s lasts from %v to %v, the decision's span from %v to %v", s.Name, s.StartTime, s.EndTime, whole.StartTime, whole.EndTime)
+		}
 	}
 }
 
-func TestTracesAreLeftOutUnlessTheEnvironmentAsksForThem(t *testing.T) {
-	log := slog.New(slog.DiscardHandler)
-	for name, c := range map[string]struct {
-		env  []string
-		want string // in the error; empty: no tracer
-	}{
-		"nothing said":       {nil, ""},
-		"none":               {[]string{"OTEL_TRACES_EXPORTER=none", "OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318"}, ""},
-		"disabled":           {[]string{"OTEL_SDK_DISABLED=true", "OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318"}, ""},
-		"another exporter":   {[]string{"OTEL_TRACES_EXPORTER=zipkin"}, `OTEL_TRACES_EXPORTER: is "zipkin"; want otlp or none`},
-		"another protocol":   {[]string{"OTEL_TRACES_EXPORTER=otlp", "OTEL_EXPORTER_OTLP_PROTOCOL=http/json"}, `OTEL_EXPORTER_OTLP_PROTOCOL: is "http/json"; want http/protobuf or grpc`},
-		"only other metrics": {[]string{"OTEL_METRICS_EXPORTER=otlp"}, ""},
-	} {
-		tracer, stop, err := app.StartTracing(t.Context(), c.env, log)
-		if c.want != "" {
-			if err == nil || !strings.Contains(err.Error(), c.want) {
-				t.Errorf("%s: %v, want %q", name, err, c.want)
-			}
-			continue
-		}
-		if tracer != nil || err != nil {
-			t.Errorf("%s: %v %v", name, tracer, err)
-			continue
-		}
-		stop()
+// attributes returns the attributes of a span as text.
+func attributes(s tracetest.SpanStub) map[string]string {
+	all := make(map[string]string)
+	for _, kv := range s.Attributes {
+		all[string(kv.Key)] = kv.Value.String()
 	}
+	return all
 }

@@ -1,6 +1,8 @@
-// Package watch reads what is shipped for those who watch Verdict (the dashboard
-// and the rules), so that tests can check it: here against the metrics that there
-// are, in cmd/verdict against a real Prometheus with real data.
+// Package watch reads the dashboard and the Prometheus rules that Verdict ships, so that
+// tests can check them. The tests here compare them with the registered metrics, the
+// runbook and docker-compose.yml; test/service runs every expression on a real Prometheus.
+// stack.sh runs the stack of docker-compose.yml without Docker, and render draws the
+// pictures of the dashboard for the documentation.
 package watch
 
 import (
@@ -14,17 +16,17 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Expression is one query of the dashboard, or one rule.
+// Expression is a query of the dashboard or the expression of a rule.
 type Expression struct {
-	Where  string // for messages, such as "panel Lag"
-	Expr   string // PromQL as it stands in the file, with the dashboard's variables
-	Legend string // of a panel: its text with {{label}}s
-	Record string // of a recording rule: the metric that it makes
-	Alert  string // of an alert: its name
+	Where  string // its place, for messages, such as "panel Lag"
+	Expr   string // PromQL, with the dashboard's variables
+	Legend string // legend of a panel, with {{label}}s
+	Record string // metric of a recording rule
+	Alert  string // name of an alert
 }
 
-// Resolved is the expression with the dashboard's variables resolved: everything
-// is chosen, and a rate looks back for window, a PromQL duration such as 30s.
+// Resolved returns the expression without the dashboard's variables: everything is
+// selected, and rates cover window, a PromQL duration such as 30s.
 func (e Expression) Resolved(window string) string {
 	return strings.NewReplacer(
 		"$__rate_interval", window, "$__range", window, "$__interval", window,
@@ -32,7 +34,7 @@ func (e Expression) Resolved(window string) string {
 	).Replace(e.Expr)
 }
 
-// Rule is one rule of a file of rules.
+// Rule is a recording rule or an alert.
 type Rule struct {
 	Record      string            `yaml:"record"`
 	Alert       string            `yaml:"alert"`
@@ -42,7 +44,7 @@ type Rule struct {
 	Annotations map[string]string `yaml:"annotations"`
 }
 
-// Rules is every rule below root, which is the repository's.
+// Rules returns every rule of the repository at root.
 func Rules(root string) ([]Rule, error) {
 	files, err := filepath.Glob(filepath.Join(root, "configs", "prometheus", "rules", "*.yml"))
 	if err != nil {
@@ -69,7 +71,7 @@ func Rules(root string) ([]Rule, error) {
 	return all, nil
 }
 
-// Panel is one panel of the dashboard.
+// Panel is a panel of the dashboard.
 type Panel struct {
 	ID          int    `json:"id"`
 	Type        string `json:"type"`
@@ -95,7 +97,7 @@ type Panel struct {
 	GridPos struct{ X, Y, W, H int } `json:"gridPos"`
 }
 
-// Dashboard is what is read of the dashboard.
+// Dashboard is the part of the dashboard that tests check.
 type Dashboard struct {
 	Panels     []Panel `json:"panels"`
 	Templating struct {
@@ -113,7 +115,7 @@ type Dashboard struct {
 	} `json:"annotations"`
 }
 
-// ReadDashboard is the dashboard that is committed below root.
+// ReadDashboard returns the committed dashboard of the repository at root.
 func ReadDashboard(root string) (Dashboard, error) {
 	var d Dashboard
 	text, err := os.ReadFile(filepath.Join(root, "configs", "grafana", "dashboards", "verdict.json"))
@@ -125,8 +127,8 @@ func ReadDashboard(root string) (Dashboard, error) {
 
 var labelValues = regexp.MustCompile(`^label_values\((.+), *(\w+)\)$`)
 
-// Expressions is every expression of the dashboard (panels, annotations and
-// variables) and of the rules below root.
+// Expressions returns every expression of the dashboard (panels, annotations and
+// variables) and of the rules of the repository at root.
 func Expressions(root string) ([]Expression, error) {
 	d, err := ReadDashboard(root)
 	if err != nil {
@@ -150,9 +152,9 @@ func Expressions(root string) ([]Expression, error) {
 		}
 		m := labelValues.FindStringSubmatch(text)
 		if m == nil {
-			return nil, fmt.Errorf("variable %s: the query %q is none that is understood here", v.Name, text)
+			return nil, fmt.Errorf("variable %s: query %q, want label_values(METRIC, LABEL)", v.Name, text)
 		}
-		// The values of a label are those by which the series can be grouped.
+		// Grouping by a label gives its values.
 		all = append(all, Expression{Where: "variable " + v.Name, Expr: fmt.Sprintf("group by (%s) (%s)", m[2], m[1])})
 	}
 	rules, err := Rules(root)

@@ -18,7 +18,7 @@ import (
 
 const root = "../.."
 
-// labelSet is the labels that a metric, or what an expression gives, has.
+// labelSet is the labels of a metric or of an expression's result.
 type labelSet map[string]bool
 
 func labels(names ...string) labelSet {
@@ -35,7 +35,7 @@ func (l labelSet) with(names ...string) labelSet {
 	return set
 }
 
-func (l labelSet) less(names ...string) labelSet {
+func (l labelSet) without(names ...string) labelSet {
 	set := maps.Clone(l)
 	maps.DeleteFunc(set, func(n string, _ bool) bool { return slices.Contains(names, n) })
 	return set
@@ -43,7 +43,7 @@ func (l labelSet) less(names ...string) labelSet {
 
 func (l labelSet) String() string { return fmt.Sprint(slices.Sorted(maps.Keys(l))) }
 
-// known is every metric that a Prometheus which scrapes Verdict has.
+// known returns the labels of every metric that a Prometheus has when it scrapes Verdict.
 func known(t *testing.T) map[string]labelSet {
 	t.Helper()
 	reg := prometheus.NewPedanticRegistry()
@@ -74,7 +74,7 @@ func known(t *testing.T) map[string]labelSet {
 			all[name] = set
 		}
 	}
-	// A recorded metric says in its name what it is told apart by.
+	// The name of a recorded metric begins with its labels.
 	rules, err := watch.Rules(root)
 	if err != nil {
 		t.Fatal(err)
@@ -85,15 +85,15 @@ func known(t *testing.T) map[string]labelSet {
 		}
 		level, _, ok := strings.Cut(r.Record, ":")
 		if !ok {
-			t.Errorf("rule %s: its name does not begin with its level", r.Record)
+			t.Errorf("rule %s: the name does not begin with labels", r.Record)
 		}
 		all[r.Record] = labels(strings.Split(level, "_")...).with("job")
 	}
 	return all
 }
 
-// checker works out which labels an expression gives, and finds those that it
-// names and that can't be there.
+// checker derives the labels of an expression's result and finds labels that cannot
+// exist.
 type checker struct {
 	known  map[string]labelSet
 	faults []string
@@ -103,14 +103,16 @@ func (c *checker) fault(format string, a ...any) {
 	c.faults = append(c.faults, fmt.Sprintf(format, a...))
 }
 
+// want adds a fault for each name that is not in a set.
 func (c *checker) want(in labelSet, what string, names []string) {
 	for _, n := range names {
 		if !in[n] {
-			c.fault("%s: there is no label %s among %s", what, n, in)
+			c.fault("%s: no label %s in %s", what, n, in)
 		}
 	}
 }
 
+// of returns the labels of an expression's result.
 func (c *checker) of(e metricsql.Expr) labelSet {
 	switch e := e.(type) {
 	case *metricsql.MetricExpr:
@@ -124,7 +126,7 @@ func (c *checker) of(e metricsql.Expr) labelSet {
 		case e.Name == "topk" || e.Name == "bottomk":
 			return inner
 		case e.Modifier.Op == "without":
-			return inner.less(e.Modifier.Args...)
+			return inner.without(e.Modifier.Args...)
 		}
 		return labels(e.Modifier.Args...)
 	case *metricsql.FuncExpr:
@@ -132,15 +134,15 @@ func (c *checker) of(e metricsql.Expr) labelSet {
 		switch e.Name {
 		case "histogram_quantile":
 			c.want(set, e.Name, []string{"le"})
-			return set.less("le")
-		case "absent": // what there is not has no labels but those it was asked by
+			return set.without("le")
+		case "absent": // its labels come from the matchers, which the rules do not rely on
 			return labelSet{}
 		}
 		return set
 	case *metricsql.BinaryOpExpr:
 		left, right := c.of(e.Left), c.of(e.Right)
 		if e.GroupModifier.Op == "" && len(left) > 0 && len(right) > 0 && left.String() != right.String() {
-			c.fault("%s: the sides have not the same labels: %s and %s", e.Op, left, right)
+			c.fault("%s: the sides have different labels, %s and %s", e.Op, left, right)
 		}
 		c.want(left, e.Op+" (left)", e.GroupModifier.Args)
 		c.want(right, e.Op+" (right)", e.GroupModifier.Args)
@@ -152,21 +154,21 @@ func (c *checker) of(e metricsql.Expr) labelSet {
 	case *metricsql.NumberExpr, *metricsql.StringExpr, *metricsql.DurationExpr:
 		return labelSet{}
 	default:
-		c.fault("%T is not understood here", e)
+		c.fault("unexpected %T", e)
 		return labelSet{}
 	}
 }
 
-// ofMetric is the labels of a selected metric.
+// ofMetric returns the labels of a selector's metric.
 func (c *checker) ofMetric(e *metricsql.MetricExpr) labelSet {
 	if len(e.LabelFilterss) != 1 {
-		c.fault("%s: Prometheus knows no or between matchers", e.AppendString(nil))
+		c.fault("%s: Prometheus has no or between matchers", e.AppendString(nil))
 		return labelSet{}
 	}
 	filters := e.LabelFilterss[0]
 	set, ok := c.known[filters[0].Value]
 	if filters[0].Label != "__name__" || !ok {
-		c.fault("there is no metric %q", filters[0].Value)
+		c.fault("no metric %q", filters[0].Value)
 		return labelSet{}
 	}
 	for _, f := range filters[1:] {
@@ -175,6 +177,7 @@ func (c *checker) ofMetric(e *metricsql.MetricExpr) labelSet {
 	return set
 }
 
+// ofAll returns the labels of all arguments together.
 func (c *checker) ofAll(args []metricsql.Expr) labelSet {
 	set := labelSet{}
 	for _, arg := range args {
@@ -185,14 +188,14 @@ func (c *checker) ofAll(args []metricsql.Expr) labelSet {
 
 var mentioned = regexp.MustCompile(`\{\{ *(?:\$labels\.)?(\w+) *\}\}`)
 
-func TestEveryExpressionParsesAndNamesOnlyMetricsAndLabelsThatThereAre(t *testing.T) {
+func TestExpressionsNameExistingMetricsAndLabels(t *testing.T) {
 	all := known(t)
 	expressions, err := watch.Expressions(root)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if len(expressions) < 50 {
-		t.Fatalf("only %d expressions were found", len(expressions))
+		t.Fatalf("found only %d expressions", len(expressions))
 	}
 	for _, e := range expressions {
 		tree, err := metricsql.Parse(e.Resolved("1m"))
@@ -206,7 +209,7 @@ func TestEveryExpressionParsesAndNamesOnlyMetricsAndLabelsThatThereAre(t *testin
 			c.want(has, "legend", m[1:])
 		}
 		if e.Record != "" && has.String() != all[e.Record].String() {
-			c.fault("it gives %s, its name promises %s", has, all[e.Record])
+			c.fault("it has the labels %s, but its name says %s", has, all[e.Record])
 		}
 		for _, f := range c.faults {
 			t.Errorf("%s: %s\n%s", e.Where, f, e.Expr)
@@ -214,7 +217,7 @@ func TestEveryExpressionParsesAndNamesOnlyMetricsAndLabelsThatThereAre(t *testin
 	}
 }
 
-func TestTheCheckFindsWhatIsNotThere(t *testing.T) {
+func TestCheckerFindsMissingMetricsAndLabels(t *testing.T) {
 	all := known(t)
 	for _, text := range []string{
 		`verdict_retry_total`,
@@ -232,7 +235,7 @@ func TestTheCheckFindsWhatIsNotThere(t *testing.T) {
 		c := checker{known: all}
 		c.of(tree)
 		if len(c.faults) == 0 {
-			t.Errorf("nothing was found in %s", text)
+			t.Errorf("no fault in %s", text)
 		}
 	}
 }

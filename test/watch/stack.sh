@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# The processes of docker-compose.yml without Docker, but for Grafana: Apache Kafka
-# from Maven (test/kafka), the sandbox, Verdict, and Debian's Prometheus with the
-# same rules. Ctrl-C ends all of them.
+# Runs the services of docker-compose.yml without Docker and without Grafana: Apache
+# Kafka from Maven (test/kafka), the sandbox, Verdict, and Debian's Prometheus with the
+# same rules. Ctrl-C stops all of them.
 #
-#   stack.sh            stay up until Ctrl-C
-#   stack.sh --once     start, see that everything works, end
+#   stack.sh            run until Ctrl-C
+#   stack.sh --once     start, check that everything works, stop
 #
-# INSTANCES (1) says how many instances of Verdict there are.
+# INSTANCES (default 1) sets the number of Verdict instances.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
@@ -21,7 +21,7 @@ instances=${INSTANCES:-1}
 
 for tool in java mvn prometheus curl; do
 	command -v "$tool" >/dev/null || {
-		echo "stack.sh: there is no $tool; on Debian: apt-get install openjdk-17-jre-headless maven prometheus curl" >&2
+		echo "stack.sh: $tool is missing; on Debian: apt-get install openjdk-17-jre-headless maven prometheus curl" >&2
 		exit 1
 	}
 done
@@ -42,23 +42,23 @@ finish() {
 trap finish EXIT
 trap 'exit 0' INT TERM
 
-# start NAME COMMAND…: in the background, with its output in a file.
+# start NAME COMMAND… runs a command in the background, with its output in a file.
 start() {
 	local name=$1
 	shift
-	# Not in this terminal's process group, so that Ctrl-C reaches this script alone
-	# and it can end things in order.
+	# In a session of its own, so that Ctrl-C reaches only this script, which stops
+	# everything in order.
 	setsid "$@" >"$dir/$name.log" 2>&1 </dev/null &
 	pids+=($!)
 }
 
-# answers URL: waits until it does.
-answers() {
+# await_url URL waits until the URL answers.
+await_url() {
 	local deadline=$((SECONDS + 60))
 	until curl -fsS -o /dev/null --max-time 2 "$1" 2>/dev/null; do
 		((SECONDS < deadline)) || { echo "stack.sh: $1 does not answer; $(tail -n 1 "$dir"/*.log)" >&2 && exit 1; }
 		for p in "${pids[@]}"; do
-			kill -0 "$p" 2>/dev/null || { echo "stack.sh: something has ended; its last words are below" >&2 && exit 1; }
+			kill -0 "$p" 2>/dev/null || { echo "stack.sh: a process has ended; see the end of its log below" >&2 && exit 1; }
 		done
 		sleep 0.3
 	done
@@ -69,7 +69,7 @@ brokers=$(test/kafka/kafka.sh start --data "$dir/kafka")
 "$dir/verdict" topics --kafka-brokers "$brokers" --partitions 12 --replication-factor 1 >&2
 
 start sandbox "$dir/verdict" sandbox --latency 50ms --jitter 150ms --error-rate 0.01 --reject-rate 0.01
-answers http://127.0.0.1:8081/_sandbox/stats
+await_url http://127.0.0.1:8081/_sandbox/stats
 targets=""
 for ((n = 0; n < instances; n++)); do
 	admin=127.0.0.1:$((9464 + n))
@@ -77,9 +77,9 @@ for ((n = 0; n < instances; n++)); do
 		VERDICT_API_BASE_URL=http://127.0.0.1:8081/4.0 VERDICT_ADMIN_ADDR=$admin "$dir/verdict" run
 	targets+="${targets:+, }\"$admin\""
 done
-for ((n = 0; n < instances; n++)); do answers "http://127.0.0.1:$((9464 + n))/readyz"; done
+for ((n = 0; n < instances; n++)); do await_url "http://127.0.0.1:$((9464 + n))/readyz"; done
 
-# As configs/prometheus/prometheus.yml, but for where things are.
+# Like configs/prometheus/prometheus.yml, with other addresses.
 cat >"$dir/prometheus.yml" <<-YAML
 	global: {scrape_interval: 5s, evaluation_interval: 5s}
 	rule_files: ["$PWD/configs/prometheus/rules/*.yml"]
@@ -91,7 +91,7 @@ cat >"$dir/prometheus.yml" <<-YAML
 YAML
 start prometheus prometheus --config.file="$dir/prometheus.yml" --storage.tsdb.path="$dir/prometheus" \
 	--web.listen-address=127.0.0.1:9090 --log.level=warn
-answers http://127.0.0.1:9090/-/ready
+await_url http://127.0.0.1:9090/-/ready
 
 cat <<-TEXT
 	Kafka       $brokers
@@ -100,19 +100,19 @@ cat <<-TEXT
 	Prometheus  http://127.0.0.1:9090/alerts
 	Logs        $dir/*.log
 	Decisions   go run ./cmd/verdict submit --kafka-brokers $brokers --skip-invalid examples/decisions-10k.csv
-	Ctrl-C ends it.
+	Ctrl-C stops everything.
 TEXT
 
 if $once; then
 	deadline=$((SECONDS + 60)) up=""
 	until [[ $up == *"\"$instances\"]"* ]]; do
-		((SECONDS < deadline)) || { echo "stack.sh: Prometheus does not see $instances ready: $up" >&2 && exit 1; }
+		((SECONDS < deadline)) || { echo "stack.sh: Prometheus does not see $instances ready instances: $up" >&2 && exit 1; }
 		sleep 0.5
 		up=$(curl -fsS 'http://127.0.0.1:9090/api/v1/query' --data-urlencode 'query=sum(verdict_ready{group="verdict"})')
 	done
-	echo "Prometheus sees $instances ready"
+	echo "Prometheus sees $instances ready instances"
 	exit 0
 fi
 wait -n "${pids[@]}" && status=0 || status=$?
-echo "stack.sh: something has ended (status $status); its last words are below" >&2
+echo "stack.sh: a process has ended (status $status); see the end of its log below" >&2
 exit 1

@@ -10,7 +10,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// service is one of docker-compose.yml's.
+// service is a service of docker-compose.yml.
 type service struct {
 	Image string `yaml:"image"`
 	Build struct {
@@ -29,6 +29,7 @@ type service struct {
 	} `yaml:"depends_on"`
 }
 
+// compose returns the services of docker-compose.yml.
 func compose(t *testing.T) map[string]service {
 	t.Helper()
 	var doc struct {
@@ -43,6 +44,7 @@ func compose(t *testing.T) map[string]service {
 	return doc.Services
 }
 
+// read returns a file of the repository.
 func read(t *testing.T, file string) string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(root, file))
@@ -52,10 +54,10 @@ func read(t *testing.T, file string) string {
 	return string(text)
 }
 
-// pinned is an image with a whole version.
+// pinned matches an image with a full version.
 var pinned = regexp.MustCompile(`^[\w./-]+:v?\d+\.\d+\.\d+(-[\w.]+)?$`)
 
-func TestTheStackStartsInOrderAndKnowsWhatIsWell(t *testing.T) {
+func TestComposeServicesStartInOrder(t *testing.T) {
 	services := compose(t)
 	for name, s := range services {
 		once := s.Restart == "no"
@@ -65,24 +67,24 @@ func TestTheStackStartsInOrderAndKnowsWhatIsWell(t *testing.T) {
 		case !once && len(s.Healthcheck.Test) == 0:
 			t.Errorf("%s: no health check", name)
 		case len(s.Healthcheck.Test) > 0 && s.Healthcheck.Test[0] != "CMD":
-			t.Errorf("%s: the health check wants a shell: %v", name, s.Healthcheck.Test)
+			t.Errorf("%s: the health check needs a shell: %v", name, s.Healthcheck.Test)
 		case s.Build.Target != "" && !s.ReadOnly:
-			t.Errorf("%s: Verdict needs no root file system to write to", name)
+			t.Errorf("%s: the root file system is not read-only", name)
 		}
 		for on, d := range s.DependsOn {
 			other, ok := services[on]
 			switch {
 			case !ok:
-				t.Errorf("%s depends on %s, which is none of the services", name, on)
+				t.Errorf("%s depends on %s, which is not a service", name, on)
 			case d.Condition == "service_healthy" && len(other.Healthcheck.Test) == 0:
 				t.Errorf("%s waits for the health of %s, which has no health check", name, on)
 			case (d.Condition == "service_completed_successfully") != (other.Restart == "no"):
-				t.Errorf("%s depends on %s by %s", name, on, d.Condition)
+				t.Errorf("%s depends on %s with condition %s", name, on, d.Condition)
 			}
 		}
 		for _, port := range s.Ports {
 			if !strings.HasPrefix(port, "127.0.0.1:") {
-				t.Errorf("%s: port %s is open to the network", name, port)
+				t.Errorf("%s: port %s is not on the loopback interface", name, port)
 			}
 		}
 		for _, v := range s.Volumes {
@@ -97,13 +99,13 @@ func TestTheStackStartsInOrderAndKnowsWhatIsWell(t *testing.T) {
 	}
 	kafka := regexp.MustCompile(`<kafka\.version>(.+)</kafka\.version>`).FindStringSubmatch(read(t, "test/kafka/pom.xml"))
 	if len(kafka) == 0 || services["kafka"].Image != "apache/kafka:"+kafka[1] {
-		t.Errorf("%s is not the Kafka of test/kafka/pom.xml, %v", services["kafka"].Image, kafka)
+		t.Errorf("image %s does not match the version in test/kafka/pom.xml, %v", services["kafka"].Image, kafka)
 	}
 }
 
-func TestTheImageIsSmallPinnedAndNotRoots(t *testing.T) {
+func TestImageIsMinimalPinnedAndNotRoot(t *testing.T) {
 	text := read(t, "Dockerfile")
-	stages := map[string]string{} // by name: what it begins with
+	stages := map[string]string{} // name -> base
 	last := ""
 	for _, m := range regexp.MustCompile(`(?m)^FROM (\S+) AS (\S+)$`).FindAllStringSubmatch(text, -1) {
 		from, name := m[1], m[2]
@@ -113,36 +115,36 @@ func TestTheImageIsSmallPinnedAndNotRoots(t *testing.T) {
 		stages[name], last = from, name
 	}
 	if strings.Count(text, "\nFROM ") != len(stages) {
-		t.Error("there is a FROM without a name")
+		t.Error("a FROM has no name")
 	}
 	if last != "verdict" || stages[last] != "base" || stages["base"] != "scratch" {
-		t.Errorf("what is built by default is %s from %s", last, stages[last])
+		t.Errorf("the default stage is %s from %s", last, stages[last])
 	}
 	for _, want := range []string{
 		"CGO_ENABLED=0", "-trimpath", "\nUSER 65532:65532\n", "\nENTRYPOINT [\"/verdict\"]\n",
 		"COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt",
 	} {
 		if !strings.Contains(text, want) {
-			t.Errorf("there is no %q", want)
+			t.Errorf("missing: %q", want)
 		}
 	}
 	for _, bad := range []string{"\nADD ", "latest", "apt-get", "sudo", "curl "} {
 		if strings.Contains(strings.ReplaceAll(text, "#", ""), bad) {
-			t.Errorf("there is %q", bad)
+			t.Errorf("not allowed: %q", bad)
 		}
 	}
 	gomod := regexp.MustCompile(`(?m)^go (\d+\.\d+)`).FindStringSubmatch(read(t, "go.mod"))
 	if !strings.HasPrefix(stages["build"], "golang:"+gomod[1]+".") {
-		t.Errorf("%s is not the Go of go.mod, %s", stages["build"], gomod[1])
+		t.Errorf("%s does not match the Go version in go.mod, %s", stages["build"], gomod[1])
 	}
 	for name, s := range compose(t) {
 		if s.Build.Target != "" && stages[s.Build.Target] == "" {
-			t.Errorf("%s: there is no stage %s", name, s.Build.Target)
+			t.Errorf("%s: no stage %s", name, s.Build.Target)
 		}
 	}
 }
 
-func TestPrometheusOfTheStackKnowsItsTargetsAndGrafanaItsPrometheus(t *testing.T) {
+func TestStackConnectsGrafanaPrometheusAndVerdict(t *testing.T) {
 	services := compose(t)
 	var scrape struct {
 		Jobs []struct {
@@ -159,12 +161,12 @@ func TestPrometheusOfTheStackKnowsItsTargetsAndGrafanaItsPrometheus(t *testing.T
 		for _, d := range j.DNS {
 			for _, n := range d.Names {
 				if _, ok := services[n]; !ok {
-					t.Errorf("job %s looks for %s, which is none of the services", j.Name, n)
+					t.Errorf("job %s scrapes %s, which is not a service", j.Name, n)
 				}
 			}
 		}
 	}
-	if scrape.Jobs[0].Name != "verdict" { // the alert on a service that is gone asks for it
+	if scrape.Jobs[0].Name != "verdict" { // VerdictNoInstanceUp needs this name
 		t.Errorf("the first job is %s", scrape.Jobs[0].Name)
 	}
 	var sources struct {
@@ -194,7 +196,7 @@ func TestPrometheusOfTheStackKnowsItsTargetsAndGrafanaItsPrometheus(t *testing.T
 			found = found || strings.HasSuffix(v, ":"+p.Options.Path+":ro")
 		}
 		if !found {
-			t.Errorf("nothing is mounted at %s, where Grafana looks for dashboards", p.Options.Path)
+			t.Errorf("no volume at %s, where Grafana looks for dashboards", p.Options.Path)
 		}
 	}
 }

@@ -12,7 +12,7 @@ import (
 	"verdict/test/watch"
 )
 
-// headings is the anchors of a Markdown file's headings.
+// headings returns the anchors of a Markdown file's headings.
 func headings(t *testing.T, file string) map[string]bool {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(root, file))
@@ -29,7 +29,7 @@ func headings(t *testing.T, file string) map[string]bool {
 	return anchors
 }
 
-func TestEachAlertSaysWhatItIsAndWhereItsRunbookIs(t *testing.T) {
+func TestAlertsHaveTextsAndARunbookSection(t *testing.T) {
 	rules, err := watch.Rules(root)
 	if err != nil {
 		t.Fatal(err)
@@ -45,7 +45,7 @@ func TestEachAlertSaysWhatItIsAndWhereItsRunbookIs(t *testing.T) {
 			t.Errorf("%s: severity %q", r.Alert, s)
 		}
 		if r.Annotations["summary"] == "" || r.Annotations["description"] == "" {
-			t.Errorf("%s: no summary or no description", r.Alert)
+			t.Errorf("%s: no summary or description", r.Alert)
 		}
 		if want := "docs/runbook.md#" + strings.ToLower(r.Alert); r.Annotations["runbook_url"] != want {
 			t.Errorf("%s: runbook_url %q, want %q", r.Alert, r.Annotations["runbook_url"], want)
@@ -59,7 +59,7 @@ func TestEachAlertSaysWhatItIsAndWhereItsRunbookIs(t *testing.T) {
 	}
 }
 
-func TestEachAlertIsTestedFiringAndNotFiring(t *testing.T) {
+func TestAlertsAreTestedFiringAndQuiet(t *testing.T) {
 	rules, err := watch.Rules(root)
 	if err != nil {
 		t.Fatal(err)
@@ -102,7 +102,7 @@ func TestEachAlertIsTestedFiringAndNotFiring(t *testing.T) {
 	}
 }
 
-func TestEachPanelHasItsDescriptionUnitThresholdsAndALinkThatLeadsSomewhere(t *testing.T) {
+func TestPanelsAreCompleteAndTheirLinksWork(t *testing.T) {
 	d, err := watch.ReadDashboard(root)
 	if err != nil {
 		t.Fatal(err)
@@ -111,7 +111,7 @@ func TestEachPanelHasItsDescriptionUnitThresholdsAndALinkThatLeadsSomewhere(t *t
 	rows, bottom := 0, 0
 	for _, p := range d.Panels {
 		if p.GridPos.Y < bottom-20 {
-			t.Errorf("%s is drawn over others", p.Title)
+			t.Errorf("%s overlaps other panels", p.Title)
 		}
 		bottom = max(bottom, p.GridPos.Y)
 		if p.Type == "row" {
@@ -131,7 +131,7 @@ func TestEachPanelHasItsDescriptionUnitThresholdsAndALinkThatLeadsSomewhere(t *t
 		}
 		for _, l := range p.Links {
 			if anchor, ok := strings.CutPrefix(l.URL, "${runbook}#"); !ok || !anchors[anchor] {
-				t.Errorf("%s: the link %s leads nowhere", p.Title, l.URL)
+				t.Errorf("%s: broken link %s", p.Title, l.URL)
 			}
 		}
 	}

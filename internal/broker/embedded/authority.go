@@ -14,28 +14,28 @@ import (
 	"time"
 )
 
-// Certificates are good from before to after any clock that a test may have; a
-// synctest bubble's begins with the year 2000.
+// Certificates are valid whatever the clock of a test says; a synctest bubble's
+// begins with the year 2000.
 var (
-	goodFrom  = time.Date(1990, 1, 1, 0, 0, 0, 0, time.UTC)
-	goodUntil = time.Date(2120, 1, 1, 0, 0, 0, 0, time.UTC)
+	validFrom  = time.Date(1990, 1, 1, 0, 0, 0, 0, time.UTC)
+	validUntil = time.Date(2120, 1, 1, 0, 0, 0, 0, time.UTC)
 )
 
-// Authority makes certificates for clusters with TLS and for their clients, in
+// Authority issues certificates for clusters with TLS and for their clients, in
 // tests.
 type Authority struct {
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey
 }
 
-// NewAuthority makes an authority that nobody trusts yet.
+// NewAuthority returns an authority that nobody trusts yet.
 func NewAuthority(name string) (*Authority, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, err
 	}
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, NotBefore: goodFrom, NotAfter: goodUntil,
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, NotBefore: validFrom, NotAfter: validUntil,
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
@@ -46,22 +46,22 @@ func NewAuthority(name string) (*Authority, error) {
 	return &Authority{cert: cert, key: key}, err
 }
 
-// PEM is the authority's own certificate.
+// PEM returns the authority's own certificate.
 func (a *Authority) PEM() []byte { return pemOf("CERTIFICATE", a.cert.Raw) }
 
-// Issue makes a certificate, fit for servers and clients, and its key, both as
-// PEM. hosts are names and addresses, the first also its subject; until is its
-// end, the zero time a day that no test sees.
+// Issue returns a certificate for servers and clients, and its key, both as PEM.
+// hosts are names and addresses, the first also the subject. until is the end of
+// its validity; the zero time: 2120.
 func (a *Authority) Issue(until time.Time, hosts ...string) (cert, key []byte, err error) {
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, nil, err
 	}
 	if until.IsZero() {
-		until = goodUntil
+		until = validUntil
 	}
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: hosts[0]}, NotBefore: goodFrom, NotAfter: until,
+		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: hosts[0]}, NotBefore: validFrom, NotAfter: until,
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 	}
 	for _, host := range hosts {
@@ -82,8 +82,9 @@ func (a *Authority) Issue(until time.Time, hosts ...string) (cert, key []byte, e
 	return pemOf("CERTIFICATE", der), pemOf("PRIVATE KEY", pkcs8), nil
 }
 
-// Server is TLS for a cluster whose certificate this authority issued for hosts.
-// Clients must show a certificate of clients' making; nil: none is asked for.
+// Server returns the TLS configuration of a cluster whose certificate this
+// authority issued for hosts. Clients must show a certificate that the authority
+// clients issued; nil: they need none.
 func (a *Authority) Server(clients *Authority, until time.Time, hosts ...string) (*tls.Config, error) {
 	cert, key, err := a.Issue(until, hosts...)
 	if err != nil {
@@ -91,7 +92,7 @@ func (a *Authority) Server(clients *Authority, until time.Time, hosts ...string)
 	}
 	pair, err := tls.X509KeyPair(cert, key)
 	if err != nil {
-		return nil, fmt.Errorf("embedded: %w", err)
+		return nil, fmt.Errorf("embedded: use the certificate for %v: %w", hosts, err)
 	}
 	c := &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}}
 	if clients != nil {

@@ -15,8 +15,8 @@ import (
 	"github.com/segmentio/kafka-go"
 )
 
-// start starts a cluster on a network of its own and a client of it that keeps
-// no connections.
+// start starts a cluster on a network of its own. The dialer keeps no
+// connections.
 func start(t *testing.T, o embedded.Options) (*embedded.Cluster, *embedded.Network, *kafka.Dialer) {
 	t.Helper()
 	network := new(embedded.Network)
@@ -29,7 +29,7 @@ func start(t *testing.T, o embedded.Options) (*embedded.Cluster, *embedded.Netwo
 	return cluster, network, &kafka.Dialer{DialFunc: network.DialContext, Timeout: time.Second}
 }
 
-func TestRecordsComeBackInABubble(t *testing.T) {
+func TestClusterReturnsRecordsInABubble(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cluster, _, dialer := start(t, embedded.Options{Topics: map[string]int{"a": 2}})
 		conn, err := dialer.DialLeader(t.Context(), "tcp", cluster.Addrs()[0], "a", 1)
@@ -53,7 +53,7 @@ func TestRecordsComeBackInABubble(t *testing.T) {
 	})
 }
 
-func TestSeveralBrokersHaveAddressesOfTheirOwn(t *testing.T) {
+func TestBrokersHaveDifferentAddresses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cluster, _, dialer := start(t, embedded.Options{Brokers: 3, Topics: map[string]int{"a": 1}})
 		seen := map[string]bool{}
@@ -66,12 +66,12 @@ func TestSeveralBrokersHaveAddressesOfTheirOwn(t *testing.T) {
 			conn.Close()
 		}
 		if len(seen) != 3 {
-			t.Errorf("addresses %v, want three", seen)
+			t.Errorf("addresses %v, want three different ones", seen)
 		}
 	})
 }
 
-func TestABrokerThatStopsBreaksItsConnections(t *testing.T) {
+func TestStopBrokerBreaksItsConnections(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cluster, network, _ := start(t, embedded.Options{Brokers: 2})
 		addrs := cluster.Addrs()
@@ -81,7 +81,7 @@ func TestABrokerThatStopsBreaksItsConnections(t *testing.T) {
 			t.Fatal(err)
 		}
 		if _, err := stopped.Read(make([]byte, 1)); err == nil || isTimeout(err) {
-			t.Errorf("a connection outlived its broker: %v", err)
+			t.Errorf("read from a stopped broker: %v, want the connection broken", err)
 		}
 		other.SetReadDeadline(time.Now().Add(time.Second))
 		if _, err := other.Read(make([]byte, 1)); !isTimeout(err) {
@@ -90,7 +90,7 @@ func TestABrokerThatStopsBreaksItsConnections(t *testing.T) {
 	})
 }
 
-func TestClusterOnTheLoopbackInterface(t *testing.T) {
+func TestClusterListensOnTheLoopbackInterface(t *testing.T) {
 	cluster, err := embedded.Start(embedded.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -103,13 +103,13 @@ func TestClusterOnTheLoopbackInterface(t *testing.T) {
 	conn.Close()
 }
 
-func TestTopicWithoutPartitionsIsRefused(t *testing.T) {
+func TestStartRefusesTopicWithoutPartitions(t *testing.T) {
 	if _, err := embedded.Start(embedded.Options{Topics: map[string]int{"a": 0}}); err == nil {
-		t.Error("started")
+		t.Error("Start accepted it")
 	}
 }
 
-func TestCutBreaksConnectionsUntilMended(t *testing.T) {
+func TestNetworkCutBreaksConnectionsUntilMend(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		network := new(embedded.Network)
 		one, two := listen(t, network), listen(t, network)
@@ -118,7 +118,7 @@ func TestCutBreaksConnectionsUntilMended(t *testing.T) {
 
 		network.Cut(one)
 		if _, err := conn.Read(make([]byte, 1)); err == nil {
-			t.Error("a connection outlived the cut")
+			t.Error("a connection survived the cut")
 		}
 		if _, err := network.DialContext(t.Context(), "tcp", one); !errors.Is(err, embedded.ErrCut) {
 			t.Errorf("dial while cut: %v, want ErrCut", err)
@@ -146,7 +146,7 @@ func TestNetworkCarriesHTTP(t *testing.T) {
 			t.Fatal(err)
 		}
 		server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-			time.Sleep(time.Hour) // of the bubble's clock
+			time.Sleep(time.Hour) // by the bubble's clock
 			io.WriteString(w, "late")
 		})}
 		go server.Serve(l)
@@ -167,7 +167,7 @@ func TestNetworkCarriesHTTP(t *testing.T) {
 	})
 }
 
-func TestFaultFailsRequestsAsOftenAsSaid(t *testing.T) {
+func TestInjectFailsAsManyRequestsAsAsked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cluster, network, _ := start(t, embedded.Options{Topics: map[string]int{"a": 1}})
 		fault := cluster.Inject(embedded.Fault{

@@ -10,10 +10,10 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// API is a kind of request, by its number in Kafka's protocol.
+// API is a kind of request, as its number in Kafka's protocol.
 type API int16
 
-// The kinds of requests that tests let fail.
+// The kinds of requests that tests make fail.
 const (
 	Produce         API = 0
 	Fetch           API = 1
@@ -33,27 +33,26 @@ const (
 type Fault struct {
 	// API is the kind of request.
 	API API
-	// Topic and Group narrow it down to the requests that carry this topic or
-	// group; empty means any. A request that carries none never matches a
-	// name.
+	// Topic and Group restrict the fault to requests with this topic or group;
+	// empty: any. A request without a topic or group matches no name.
 	Topic, Group string
-	// Code is the error's number in Kafka's protocol, as kafka.Error's
-	// constants have it.
+	// Code is the error's number in Kafka's protocol, see the constants of
+	// kafka.Error.
 	Code int
-	// Times is how many requests fail; 0 means every one until Lift. With
-	// REQUEST_TIMED_OUT (7) the broker does the work all the same, as a real
-	// one may.
+	// Times is how many requests fail; 0: every one until Lift. With
+	// REQUEST_TIMED_OUT (7) the broker carries out the request all the same, as
+	// a real one may.
 	Times int
 }
 
 // FaultHandle is a Fault in force.
 type FaultHandle struct{ handle *kfake.FaultHandle }
 
-// Inject lets requests fail as f says.
+// Inject makes requests fail as f says.
 func (c *Cluster) Inject(f Fault) FaultHandle {
 	code, ok := errors.AsType[*kerr.Error](kerr.ErrorForCode(int16(f.Code)))
 	if !ok || code == nil {
-		panic(fmt.Sprintf("embedded: inject: %d is not the code of a Kafka error", f.Code))
+		panic(fmt.Sprintf("embedded: inject a fault: Code %d is not the code of a Kafka error", f.Code))
 	}
 	times := f.Times
 	if times == 0 {
@@ -68,18 +67,18 @@ func (c *Cluster) Inject(f Fault) FaultHandle {
 	})}
 }
 
-// Hits is how many requests have failed by the fault so far.
+// Hits returns how many requests the fault has made fail so far.
 func (h FaultHandle) Hits() int { return h.handle.Hits() }
 
 // Lift ends the fault.
 func (h FaultHandle) Lift() { h.handle.Remove() }
 
-// Wait waits until n requests have failed by the fault.
+// Wait waits until the fault has made n requests fail, or ctx ends.
 func (h FaultHandle) Wait(ctx context.Context, n int) error { return h.handle.Wait(ctx, n) }
 
-// LimitMetadata makes the cluster refuse commits whose metadata is longer than
-// size bytes, as offset.metadata.max.bytes does, which the embedded cluster does
-// not know. Unlike a real one it refuses all partitions of such a request.
+// LimitMetadata makes the cluster refuse commits with metadata of more than size
+// bytes, like offset.metadata.max.bytes, which the embedded cluster does not know.
+// Unlike a real cluster it refuses all partitions of such a request.
 func (c *Cluster) LimitMetadata(size int) {
 	c.kfake.ControlKey(int16(OffsetCommit), func(kreq kmsg.Request) (kmsg.Response, error, bool) {
 		c.kfake.KeepControl()

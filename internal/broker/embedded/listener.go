@@ -7,9 +7,9 @@ import (
 	"sync/atomic"
 )
 
-// listener ends the connections that it accepted when it is closed. kfake leaves
-// those of a broker that is taken out open: whoever has one goes on asking a
-// broker that leads nothing any more, also when another listens in its place.
+// listener closes the connections that it accepted when it is closed. kfake leaves
+// the connections of a removed broker open: their clients would go on asking a
+// broker that leads nothing any more, even when another listens in its place.
 type listener struct {
 	net.Listener
 
@@ -18,8 +18,8 @@ type listener struct {
 	conns  map[*accepted]struct{}
 }
 
-// listening makes listeners of listen end with their connections.
-func listening(listen func(network, address string) (net.Listener, error)) func(network, address string) (net.Listener, error) {
+// closingConns wraps listen so that its listeners close their connections.
+func closingConns(listen func(network, address string) (net.Listener, error)) func(network, address string) (net.Listener, error) {
 	return func(network, address string) (net.Listener, error) {
 		l, err := listen(network, address)
 		if err != nil {
@@ -57,25 +57,25 @@ func (l *listener) Close() error {
 	return err
 }
 
-// accepted is a server's half of a connection, known to its listener until it is
+// accepted is the server's half of a connection. Its listener knows it until it is
 // closed.
 //
-// Its end is kept from kfake while a member waits there for the answer to its
-// JoinGroup. kfake begins the session of a member with the answer, and only if
-// the connection is there to take it: the member that broke off would stay in the
-// group, with partitions, for ever. As it is, the answer is written into the void,
-// and the session ends as it does in a real cluster.
+// It hides the end of the connection from kfake while a member waits there for the
+// answer to its JoinGroup. kfake starts a member's session with that answer, and
+// only if the connection can still take it: a member that broke off would stay in
+// the group, with partitions, for good. This way the answer goes nowhere, and the
+// session ends as in a real cluster.
 type accepted struct {
 	net.Conn
 	listener *listener
-	joining  atomic.Bool   // the last request was a JoinGroup, and is not answered
-	closed   chan struct{} // by Close
+	joining  atomic.Bool   // the last request was a JoinGroup and is not answered
+	closed   chan struct{} // closed by Close
 	closing  sync.Once
 
-	// Where the reader, of which there is one at a time, stands in the request.
+	// Where the reader is in the request. There is one reader at a time.
 	head [6]byte // its length and API
-	have int     // of head
-	left int     // of the rest
+	have int     // bytes of head read
+	left int     // bytes of the rest to read
 }
 
 func (c *accepted) Read(p []byte) (int, error) {
@@ -87,8 +87,9 @@ func (c *accepted) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// follow notes which API the requests are of that are read. On a connection with
-// TLS it sees no requests, and none of its records looks like a JoinGroup.
+// follow parses what was read and records whether the last request is a JoinGroup.
+// On a connection with TLS it sees no requests, and no TLS record looks like a
+// JoinGroup.
 func (c *accepted) follow(b []byte) {
 	for len(b) > 0 {
 		if c.have < len(c.head) {

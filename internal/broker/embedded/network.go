@@ -14,28 +14,28 @@ import (
 // ErrCut is the error of a dial while the Network is cut.
 var ErrCut = errors.New("embedded: network is cut")
 
-// firstPort is the first port that a Network gives to who asks for port 0.
+// firstPort is the first port that a Network assigns for port 0.
 const firstPort = 20000
 
 // Network is a network inside the process, for tests in a synctest bubble: a
-// goroutine that waits for a real socket keeps the bubble's clock from moving,
-// one that waits for this network does not. Servers listen on "localhost" or
-// "127.0.0.1", on a port of their choice or, by 0, on a free one; clients dial
-// the listener's address. It serves Kafka and HTTP alike. The zero value is
-// ready; it must not be copied.
+// goroutine that waits for a real socket stops the bubble's clock, one that waits
+// for this network does not. Servers listen on "localhost" or "127.0.0.1", on a
+// port of their choice or on a free one (0). Clients dial the listener's address.
+// It serves Kafka and HTTP alike. The zero value is ready to use; a Network must
+// not be copied.
 type Network struct {
 	virtual kfake.VirtualNetwork
 
 	mu    sync.Mutex
-	next  int // the next port to try for port 0, less firstPort
+	next  int // the next port to try for port 0, minus firstPort
 	cut   map[int]bool
-	conns map[*networkConn]struct{} // open, the clients' halves
+	conns map[*networkConn]struct{} // the clients' halves of open connections
 }
 
-// allPorts is the key in Network.cut that stands for every port.
+// allPorts stands for every port in Network.cut.
 const allPorts = -1
 
-// Listen opens a listener. It has the signature of net.Listen.
+// Listen opens a listener, like net.Listen.
 func (n *Network) Listen(network, address string) (net.Listener, error) {
 	port, err := portOf(address)
 	if err != nil {
@@ -49,15 +49,14 @@ func (n *Network) Listen(network, address string) (net.Listener, error) {
 	for {
 		address = net.JoinHostPort("localhost", strconv.Itoa(firstPort+n.next))
 		n.next++
-		// The only error for such an address is that the port was taken
-		// by its number.
+		// The only error for such an address is that the port is in use.
 		if l, err := n.virtual.Listen(network, address); err == nil {
 			return l, nil
 		}
 	}
 }
 
-// DialContext connects to a listener. It has the signature of net.Dialer's.
+// DialContext connects to a listener, like net.Dialer's DialContext.
 func (n *Network) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	port, err := portOf(address)
 	if err != nil {
@@ -73,8 +72,7 @@ func (n *Network) DialContext(ctx context.Context, network, address string) (net
 	c := &networkConn{Conn: conn, network: n, port: port}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	// Looked at again: a Cut between the first look and here has not seen
-	// this connection.
+	// Checked again: a Cut since the first check has not seen this connection.
 	if n.cut[allPorts] || n.cut[port] {
 		conn.Close()
 		return nil, fmt.Errorf("embedded: dial %s: %w", address, ErrCut)
@@ -86,8 +84,8 @@ func (n *Network) DialContext(ctx context.Context, network, address string) (net
 	return c, nil
 }
 
-// Cut breaks every connection to these addresses and lets none be made, until
-// Mend; without addresses, to any.
+// Cut breaks every connection to these addresses and refuses new ones until Mend.
+// Without addresses it cuts the whole network.
 func (n *Network) Cut(addrs ...string) {
 	n.mu.Lock()
 	var broken []*networkConn
@@ -104,11 +102,11 @@ func (n *Network) Cut(addrs ...string) {
 	}
 	n.mu.Unlock()
 	for _, c := range broken {
-		_ = c.Close() // an end in memory has nothing to lose
+		_ = c.Close() // closing a pipe in memory loses nothing
 	}
 }
 
-// Mend undoes the Cut of these addresses; without addresses, every Cut.
+// Mend undoes the Cut of these addresses. Without addresses it undoes every Cut.
 func (n *Network) Mend(addrs ...string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -126,8 +124,8 @@ func (n *Network) isCut(port int) bool {
 	return n.cut[allPorts] || n.cut[port]
 }
 
-// portsOf are the ports of addresses; allPorts if there are none. An address
-// without a port is a fault of the test.
+// portsOf returns the ports of addresses, or allPorts if there are none. An
+// address without a port is a bug in the test.
 func portsOf(addrs []string) []int {
 	if len(addrs) == 0 {
 		return []int{allPorts}
@@ -143,8 +141,8 @@ func portsOf(addrs []string) []int {
 	return ports
 }
 
-// networkConn is a client's half of a connection, known to its Network until
-// it is closed.
+// networkConn is the client's half of a connection. Its Network knows it until it
+// is closed.
 type networkConn struct {
 	net.Conn
 	network *Network

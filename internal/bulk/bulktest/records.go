@@ -38,14 +38,14 @@ func (b *Kafka) Settle(rec decision.Record, outcome decision.Outcome, reason dec
 	d, _ := decision.Decode(&rec)
 	if reason != "" {
 		letter := decision.DeadLetter{Reason: reason, Error: "that is why", HTTPStatus: 422, Attempts: 2, DecisionID: d.ID, FailedAt: decision.Time{Time: time.Now()}, Instance: "x"}
-		b.Put(letter.Record(LettersTopic, &rec))
+		b.Put(letter.Encode(LettersTopic, &rec))
 		return
 	}
 	result := decision.Result{
 		DecisionID: d.ID, ProfileID: d.Task.ProfileID, TaskID: d.Task.TaskID, State: d.State, Outcome: outcome, Attempts: 1, HTTPStatus: 200,
 		ReceivedAt: decision.Time{Time: time.Now()}, CompletedAt: decision.Time{Time: time.Now()}, BatchID: d.BatchID, Origin: rec.Origin(),
 	}
-	b.Put(result.Record(ResultsTopic, rec.Key))
+	b.Put(result.Encode(ResultsTopic, rec.Key))
 }
 
 // MustDecode decodes a valid decision.

@@ -16,23 +16,23 @@ const (
 
 // Event is one thing that happened to a decision, according to one record.
 type Event struct {
-	Time       decision.Time    `json:"time"`
-	Kind       EventKind        `json:"event"`
-	Place      decision.Origin  `json:"place"`  // of that record
-	Origin     decision.Origin  `json:"origin"` // of the decision's record
-	DecisionID string           `json:"decision_id,omitempty"`
-	ProfileID  string           `json:"profile_id,omitempty"`
-	TaskID     string           `json:"task_id,omitempty"`
-	State      decision.State   `json:"state,omitempty"`
-	Outcome    decision.Outcome `json:"outcome,omitempty"`
-	Reason     decision.Reason  `json:"reason,omitempty"` // of a dead letter
-	Error      string           `json:"error,omitempty"`
-	Attempts   int              `json:"attempts,omitempty"`
-	HTTPStatus int              `json:"http_status,omitempty"`
-	Redrives   int              `json:"redrives,omitempty"`
-	Source     string           `json:"source,omitempty"`
-	Why        string           `json:"why,omitempty"` // the reason in the decision
-	BatchID    string           `json:"batch_id,omitempty"`
-	BatchLine  int64            `json:"batch_line,omitempty"`
-	Note       string           `json:"note,omitempty"`
+	Time       decision.Time     `json:"time"`
+	Kind       EventKind         `json:"event"`
+	Place      decision.Position `json:"place"`  // of that record
+	Origin     decision.Position `json:"origin"` // of the decision's record
+	DecisionID string            `json:"decision_id,omitempty"`
+	ProfileID  string            `json:"profile_id,omitempty"`
+	TaskID     string            `json:"task_id,omitempty"`
+	State      decision.State    `json:"state,omitempty"`
+	Outcome    decision.Outcome  `json:"outcome,omitempty"`
+	Reason     decision.Reason   `json:"reason,omitempty"` // of a dead letter
+	Error      string            `json:"error,omitempty"`
+	Attempts   int               `json:"attempts,omitempty"`
+	HTTPStatus int               `json:"http_status,omitempty"`
+	Redrives   int               `json:"redrives,omitempty"`
+	Source     string            `json:"source,omitempty"`
+	Why        string            `json:"why,omitempty"` // the reason in the decision
+	BatchID    string            `json:"batch_id,omitempty"`
+	BatchLine  int64             `json:"batch_line,omitempty"`
+	Note       string            `json:"note,omitempty"`
 }

@@ -51,7 +51,7 @@ func Explain(ctx context.Context, o Options, subject string) (Explanation, error
 	if o.Retrying == nil {
 		o.Retrying = func(error) {}
 	}
-	s := &search{options: o, id: subject, origins: make(map[decision.Origin]struct{}), ended: make(map[decision.Origin]bool)}
+	s := &search{options: o, id: subject, origins: make(map[decision.Position]struct{}), ended: make(map[decision.Position]bool)}
 	if profile, task, ok := strings.Cut(subject, "/"); ok && decision.ValidID(profile) && decision.ValidID(task) {
 		s.task = decision.NewTask(profile, task)
 	}
@@ -68,7 +68,7 @@ func (s *search) run(ctx context.Context) error {
 			return err
 		}
 	}
-	if at, ok := decision.ParseOrigin(s.id); ok && slices.Contains(o.Decisions, at.Topic) {
+	if at, ok := decision.ParsePosition(s.id); ok && slices.Contains(o.Decisions, at.Topic) {
 		if err := s.startAt(ctx, at); err != nil {
 			return err
 		}

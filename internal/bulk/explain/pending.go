@@ -36,7 +36,7 @@ func (s *search) addPending(ctx context.Context) error {
 }
 
 // distance describes how far the group is from a record.
-func (s *search) distance(at decision.Origin, committed map[int]broker.GroupOffset) string {
+func (s *search) distance(at decision.Position, committed map[int]broker.GroupOffset) string {
 	group, ok := committed[at.Partition]
 	switch {
 	case s.options.Group == "":

@@ -11,10 +11,10 @@ import (
 // search is one call of Explain. It belongs to one goroutine.
 type search struct {
 	options Options
-	id      string                       // the subject
-	task    decision.Task                // zero: the subject is not a task
-	origins map[decision.Origin]struct{} // records of the decisions that match
-	ended   map[decision.Origin]bool     // records with a result or dead letter
+	id      string                         // the subject
+	task    decision.Task                  // zero: the subject is not a task
+	origins map[decision.Position]struct{} // records of the decisions that match
+	ended   map[decision.Position]bool     // records with a result or dead letter
 	found   Explanation
 }
 
@@ -30,7 +30,7 @@ func (s *search) scan(ctx context.Context, topic string, add func(*decision.Reco
 
 // startAt makes the search begin at the time of the record at a place, less the skew of
 // clocks, if that is earlier than Since.
-func (s *search) startAt(ctx context.Context, at decision.Origin) error {
+func (s *search) startAt(ctx context.Context, at decision.Position) error {
 	s.origins[at] = struct{}{}
 	bounds, err := topicread.Bounds(ctx, s.options.Connection, at.Topic)
 	if err != nil {
@@ -61,7 +61,7 @@ func (s *search) addEvent(ev Event) {
 }
 
 // matches reports whether a decision is the subject, or on the task that is the subject.
-func (s *search) matches(id string, task decision.Task, at decision.Origin) bool {
+func (s *search) matches(id string, task decision.Task, at decision.Position) bool {
 	if s.task != (decision.Task{}) && task == s.task {
 		return true
 	}

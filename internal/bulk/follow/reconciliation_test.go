@@ -13,19 +13,19 @@ import (
 // decision.Reasons provide the cases, so that a new one is tested without a change here.
 func endings() []ending {
 	all := []ending{
-		{"missing", "unsettled", func(*tally, decision.Origin) {}},
-		{"missing", "redriven", func(t *tally, o decision.Origin) {
+		{"missing", "unsettled", func(*tally, decision.Position) {}},
+		{"missing", "redriven", func(t *tally, o decision.Position) {
 			t.settle(o, deadStatus(decision.Rejected))
 			t.addCopy(at(o.Offset+1000), redrivenCopy{of: o, redrives: 1})
 		}},
-		{"completed", "redriven and completed", func(t *tally, o decision.Origin) {
+		{"completed", "redriven and completed", func(t *tally, o decision.Position) {
 			t.settle(o, deadStatus(decision.Rejected))
 			t.addCopy(at(o.Offset+2000), redrivenCopy{of: o, redrives: 1})
 			t.settle(at(o.Offset+2000), resultStatus(decision.Completed))
 		}},
 	}
 	settled := func(term, name string, as status) {
-		all = append(all, ending{term, name, func(t *tally, o decision.Origin) { t.settle(o, as) }})
+		all = append(all, ending{term, name, func(t *tally, o decision.Position) { t.settle(o, as) }})
 	}
 	for _, outcome := range decision.Outcomes {
 		if outcome != decision.DeadLettered {
@@ -43,7 +43,7 @@ func endings() []ending {
 
 type ending struct {
 	term, name string
-	bring      func(*tally, decision.Origin)
+	bring      func(*tally, decision.Position)
 }
 
 // summarize returns the summary of a batch of this size whose found rows end so.

@@ -72,7 +72,7 @@ func (f *follower) addDeadLetter(rec *decision.Record) {
 
 // addByEnd adds a decision of the batch that is known only by its result or dead letter:
 // retention deleted its record, or the record is in a format that is not read here.
-func (f *follower) addByEnd(origin decision.Origin) {
+func (f *follower) addByEnd(origin decision.Position) {
 	if !f.tally.knows(origin) && slices.Contains(f.options.Decisions, origin.Topic) {
 		f.tally.set(origin, unsettled)
 	}

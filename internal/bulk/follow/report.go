@@ -105,4 +105,4 @@ func (w *reportWriter) writeUnsettled(rec *decision.Record) (OpenDecision, bool)
 }
 
 // redrives returns how often the record at o had been redriven.
-func (w *reportWriter) redrives(o decision.Origin) int { return w.tally.copies[o].redrives }
+func (w *reportWriter) redrives(o decision.Position) int { return w.tally.copies[o].redrives }

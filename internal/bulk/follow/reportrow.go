@@ -26,7 +26,7 @@ type reportRow struct {
 	outcome, reason, err, decided string
 	attempts, status, redrives    int
 	received, settled             time.Time
-	origin                        decision.Origin
+	origin                        decision.Position
 }
 
 // rowOf returns what a record says about its decision, valid or not.

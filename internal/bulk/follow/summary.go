@@ -50,7 +50,7 @@ const MaxOpen = 20
 type OpenDecision struct {
 	ID     string
 	Line   int64 // zero: not known
-	Origin decision.Origin
+	Origin decision.Position
 }
 
 // Done reports whether every decision of the batch is settled.

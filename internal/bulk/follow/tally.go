@@ -12,11 +12,11 @@ import "verdict/internal/decision"
 type tally struct {
 	pages    map[topicPartition]map[int64]*page
 	lines    map[int64]*[linesPerPage / 64]uint64
-	copies   map[decision.Origin]redrivenCopy // by the copy's own place
-	latest   map[decision.Origin]int          // number of redrives of a decision that has copies
-	members  int64                            // decisions of the batch
-	counts   [statuses]int64                  // of members, by status
-	repeated int64                            // records that repeat a line and are not redrives
+	copies   map[decision.Position]redrivenCopy // by the copy's own place
+	latest   map[decision.Position]int          // number of redrives of a decision that has copies
+	members  int64                              // decisions of the batch
+	counts   [statuses]int64                    // of members, by status
+	repeated int64                              // records that repeat a line and are not redrives
 }
 
 type topicPartition struct {
@@ -33,7 +33,7 @@ type page [pageSize]status
 
 // redrivenCopy says which decision a record is a copy of, and from which redrive.
 type redrivenCopy struct {
-	of       decision.Origin
+	of       decision.Position
 	redrives int
 }
 
@@ -41,13 +41,13 @@ func newTally() *tally {
 	return &tally{
 		pages:  make(map[topicPartition]map[int64]*page),
 		lines:  make(map[int64]*[linesPerPage / 64]uint64),
-		copies: make(map[decision.Origin]redrivenCopy),
-		latest: make(map[decision.Origin]int),
+		copies: make(map[decision.Position]redrivenCopy),
+		latest: make(map[decision.Position]int),
 	}
 }
 
 // cell returns the cell of an offset. If it has none, cell creates it or returns nil.
-func (t *tally) cell(o decision.Origin, create bool) *status {
+func (t *tally) cell(o decision.Position, create bool) *status {
 	key := topicPartition{o.Topic, o.Partition}
 	pages := t.pages[key]
 	if pages == nil {
@@ -69,7 +69,7 @@ func (t *tally) cell(o decision.Origin, create bool) *status {
 }
 
 // statusOf returns the status of the decision with this origin.
-func (t *tally) statusOf(o decision.Origin) status {
+func (t *tally) statusOf(o decision.Position) status {
 	if c := t.cell(o, false); c != nil {
 		return *c &^ reported
 	}
@@ -77,13 +77,13 @@ func (t *tally) statusOf(o decision.Origin) status {
 }
 
 // knows reports whether the record at o was added, as a decision or a copy.
-func (t *tally) knows(o decision.Origin) bool {
+func (t *tally) knows(o decision.Position) bool {
 	_, copied := t.copies[o]
 	return copied || t.statusOf(o) != unknown
 }
 
 // set sets the status of the decision with this origin.
-func (t *tally) set(o decision.Origin, to status) {
+func (t *tally) set(o decision.Position, to status) {
 	c := t.cell(o, true)
 	if was := *c &^ reported; was.isMember() {
 		t.counts[was]--
@@ -98,7 +98,7 @@ func (t *tally) set(o decision.Origin, to status) {
 
 // addRecord adds a record of the batch. line is its line in the batch; zero: it has
 // none.
-func (t *tally) addRecord(o decision.Origin, line int64) {
+func (t *tally) addRecord(o decision.Position, line int64) {
 	if t.statusOf(o) != unknown {
 		return
 	}
@@ -112,7 +112,7 @@ func (t *tally) addRecord(o decision.Origin, line int64) {
 
 // addCopy adds a redriven copy of a decision. That makes the decision unsettled, unless a
 // later copy is known.
-func (t *tally) addCopy(copied decision.Origin, c redrivenCopy) {
+func (t *tally) addCopy(copied decision.Position, c redrivenCopy) {
 	if _, ok := t.copies[copied]; ok {
 		return
 	}
@@ -130,7 +130,7 @@ func (t *tally) addCopy(copied decision.Origin, c redrivenCopy) {
 // settle records how the record at o was settled, which counts for its decision unless
 // a later copy is known. Where a crash let one record be settled twice, a result counts
 // before a dead letter.
-func (t *tally) settle(o decision.Origin, to status) {
+func (t *tally) settle(o decision.Position, to status) {
 	of, latest := t.decisionOf(o)
 	if !latest || !t.statusOf(of).isMember() {
 		return
@@ -142,7 +142,7 @@ func (t *tally) settle(o decision.Origin, to status) {
 
 // decisionOf returns the origin of the decision that the record at o is of, and reports
 // whether the record is its latest.
-func (t *tally) decisionOf(o decision.Origin) (of decision.Origin, latest bool) {
+func (t *tally) decisionOf(o decision.Position) (of decision.Position, latest bool) {
 	if c, ok := t.copies[o]; ok {
 		return c.of, c.redrives >= t.latest[c.of]
 	}
@@ -151,7 +151,7 @@ func (t *tally) decisionOf(o decision.Origin) (of decision.Origin, latest bool) 
 
 // markReported marks a decision as reported. It reports whether the record at o, with
 // status as, is the one that counts for the decision and was not reported before.
-func (t *tally) markReported(o decision.Origin, as status) bool {
+func (t *tally) markReported(o decision.Position, as status) bool {
 	of, latest := t.decisionOf(o)
 	if !latest {
 		return false

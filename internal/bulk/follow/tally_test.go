@@ -7,8 +7,8 @@ import (
 	"verdict/internal/decision"
 )
 
-func at(offset int64) decision.Origin {
-	return decision.Origin{Topic: "t", Partition: 1, Offset: offset}
+func at(offset int64) decision.Position {
+	return decision.Position{Topic: "t", Partition: 1, Offset: offset}
 }
 
 // wantCounts compares the numbers of members, settled decisions and dead letters.

@@ -23,8 +23,8 @@ const (
 
 // RefusedLetter is a dead letter that was chosen and can't go back.
 type RefusedLetter struct {
-	Letter     decision.Origin // its place in the dead letter topic
-	DecisionID string          // empty: not known
+	Letter     decision.Position // its place in the dead letter topic
+	DecisionID string            // empty: not known
 	Why        Refusal
 	Detail     string // for people
 }

@@ -16,9 +16,9 @@ func TestRedriveRefusesLettersThatCanNotGoBack(t *testing.T) {
 		letter := decision.DeadLetter{Reason: decision.Rejected, Error: "no", DecisionID: "x", FailedAt: decision.Time{Time: time.Now()}}
 		often := bulktest.Decision(bulktest.LiveTopic, 2, decision.Header{Key: decision.HeaderRedrives, Value: []byte("3")})
 		hostile, loop, gone := bulktest.Decision("elsewhere", 3), bulktest.Decision(bulktest.LettersTopic, 4), bulktest.Decision("not-there", 5)
-		large := letter.Record(bulktest.LettersTopic, new(bulktest.Decision(bulktest.LiveTopic, 6)))
-		b.Put(letter.Record(bulktest.LettersTopic, &often), letter.Record(bulktest.LettersTopic, &hostile), letter.Record(bulktest.LettersTopic, &loop),
-			letter.Record(bulktest.LettersTopic, &gone), decision.WithoutValue(large), decision.Record{Topic: bulktest.LettersTopic, Value: []byte("?")})
+		large := letter.Encode(bulktest.LettersTopic, new(bulktest.Decision(bulktest.LiveTopic, 6)))
+		b.Put(letter.Encode(bulktest.LettersTopic, &often), letter.Encode(bulktest.LettersTopic, &hostile), letter.Encode(bulktest.LettersTopic, &loop),
+			letter.Encode(bulktest.LettersTopic, &gone), decision.WithoutValue(large), decision.Record{Topic: bulktest.LettersTopic, Value: []byte("?")})
 
 		refused := map[redrive.Refusal]int{}
 		o := options(b)
@@ -44,7 +44,7 @@ func TestRedriveEditsValuesByMergePatch(t *testing.T) {
 		fail(b, bulktest.BackfillTopic, 1, 1, decision.Rejected)
 		letter := decision.DeadLetter{Reason: decision.InvalidEvent, Error: "no"}
 		broken := decision.Record{Topic: bulktest.LiveTopic, Value: []byte(`{"id":`)}
-		b.Put(letter.Record(bulktest.LettersTopic, &broken))
+		b.Put(letter.Encode(bulktest.LettersTopic, &broken))
 		o := options(b)
 		o.Edit = []byte(`{"state":"COMPLETED_FAIL","id":null,"reason":"corrected <&>"}`)
 		survey, done := scanAndRun(b, o)

@@ -71,8 +71,8 @@ type run struct {
 
 	// Written by the publisher's goroutines, taken by commit.
 	mu           sync.Mutex
-	acknowledged []decision.Origin // dead letters that went back
-	refused      []error           // from Kafka, for good
+	acknowledged []decision.Position // dead letters that went back
+	refused      []error             // from Kafka, for good
 }
 
 // send sends one dead letter back, if it is chosen.

@@ -1,4 +1,4 @@
-// Draws window.input's panels into the page.
+// Draws the panels of window.input into the page.
 const colors = { green: "#37872d", orange: "#c4621b", red: "#a3202c" };
 const palette = ["#73bf69", "#f2cc0c", "#8ab8ff", "#ff780a", "#f2495c", "#b877d9", "#5794f2", "#fade2a", "#ff9830", "#56a64b"];
 const { placed, width, unit } = window.input;
@@ -28,7 +28,7 @@ for (const { row, panel, y } of placed) {
   else chart(panel, body);
 }
 
-// lines is every series of a panel: its name and its points, with the targets' legends.
+// lines returns the series of a panel, each with its legend and its points.
 function lines(panel) {
   return panel.targets.flatMap((t, i) => (panel.data[i] ?? []).map((s) => ({
     name: t.legendFormat.replace(/\{\{ *(\w+) *\}\}/g, (_, l) => instance(s.metric[l] ?? "")) || "value",
@@ -36,7 +36,7 @@ function lines(panel) {
   })));
 }
 
-// instance hides the run's ports, which say nothing.
+// instance replaces the addresses of instances, which mean nothing to a reader.
 function instance(text) {
   if (!/^127\.0\.0\.1:\d+$/.test(text)) return text;
   instance.seen ??= [];
@@ -64,7 +64,7 @@ function stat(panel, body) {
   body.className = "stat";
   const d = panel.fieldConfig.defaults;
   for (const s of lines(panel)) {
-    // A moment of the run's middle: at its end everything is stopped.
+    // A value from the middle of the run, because everything is stopped at its end.
     const values = s.points.map((p) => p[1]).filter(Number.isFinite);
     const v = values.length ? values[Math.floor(values.length * 0.4)] : NaN;
     const mapped = d.mappings?.[0]?.options?.[String(v)];
@@ -149,12 +149,12 @@ function chart(panel, body) {
   c.setOption(option);
 }
 
-// seconds0 is every second of the run.
+// seconds0 returns every second of the run.
 function seconds0() {
   return Array.from({ length: last - first + 1 }, (_, i) => i);
 }
 
-// scale is how an axis of a unit is divided, so that its labels are round.
+// scale returns divisor and suffix of an axis, so that its labels are round.
 function scale(u, most) {
   if (u === "bytes") return [2 ** 20, " MiB"];
   if (u === "percentunit") return [0.01, " %"];

@@ -1,11 +1,11 @@
-// Draws panels of the dashboard from a Prometheus' data, for docs/images: Grafana
-// itself is not to be had everywhere, and its own pictures need a running one.
+// Draws panels of the dashboard for docs/images, from data of a Prometheus. It does not
+// need a running Grafana.
 //
 //   VERDICT_TEST_PANELS=/tmp/panels.json make test-prometheus
 //   cd test/watch/render && npm install && node render.mjs /tmp/panels.json ../../../docs/images
 //
-// The expressions, legends, units, thresholds and places are the dashboard's; the
-// drawing is ECharts', in headless Chromium.
+// Expressions, legends, units, thresholds and positions come from the dashboard. ECharts
+// draws them in headless Chromium.
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -20,13 +20,13 @@ if (!file || !out) {
 const here = dirname(fileURLToPath(import.meta.url));
 const panels = JSON.parse(readFileSync(file, "utf8"));
 
-// Which rows are in which picture.
+// The rows of each picture.
 const pictures = {
   "dashboard-flow": ["Is it well?", "Flow"],
   "dashboard-api": ["API", "Dead letters"],
   "dashboard-kafka": ["Kafka", "Process"],
 };
-const width = 1320, unit = 36; // pixels of the page, and of a unit of the grid's height
+const width = 1320, unit = 36; // width of the page and height of a grid unit, in pixels
 
 const rows = [];
 for (const p of panels) {
@@ -56,7 +56,7 @@ rmSync(folder, { recursive: true });
 
 function html(placed, height) {
   const echarts = join(here, "node_modules/echarts/dist/echarts.min.js");
-  // "<" can't end the script from within.
+  // Escape "<", so that the data cannot end the script element.
   const data = JSON.stringify({ placed, width, unit }).replaceAll("<", "\\u003c");
   return `<!doctype html><meta charset="utf-8"><link rel="stylesheet" href="file://${join(here, "page.css")}">
 <body style="width:${width}px;height:${height}px"><script src="file://${echarts}"></script>

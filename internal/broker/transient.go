@@ -1,0 +1,74 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/protocol"
+
+	"verdict/internal/retry"
+)
+
+// patience is how long a topic that is unknown, or shorter than what was read of
+// it, is given to come back. It is longer than a move of leaders takes, and than
+// the transport remembers the cluster.
+const patience = 30 * time.Second
+
+// transientRetry is the back-off of retryTransient.
+var transientRetry = retry.Policy{Min: 100 * time.Millisecond, Max: 5 * time.Second}
+
+// retryTransient calls do until it succeeds, ctx ends, or it returns an error
+// that no wait mends. It calls onRetry after each failure but the last; nil: no
+// calls.
+func retryTransient(ctx context.Context, onRetry func(error), do func() error) error {
+	var since time.Time // of the first in a row of errors that get only so much patience
+	for failed := 1; ; failed++ {
+		err := do()
+		switch {
+		case err == nil:
+			return nil
+		case ctx.Err() != nil:
+			if errors.Is(err, ctx.Err()) {
+				return err
+			}
+			return fmt.Errorf("%w (%w)", err, ctx.Err())
+		case isPermanent(err):
+			return err
+		case !mayBePermanent(err):
+			since = time.Time{}
+		case since.IsZero():
+			since = time.Now()
+		case time.Since(since) > patience:
+			return err
+		}
+		if onRetry != nil {
+			onRetry(err)
+		}
+		if retry.Sleep(ctx, transientRetry.Backoff(failed)) != nil {
+			return fmt.Errorf("%w (%w)", err, ctx.Err())
+		}
+	}
+}
+
+// isPermanent reports whether only a person can mend err.
+func isPermanent(err error) bool {
+	for _, known := range []error{
+		ErrNoTopic, ErrConnectionClosed, kafka.InvalidTopic, kafka.TopicAuthorizationFailed, kafka.ClusterAuthorizationFailed,
+		kafka.OffsetMetadataTooLarge,
+		kafka.SASLAuthenticationFailed, kafka.UnsupportedSASLMechanism, kafka.IllegalSASLState,
+	} {
+		if errors.Is(err, known) {
+			return true
+		}
+	}
+	return false
+}
+
+// mayBePermanent reports whether err is there to stay if it lasts for a while.
+func mayBePermanent(err error) bool {
+	return errors.Is(err, kafka.UnknownTopicOrPartition) || errors.Is(err, protocol.ErrNoTopic) ||
+		errors.Is(err, protocol.ErrNoPartition) || errors.Is(err, kafka.OffsetOutOfRange)
+}
