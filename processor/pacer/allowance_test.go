@@ -13,35 +13,40 @@ func fixed(perSecond float64) func(time.Time) float64 {
 // settling is how long the pacer may take to learn an allowance.
 const settling = 40 * time.Second
 
+// allowances are the ways in which an API allows less than is configured.
+var allowances = []struct {
+	name    string
+	server  func() server
+	allowed float64 // calls a second
+	least   float64 // share of it that is to be used
+}{
+	{"GCRA, float headers", func() server { return &gcra{rate: fixed(20), burst: 10, headers: float} }, 20, 0.95},
+	{"GCRA, integer headers", func() server { return &gcra{rate: fixed(20), burst: 10, headers: integer} }, 20, 0.95},
+	{"GCRA, integer headers, 45", func() server { return &gcra{rate: fixed(45), burst: 10, headers: integer} }, 45, 0.95},
+	{"GCRA, integer headers, burst", func() server { return &gcra{rate: fixed(20), burst: 100, headers: integer} }, 20, 0.95},
+	{"GCRA, bare", func() server { return &gcra{rate: fixed(20), burst: 10} }, 20, 0.90},
+	{"GCRA, bare, 45", func() server { return &gcra{rate: fixed(45), burst: 10} }, 45, 0.90},
+	{"GCRA, bare, 3", func() server { return &gcra{rate: fixed(3), burst: 10} }, 3, 0.90},
+	{"400 in 10 seconds, float", func() server { return &window{calls: 400, period: 10 * time.Second, headers: float} }, 40, 0.95},
+	{"400 in 10 seconds, integer", func() server { return &window{calls: 400, period: 10 * time.Second, headers: integer} }, 40, 0.95},
+}
+
+// ordinary is one instance with calls of ordinary length.
+var ordinary = client{perSecond: 50, burst: 10, members: 1, workers: 64, latency: 50 * time.Millisecond}
+
 // TestPacerUsesWhatTheAPIAllows lets a group that always has work call APIs that
 // allow less than is configured. It wants most of the allowance used, and at most 1 %
 // of the calls refused or, of a few calls a second, four a minute.
 func TestPacerUsesWhatTheAPIAllows(t *testing.T) {
-	for name, c := range map[string]struct {
-		server  func() server
-		allowed float64 // calls a second
-		least   float64 // share of it that is to be used
-	}{
-		"GCRA, float headers":          {func() server { return &gcra{rate: fixed(20), burst: 10, headers: float} }, 20, 0.95},
-		"GCRA, integer headers":        {func() server { return &gcra{rate: fixed(20), burst: 10, headers: integer} }, 20, 0.95},
-		"GCRA, integer headers, 45":    {func() server { return &gcra{rate: fixed(45), burst: 10, headers: integer} }, 45, 0.95},
-		"GCRA, integer headers, burst": {func() server { return &gcra{rate: fixed(20), burst: 100, headers: integer} }, 20, 0.95},
-		"GCRA, bare":                   {func() server { return &gcra{rate: fixed(20), burst: 10} }, 20, 0.90},
-		"GCRA, bare, 45":               {func() server { return &gcra{rate: fixed(45), burst: 10} }, 45, 0.90},
-		"GCRA, bare, 3":                {func() server { return &gcra{rate: fixed(3), burst: 10} }, 3, 0.90},
-		"400 in 10 seconds, float":     {func() server { return &window{calls: 400, period: 10 * time.Second, headers: float} }, 40, 0.95},
-		"400 in 10 seconds, integer":   {func() server { return &window{calls: 400, period: 10 * time.Second, headers: integer} }, 40, 0.95},
-	} {
+	for _, c := range allowances {
 		for group, client := range map[string]client{
-			"one instance":  {perSecond: 50, burst: 10, members: 1, workers: 64, latency: 50 * time.Millisecond},
+			"one instance":  ordinary,
 			"slow calls":    {perSecond: 50, burst: 10, members: 1, workers: 128, latency: 700 * time.Millisecond},
 			"two instances": {perSecond: 50, burst: 10, members: 2, workers: 64, latency: 100 * time.Millisecond},
 		} {
-			t.Run(name+"/"+group, func(t *testing.T) {
-				const d = 5 * time.Minute
-				seconds := client.simulate(c.server(), d)
+			t.Run(c.name+"/"+group, func(t *testing.T) {
+				seconds := client.simulate(c.server(), 5*time.Minute)
 				used, refused := use(seconds[settling/time.Second:], c.allowed)
-				t.Logf("%.1f %% used, %.2f %% refused", used*100, refused*100)
 				if used < c.least {
 					t.Errorf("%.1f %% of the allowance is used, want %.0f %%", used*100, c.least*100)
 				}
@@ -82,7 +87,6 @@ func TestPacerFollowsAnAllowanceThatChanges(t *testing.T) {
 					{"after it was lowered", part(lowered+settling, d), 20},
 				} {
 					used, refused := use(c.of, c.allowed)
-					t.Logf("%s: %.1f %% used, %.2f %% refused", c.when, used*100, refused*100)
 					if used < 0.9 || refused > 0.01 {
 						t.Errorf("%s: %.1f %% of the allowance is used and %.2f %% refused, want 90 %% and 1 %%", c.when, used*100, refused*100)
 					}
