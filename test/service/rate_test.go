@@ -38,7 +38,7 @@ func TestTooManyRequestsHoldsEveryCall(t *testing.T) {
 			t.Error("still paused")
 		}
 		time.Sleep(5 * time.Minute)
-		w.send(decide(w.cfg.Kafka.Topics.Decisions, task(9999, 9999), decision.CompletedPass))
+		w.send(decisionOn(w.cfg.Kafka.Topics.Decisions, task(9999, 9999), decision.CompletedPass))
 		w.awaitAll(time.Minute)
 		if limit := m.metric("verdict_rate_limit"); limit < 100 {
 			t.Errorf("five minutes later the rate is %v, want 100 again", limit)
