@@ -10,11 +10,7 @@ import (
 // text: Load parses it, and so reports faults of flags together with all others.
 func RegisterFlags(fs *pflag.FlagSet) {
 	for _, k := range table {
-		usage := k.Description()
-		if k.Secret {
-			usage += " A flag is visible in the process list: prefer " + k.Env() + "."
-		}
-		f := fs.VarPF(&flagValue{key: k}, k.Flag(), "", usage)
+		f := fs.VarPF(&flagValue{key: k}, k.Flag(), "", k.FlagUsage())
 		f.DefValue = k.Default
 		if k.Type == "boolean" {
 			f.NoOptDefVal = "true"

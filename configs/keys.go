@@ -47,6 +47,14 @@ func (k Key) Description() string {
 	return text
 }
 
+// FlagUsage returns Description, with a warning if the key is a secret.
+func (k Key) FlagUsage() string {
+	if !k.Secret {
+		return k.Description()
+	}
+	return k.Description() + " A flag is visible in the process list: prefer " + k.Env() + "."
+}
+
 // Keys returns every key, in the order of the reference.
 func Keys() iter.Seq[Key] { return slices.Values(table) }
 

@@ -17,8 +17,8 @@ import (
 // Handler carries out the records that a Consumer reads.
 type Handler interface {
 	// Assigned is called before the first record of a generation and after its
-	// last commit. This instance owns owned of the total partitions that the
-	// group's topics have.
+	// last commit. total is the number of partitions of the group's topics, and
+	// owned the number of those that this instance owns.
 	Assigned(owned, total int)
 	// Accept takes over a record. It returns at once, or waits while it has no
 	// room. An error means that it did not take the record, and ends fetching
@@ -48,14 +48,14 @@ type Options struct {
 	MaxUncommitted   int           // offsets of a partition fetched beyond the committed one
 	SessionTimeout   time.Duration // without a heartbeat for this long a member counts as gone
 	RebalanceTimeout time.Duration // time that members have to join a rebalance
-	DrainTimeout     time.Duration // for Handler.Drain; less than both time-outs above
+	DrainTimeout     time.Duration // for Handler.Drain; less than both timeouts above
 	WatchInterval    time.Duration // between checks of the topics' partitions and ends; 0: 5s
 
 	Metrics *metrics.Metrics
 	Logger  *slog.Logger
-	// OnHealthChange is called with the error when a part of the dealings with
-	// Kafka begins to fail, and with nil when it works again. Calls are made one
-	// at a time and must be quick. Nil: no calls.
+	// OnHealthChange is called with the error when a part of the work with Kafka
+	// begins to fail, and with nil when it works again. Calls are made one at a
+	// time and must be quick. Nil: no calls.
 	OnHealthChange func(part Part, err error)
 }
 

@@ -120,7 +120,7 @@ func encodeProgress(base int64, open map[int64]decision.Progress, size int) []by
 
 // Decode reads what Encode wrote for a commit of base: the offsets settled
 // beyond base, in order, and the progress of others. If the string is broken or
-// another program's, it returns ErrMetadata and nothing else.
+// was written by another program, it returns ErrMetadata and nothing else.
 func Decode(metadata string, base int64) (settled []int64, open map[int64]decision.Progress, err error) {
 	if metadata == "" {
 		return nil, nil, nil

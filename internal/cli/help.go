@@ -36,7 +36,10 @@ configuration key with its flag, its environment variable and its default.`,
 			return names, cobra.ShellCompDirectiveNoFileComp
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 1 && args[0] == helpConfig {
+			if len(args) > 0 && args[0] == helpConfig {
+				if len(args) > 1 {
+					return &usageError{cmd.CommandPath(), fmt.Errorf("%s takes no arguments, got %q", helpConfig, args[1])}
+				}
 				return writeKeys(s.Out)
 			}
 			about, rest, err := cmd.Root().Find(args)
@@ -61,7 +64,7 @@ func writeKeys(out io.Writer) error {
 	b.WriteString("\n")
 	for k := range configs.Keys() {
 		fmt.Fprintf(&b, "%s\n  flag:        --%s\n  environment: %s\n  default:     %s\n", k.Name, k.Flag(), k.Env(), cmp.Or(k.Default, "none"))
-		b.WriteString(term.Wrap(k.Description(), helpWidth, "  "))
+		b.WriteString(term.Wrap(k.FlagUsage(), helpWidth, "  "))
 		b.WriteString("\n")
 	}
 	_, err := io.WriteString(out, strings.TrimRight(b.String(), "\n")+"\n")

@@ -56,6 +56,26 @@ func TestHelpConfigListsEveryKey(t *testing.T) {
 	}
 }
 
+func TestHelpConfigWarnsOfSecretsInFlags(t *testing.T) {
+	_, out, _ := execute(t, "help", "config")
+	for k := range configs.Keys() {
+		_, about, _ := strings.Cut("\n"+out, "\n"+k.Name+"\n")
+		about, _, _ = strings.Cut(about, "\n\n")
+		warning := "A flag is visible in the process list: prefer " + k.Env() + "."
+		if warns := strings.Contains(strings.Join(strings.Fields(about), " "), warning); warns != k.Secret {
+			t.Errorf("%s: warns of the process list: %v, is a secret: %v", k.Name, warns, k.Secret)
+		}
+	}
+}
+
+func TestHelpConfigTakesNoArguments(t *testing.T) {
+	status, out, errs := execute(t, "help", "config", "kafka")
+	want := "verdict: config takes no arguments, got \"kafka\"\nTry: verdict help --help\n"
+	if status != ExitUsage || out != "" || errs != want {
+		t.Errorf("status %d, %q %q, want %q", status, out, errs, want)
+	}
+}
+
 func TestUnknownFlagNamesTheMostSimilar(t *testing.T) {
 	for line, want := range map[string]string{
 		"run --kafka-broker x":  "unknown flag --kafka-broker; did you mean --kafka-brokers?",
