@@ -46,6 +46,7 @@ type Metrics struct {
 	RateLimit          prometheus.Gauge     // calls per second; +Inf means unlimited
 	RateLimitWait      prometheus.Histogram
 	Paused             *prometheus.GaugeVec // cause
+	LanePaused         *prometheus.GaugeVec // lane, cause
 	ConsumerLag        *prometheus.GaugeVec // topic, partition; delete series of partitions that are no longer owned
 	TopicInfo          *prometheus.GaugeVec // topic, lane; 1 for each topic that is read
 	PartitionsAssigned prometheus.Gauge
@@ -100,6 +101,8 @@ func New(reg prometheus.Registerer) *Metrics {
 			"Time in seconds that ready work waited for the rate limit.", waitBuckets),
 		Paused: f.gauges("paused",
 			"Whether API calls are paused (1) or not (0), by cause.", "cause"),
+		LanePaused: f.gauges("lane_paused",
+			"Whether API calls of one lane are paused (1) or not (0), by lane and cause.", "lane", "cause"),
 		ConsumerLag: f.gauges("consumer_lag",
 			"Records between the committed offset and the end of an owned partition.", "topic", "partition"),
 		TopicInfo: f.gauges("topic_info",
@@ -130,6 +133,9 @@ func (m *Metrics) createSeries() {
 		}
 		m.DecisionDuration.WithLabelValues(lane)
 		m.Pending.WithLabelValues(lane)
+		for _, c := range decision.LanePauseCauses {
+			m.LanePaused.WithLabelValues(lane, string(c))
+		}
 	}
 	for _, o := range passfort.Operations {
 		m.APIRequestDuration.WithLabelValues(string(o))

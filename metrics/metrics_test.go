@@ -60,6 +60,9 @@ func TestNewCreatesEveryClosedSeriesAtZero(t *testing.T) {
 		add("verdict_decision_duration_seconds_count{lane=%q} 0", lane)
 		add("verdict_pending{lane=%q} 0", lane)
 		add("verdict_oldest_unsettled_timestamp_seconds{lane=%q} 0", lane)
+		for _, c := range decision.LanePauseCauses {
+			add("verdict_lane_paused{cause=%q,lane=%q} 0", c, lane)
+		}
 	}
 	for _, op := range []string{"complete", "get_task", "list_tasks", "whoami"} {
 		add("verdict_api_request_duration_seconds_count{operation=%q} 0", op)

@@ -25,8 +25,9 @@ type attempt struct {
 // attempt and affects no other decision.
 func (a *attempt) run(ctx context.Context) {
 	defer func() { a.p.rescue(a.job, recover()) }()
+	a.triedAt = time.Now()
 	v := a.try()
-	change := a.p.outages.release(a.permit, v.signal(), v.err)
+	change := a.p.outages.release(a.Lane, a.permit, v.signal(), v.err)
 	if change == health.Confirmed {
 		refund(a.job, a.permit)
 	}
@@ -78,7 +79,7 @@ func (a *attempt) nextToken(ctx context.Context) (v verdict, done bool) {
 	switch {
 	case ctx.Err() != nil:
 		return verdict{action: actAbandon, maybeApplied: a.MaybeApplied}, true
-	case a.p.pauses.holdCalls() || !a.p.breaker.Valid(a.permit):
+	case a.p.pauses.holdCalls() || !a.p.breakers[a.Lane].Valid(a.permit):
 		return verdict{action: actWait}, true // start again when it is over
 	}
 	return verdict{}, false

@@ -8,6 +8,7 @@ import (
 
 	"verdict/internal/passfort"
 	"verdict/metrics"
+	"verdict/processor/pacer"
 )
 
 // errUnfinished is the error of a call that panicked.
@@ -24,13 +25,24 @@ func call[T any](ctx context.Context, p *Processor, op passfort.Operation, do fu
 	value, resp, err = do(ctx)
 	metrics.Observe(p.opts.Metrics.APIRequestDuration.WithLabelValues(string(op)), time.Since(began).Seconds(), passfort.TraceparentOf(ctx))
 	p.opts.Metrics.APIRequests.WithLabelValues(string(op), code(resp, err)).Inc()
-	p.tokens.heed(resp.Rate)
+	p.answered(began, resp, err)
+	return value, resp, err
+}
+
+// answered passes on what an answer says about the rate.
+func (p *Processor) answered(began time.Time, resp passfort.Response, err error) {
+	r := resp.Rate
+	a := pacer.Answer{Began: began, Remaining: r.Remaining, Reset: r.Reset, HasReset: r.HasReset, Coarse: r.CoarseReset}
 	if e, ok := errors.AsType[*passfort.Error](err); ok && e.Kind == passfort.KindThrottled {
-		p.throttle.begin(resp.Rate)
-	} else if resp.Status != 0 {
+		a.Throttled, a.Wait = true, p.throttle.wait(r)
+		p.tokens.answered(a)
+		p.throttle.begin(a.Wait)
+		return
+	}
+	if resp.Status != 0 { // else there was no answer
+		p.tokens.answered(a)
 		p.throttle.answered()
 	}
-	return value, resp, err
 }
 
 // code returns the metric label of how a call ended. A status outside HTTP's own

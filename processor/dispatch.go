@@ -71,13 +71,24 @@ func (d dispatcher) mayDispatch() (again time.Duration, ok bool) {
 	if p.pauses.holdCalls() {
 		return again, false
 	}
-	if _, ready := d.nextLane(); !ready {
-		return again, false
+	if _, ready := d.nextLane(now); ready {
+		return 0, true
 	}
-	if ready, in := p.breaker.Ready(now); !ready {
-		return in, false
+	return d.nextProbe(now, again), false
+}
+
+// nextProbe returns in how long a probe of a lane with work is due, unless again
+// comes first. Under mu.
+func (d dispatcher) nextProbe(now time.Time, again time.Duration) time.Duration {
+	for _, lane := range decision.Lanes {
+		if !d.waiting(lane) {
+			continue
+		}
+		if ready, in := d.p.breakers[lane].Ready(now); !ready && in > 0 && (again == 0 || in < again) {
+			again = in
+		}
 	}
-	return 0, true
+	return again
 }
 
 // ripen makes ready what is due at now, and ends a hold that is over. It returns
@@ -98,7 +109,7 @@ func (d dispatcher) ripen(now time.Time) (again time.Duration) {
 // free, and so few finished calls wait for Kafka's acknowledgement or for their
 // profile's review that a crash now would not repeat too much. At that bound only
 // reviews may begin. Under mu.
-func (d dispatcher) nextLane() (decision.Lane, bool) {
+func (d dispatcher) nextLane(now time.Time) (decision.Lane, bool) {
 	p := d.p
 	if p.load.inFlight[decision.Live]+p.load.inFlight[decision.Backfill] >= p.opts.Workers {
 		return 0, false
@@ -106,18 +117,29 @@ func (d dispatcher) nextLane() (decision.Lane, bool) {
 	backfill := d.mayBackfill()
 	if all, _ := d.full(); all {
 		for _, lane := range decision.Lanes {
-			if p.reviews.Ready(lane) && (lane == decision.Live || backfill) {
+			if p.reviews.Ready(lane) && (lane == decision.Live || backfill) && d.letsCall(lane, now) {
 				return lane, true
 			}
 		}
 		return 0, false
 	}
-	return p.share.Next(d.ready(decision.Live), backfill && d.ready(decision.Backfill))
+	return p.share.Next(d.ready(decision.Live, now), backfill && d.ready(decision.Backfill, now))
 }
 
 // ready reports whether something in a lane can start. Under mu.
-func (d dispatcher) ready(lane decision.Lane) bool {
+func (d dispatcher) ready(lane decision.Lane, now time.Time) bool {
+	return d.waiting(lane) && d.letsCall(lane, now)
+}
+
+// waiting reports whether something in a lane waits for nothing but a call. Under mu.
+func (d dispatcher) waiting(lane decision.Lane) bool {
 	return d.p.queue.Ready(lane) || d.p.reviews.Ready(lane)
+}
+
+// letsCall reports whether the lane's breaker lets a call through. Under mu.
+func (d dispatcher) letsCall(lane decision.Lane, now time.Time) bool {
+	ok, _ := d.p.breakers[lane].Ready(now)
+	return ok
 }
 
 // mayBackfill keeps a tenth of the workers, at least one, and a tenth of what may
@@ -164,12 +186,12 @@ func (d dispatcher) choose(ctx context.Context) assignment {
 		p.mu.Lock()
 		now := time.Now()
 		d.ripen(now)
-		lane, ok := d.nextLane()
+		lane, ok := d.nextLane(now)
 		if p.pauses.holdCalls() || !ok {
 			p.mu.Unlock()
 			return nil
 		}
-		permit, ok := p.breaker.Acquire(now)
+		permit, ok := p.breakers[lane].Acquire(now)
 		if !ok {
 			p.mu.Unlock()
 			return nil
@@ -182,19 +204,20 @@ func (d dispatcher) choose(ctx context.Context) assignment {
 		}
 		settle := d.withoutCall(j, now)
 		if settle == nil {
-			p.share.Charge(lane, d.ready(decision.Backfill))
+			p.share.Charge(lane, d.ready(decision.Backfill, now))
 			p.mu.Unlock()
 			return &attempt{p: p, job: j, permit: permit}
 		}
-		p.breaker.Unused(permit)
+		p.breakers[lane].Unused(permit)
 		p.mu.Unlock()
 		p.settler.withoutCall(ctx, j, settle)
 	}
 }
 
 // begin takes the decision of a lane that goes next; nil: a review goes before
-// it. A probe takes a decision that was never tried, if there is one, so that one
-// bad decision can't keep an outage up. Under mu.
+// it. A probe takes a decision that was never tried, if there is one, and else the
+// one that was not tried for longest, so that a few bad decisions can't keep an
+// outage up. Under mu.
 func (d dispatcher) begin(lane decision.Lane, permit health.Permit) *job {
 	p := d.p
 	var i *queue.Item
@@ -202,10 +225,14 @@ func (d dispatcher) begin(lane decision.Lane, permit health.Permit) *job {
 		i = p.queue.TakeFirst(lane, func(i *queue.Item) bool { return jobOf(i).untried() })
 	}
 	if i == nil {
-		if p.reviews.Ready(lane) {
+		switch {
+		case p.reviews.Ready(lane):
 			return nil
+		case permit.Probe:
+			i = p.queue.TakeLeast(lane, func(i *queue.Item) time.Time { return jobOf(i).triedAt })
+		default:
+			i = p.queue.Take(lane)
 		}
-		i = p.queue.Take(lane)
 	}
 	j := jobOf(i)
 	j.spans.chosen()

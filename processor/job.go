@@ -34,12 +34,13 @@ type job struct {
 	// The fields below are written by whoever has the job: the queue's owner
 	// under Processor.mu, or the one worker that it was given to.
 	decision.Progress
-	outage   uint64 // how many outages began before its latest attempts
-	spent    int    // of its attempts, those since that outage
-	working  bool   // a worker has it, or the dispatcher on its behalf
-	settling bool   // it is counted as waiting for Kafka's acknowledgement
-	gone     bool   // it is settled
-	panics   int    // outside of its calls
+	triedAt  time.Time // when its latest attempt began; zero: there was none here
+	outage   uint64    // how many outages began before its latest attempts
+	spent    int       // of its attempts, those since that outage
+	working  bool      // a worker has it, or the dispatcher on its behalf
+	settling bool      // it is counted as waiting for Kafka's acknowledgement
+	gone     bool      // it is settled
+	panics   int       // outside of its calls
 
 	// settleWith, if set, replaces the API call. It is set after a panic, once
 	// the decision needs no further call.
@@ -53,8 +54,10 @@ type job struct {
 // keyed reports whether the decision names its task by alias or type.
 func (j *job) keyed() bool { return j.dec.Key != decision.Key{} }
 
-// untried reports whether no call was made for the decision yet.
-func (j *job) untried() bool { return j.Attempts == 0 }
+// untried reports whether no attempt was made at the decision, here or by an
+// earlier owner. Attempts that are given back after an outage were made all the
+// same.
+func (j *job) untried() bool { return j.Attempts == 0 && j.triedAt.IsZero() }
 
 // jobOf returns the job that embeds an item.
 func jobOf(i *queue.Item) *job { return i.Owner.(*job) }

@@ -4,17 +4,19 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"verdict/internal/decision"
+	"verdict/metrics"
 )
 
 // pauses holds the causes for which calls are held at present. Under
 // Processor.mu, so that the gauge shows what was set last.
 type pauses struct {
 	gauge *prometheus.GaugeVec // by cause
+	lanes *prometheus.GaugeVec // by lane and cause
 	on    map[decision.PauseCause]bool
 }
 
-func newPauses(gauge *prometheus.GaugeVec) pauses {
-	return pauses{gauge: gauge, on: make(map[decision.PauseCause]bool)}
+func newPauses(m *metrics.Metrics) pauses {
+	return pauses{gauge: m.Paused, lanes: m.LanePaused, on: make(map[decision.PauseCause]bool)}
 }
 
 // set begins or ends the pause for a cause, and returns whether there was one.
@@ -24,12 +26,20 @@ func (s *pauses) set(cause decision.PauseCause, on bool) (was bool) {
 		return was
 	}
 	s.on[cause] = on
-	value := 0.0
-	if on {
-		value = 1
-	}
-	s.gauge.WithLabelValues(string(cause)).Set(value)
+	s.gauge.WithLabelValues(string(cause)).Set(gaugeValue(on))
 	return was
+}
+
+// setLane shows whether calls of a lane are held for a cause.
+func (s *pauses) setLane(lane decision.Lane, cause decision.LanePauseCause, on bool) {
+	s.lanes.WithLabelValues(lane.String(), string(cause)).Set(gaugeValue(on))
+}
+
+func gaugeValue(on bool) float64 {
+	if on {
+		return 1
+	}
+	return 0
 }
 
 // holdCalls reports whether calls are held for a cause that neither the pacer nor

@@ -29,7 +29,6 @@ import (
 	"verdict/internal/passfort"
 	"verdict/internal/retry"
 	"verdict/metrics"
-	"verdict/processor/health"
 	"verdict/processor/profile"
 	"verdict/processor/queue"
 )
@@ -144,7 +143,7 @@ type Processor struct {
 	queue       *queue.Queue
 	share       queue.Share
 	admission   admission
-	breaker     *health.Breaker
+	breakers    breakers
 	claims      claims
 	recent      recentIDs
 	lists       lister
@@ -173,12 +172,12 @@ func New(opts Options) (*Processor, error) {
 		queue:       queue.New(opts.ProfileOutcome),
 		share:       queue.NewShare(opts.BackfillMinShare),
 		admission:   newAdmission(&opts),
-		breaker:     health.NewBreaker(),
+		breakers:    newBreakers(),
 		claims:      make(claims),
 		recent:      make(recentIDs),
 		reviews:     profile.New[heldResult](),
 		reviewCalls: make(map[*profile.Review[heldResult]]context.CancelFunc),
-		pauses:      newPauses(opts.Metrics.Paused),
+		pauses:      newPauses(opts.Metrics),
 		load:        load{gauge: opts.Metrics.InFlight},
 	}
 	if opts.ProfileOutcome {

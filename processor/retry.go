@@ -18,7 +18,7 @@ func (a *attempt) retry(ctx context.Context, v verdict, change health.Change) {
 	p := a.p
 	a.MaybeApplied = v.maybeApplied
 	p.countRetry(v.cause)
-	if v.signal() != health.Fails || change == health.Opened || change == health.None && p.outages.none() {
+	if v.signal() != health.Fails || change == health.Opened || change == health.None && p.outages.none(a.Lane) {
 		a.Attempts++
 		if a.outage != a.permit.Outage {
 			a.outage, a.spent = a.permit.Outage, 0

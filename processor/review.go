@@ -76,7 +76,7 @@ func (r reviewer) makeReady() (next time.Time) {
 	late, next := p.reviews.Due(time.Now(), profile.Surroundings{
 		Tasks:   p.queue.TasksOf,
 		Full:    all || backfill,
-		Blocked: p.pauses.holdCalls() || p.pauses.on[decision.PausedThrottled] || !p.breaker.Closed(),
+		Blocked: p.pauses.holdCalls() || p.pauses.on[decision.PausedThrottled] || !p.breakers.closed(),
 	})
 	r.countSettling(late)
 	p.mu.Unlock()
@@ -88,7 +88,7 @@ func (r reviewer) makeReady() (next time.Time) {
 // begin takes the next review of a lane out for a worker. Under mu.
 func (r reviewer) begin(lane decision.Lane, permit health.Permit) assignment {
 	p := r.p
-	p.share.Charge(lane, p.dispatcher.ready(decision.Backfill))
+	p.share.Charge(lane, p.dispatcher.ready(decision.Backfill, time.Now()))
 	p.load.occupy(lane)
 	c := &reviewCall{reviewer: r, review: p.reviews.Begin(lane), permit: permit}
 	c.ctx, c.cancel = context.WithCancel(p.life)
@@ -163,7 +163,7 @@ func (c *reviewCall) run(context.Context) {
 	if signal == health.Fails {
 		signal = health.Neutral
 	}
-	p.outages.release(c.permit, signal, v.err)
+	p.outages.release(c.review.Lane, c.permit, signal, v.err)
 	c.logFault(v)
 	if wait, again := c.retryIn(v); again && c.tryAgain(v, wait) {
 		return

@@ -15,14 +15,17 @@ type throttle struct {
 	logged atomic.Bool  // the log says that the API asks to wait
 }
 
-// begin holds all calls for as long as the API asked or, where it did not say,
-// for a back-off of our own.
-func (t *throttle) begin(r passfort.RateLimit) {
-	wait := r.RetryAfter
-	if !r.HasRetryAfter {
-		wait = t.p.retry.Backoff(int(t.inARow.Add(1)))
+// wait returns how long a 429 asks to wait or, where it does not say, a back-off of
+// our own.
+func (t *throttle) wait(r passfort.RateLimit) time.Duration {
+	if r.HasRetryAfter {
+		return r.RetryAfter
 	}
-	t.p.tokens.throttled(wait)
+	return t.p.retry.Backoff(int(t.inARow.Add(1)))
+}
+
+// begin notes that all calls are held.
+func (t *throttle) begin(wait time.Duration) {
 	t.p.mu.Lock()
 	defer t.p.mu.Unlock()
 	if t.p.pauses.set(decision.PausedThrottled, true) || t.logged.Swap(true) {

@@ -5,7 +5,6 @@ import (
 	"sync"
 	"time"
 
-	"verdict/internal/passfort"
 	"verdict/metrics"
 	"verdict/processor/pacer"
 )
@@ -71,9 +70,9 @@ func (t *tokens) setShare(share float64) {
 	t.update(func(now time.Time) bool { return t.pacer.SetShare(share, now) })
 }
 
-// throttled holds everyone for as long as the API asked, and cuts the rate.
-func (t *tokens) throttled(wait time.Duration) {
-	t.update(func(now time.Time) bool { return t.pacer.Throttled(wait, now) })
+// answered tells the pacer of an answer.
+func (t *tokens) answered(a pacer.Answer) {
+	t.update(func(now time.Time) bool { return t.pacer.Answered(a, now) })
 }
 
 // update changes the pacer. If that voids reservations, all waiters ask again.
@@ -86,16 +85,6 @@ func (t *tokens) update(change func(now time.Time) bool) {
 	t.metrics.RateLimit.Set(t.pacer.Limit())
 	close(t.changed)
 	t.changed = make(chan struct{})
-}
-
-// heed passes on what an answer says about the API's own limit.
-func (t *tokens) heed(r passfort.RateLimit) {
-	if r.Remaining < 0 || !r.HasReset {
-		return
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.pacer.Allowance(r.Remaining, r.Reset, time.Now())
 }
 
 // heldUntil returns when the present hold ends; not after now: there is none.

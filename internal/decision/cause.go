@@ -15,6 +15,18 @@ const (
 // PauseCauses holds every cause of a pause.
 var PauseCauses = [...]PauseCause{PausedAuth, PausedOutage, PausedThrottled, PausedKafka}
 
+// LanePauseCause is why one lane sends no decisions for a while. Its text is the
+// metric label.
+type LanePauseCause string
+
+// The causes of a lane's pause.
+const (
+	LanePausedOutage LanePauseCause = "outage" // the lane's calls keep failing; probes find out when they work again
+)
+
+// LanePauseCauses holds every cause of a lane's pause.
+var LanePauseCauses = [...]LanePauseCause{LanePausedOutage}
+
 // RetryCause is why a decision is tried again. Its text is the metric label.
 type RetryCause string
 

@@ -74,15 +74,16 @@ func texts[T ~string](set []T) []string {
 func TestClosedSetsListEveryConstant(t *testing.T) {
 	constants := constantsByType(t)
 	listed := map[string][]string{
-		"Outcome":     texts(decision.Outcomes[:]),
-		"Reason":      texts(decision.Reasons[:]),
-		"RetryCause":  texts(decision.RetryCauses[:]),
-		"PauseCause":  texts(decision.PauseCauses[:]),
-		"CheckResult": texts(decision.CheckResults[:]),
-		"CheckEffect": texts(decision.CheckEffects[:]),
-		"Preflight":   decision.Preflight("").Choices(),
-		"OnConflict":  decision.OnConflict("").Choices(),
-		"Format":      decision.Format("").Choices(),
+		"Outcome":        texts(decision.Outcomes[:]),
+		"Reason":         texts(decision.Reasons[:]),
+		"RetryCause":     texts(decision.RetryCauses[:]),
+		"PauseCause":     texts(decision.PauseCauses[:]),
+		"LanePauseCause": texts(decision.LanePauseCauses[:]),
+		"CheckResult":    texts(decision.CheckResults[:]),
+		"CheckEffect":    texts(decision.CheckEffects[:]),
+		"Preflight":      decision.Preflight("").Choices(),
+		"OnConflict":     decision.OnConflict("").Choices(),
+		"Format":         decision.Format("").Choices(),
 	}
 	for name, list := range listed {
 		if !slices.Equal(list, constants[name]) {

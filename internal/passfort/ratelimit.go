@@ -36,6 +36,9 @@ type RateLimit struct {
 	// HasReset is false if the answer does not say.
 	Reset    time.Duration
 	HasReset bool
+	// CoarseReset reports that Reset came in whole seconds, so that up to a second of
+	// it may have passed.
+	CoarseReset bool
 
 	// RetryAfter is the time to wait before the next call, at most MaxRetryAfter.
 	// HasRetryAfter is false if the answer does not say.
@@ -54,9 +57,12 @@ func parseRateLimit(h http.Header, now time.Time) RateLimit {
 	if n, ok := parseNumber(first(h, headerRemaining)); ok {
 		r.Remaining = int(min(n, maxRemaining))
 	}
-	if r.Reset, r.HasReset = parseSeconds(first(h, headerResetSecs), MaxReset); !r.HasReset {
+	secs := first(h, headerResetSecs)
+	if r.Reset, r.HasReset = parseSeconds(secs, MaxReset); !r.HasReset {
+		secs = ""
 		r.Reset, r.HasReset = parseDate(h, first(h, headerReset), now, MaxReset)
 	}
+	r.CoarseReset = r.HasReset && !strings.Contains(secs, ".")
 	if r.RetryAfter, r.HasRetryAfter = parseSeconds(first(h, headerRetrySecs), MaxRetryAfter); r.HasRetryAfter {
 		return r
 	}

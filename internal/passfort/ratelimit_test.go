@@ -28,19 +28,19 @@ func TestParseRateLimitHeaders(t *testing.T) {
 		},
 		"seconds before date": {
 			headers("X-RateLimit-Reset-Secs", "3", "X-RateLimit-Reset", "Sun, 01 Mar 2026 12:00:30 +0000"),
-			RateLimit{Remaining: -1, Reset: 3 * time.Second, HasReset: true},
+			RateLimit{Remaining: -1, Reset: 3 * time.Second, HasReset: true, CoarseReset: true},
 		},
 		"date in another zone": {
 			headers("X-RateLimit-Reset", "Sun, 1 Mar 2026 13:00:30 +0100"),
-			RateLimit{Remaining: -1, Reset: 30 * time.Second, HasReset: true},
+			RateLimit{Remaining: -1, Reset: 30 * time.Second, HasReset: true, CoarseReset: true},
 		},
 		"date is measured from the answer's own": {
 			headers("X-RateLimit-Reset", "Mon, 02 Mar 2026 07:00:05 GMT", "Date", "Mon, 02 Mar 2026 07:00:00 GMT"),
-			RateLimit{Remaining: -1, Reset: 5 * time.Second, HasReset: true},
+			RateLimit{Remaining: -1, Reset: 5 * time.Second, HasReset: true, CoarseReset: true},
 		},
 		"date that is past": {
 			headers("X-RateLimit-Reset", "Sun, 01 Mar 2026 11:00:00 +0000"),
-			RateLimit{Remaining: -1, HasReset: true},
+			RateLimit{Remaining: -1, HasReset: true, CoarseReset: true},
 		},
 		"own retry before the standard one": {
 			headers("X-RateLimit-Retry-Secs", "0.25", "Retry-After", "9"),

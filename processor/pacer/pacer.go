@@ -2,6 +2,14 @@
 // no clock, no goroutine. Time comes in as an argument, and the golang.org/x/time
 // bucket inside is only asked for tokens of that time.
 //
+// Invariants:
+//
+//   - In any second at most rate + burst tokens are given, by all instances of a
+//     group together, whatever their shares are and however they change.
+//   - No token is given before the end of a hold.
+//   - One congestion event is one cut, and a cut has a floor: calls go on.
+//   - Once the API accepts more, the configured rate is found again.
+//
 // It leaves waiting, and waking those who wait, to its owner. It knows neither
 // metrics nor the API's client.
 package pacer
@@ -17,7 +25,7 @@ import (
 // included. The least of four limits counts:
 //
 //   - the configured rate times this instance's share of the group's partitions
-//   - a cut after each 429, which heals with time
+//   - the allowance that was learned from 429s
 //   - what the API says is left until its own limit is full again
 //   - a hold: no token at all until a time that the API named
 //
@@ -30,22 +38,12 @@ type Pacer struct {
 	share    float64 // of the group's partitions that this instance owns, 0 to 1
 	bucket   *rate.Limiter
 	limit    float64   // of the bucket, in calls a second
-	cutTo    float64   // calls a second of the group right after the last 429
-	cutAt    time.Time // when that cut began to heal; zero: there is none
-	ceiling  float64   // calls a second of the group that the API's own counting allows
-	expires  time.Time // of ceiling
+	learned  learned   // what the API accepts
+	quota    quota     // what the API says is left
+	given    meter     // of tokens, so that an unlimited rate can be cut
 	holdTo   time.Time // no call before
-	given    counter   // of tokens, so that an unlimited rate can be cut too
 	revision uint64    // of the bucket and the hold: a reservation of an older one is void
 }
-
-// healing is how long a cut takes to heal from zero to the whole rate.
-const healing = time.Minute
-
-// minCeiling is the smallest part of the rate to which the API's own counting may
-// slow calls down: to stop them it sends a 429, and a header that is wrong or
-// hostile must not stop the service.
-const minCeiling = 0.05
 
 // noShare is how long to wait for a token while this instance has no share.
 const noShare = time.Hour
@@ -89,7 +87,7 @@ func (p *Pacer) Reserve(now time.Time) Reservation {
 }
 
 // Use uses a token after its wait. It reports whether it was valid: a token of a
-// bucket that has been replaced is not, nor is one that falls into a hold.
+// bucket that was replaced meanwhile is not, nor is one that falls into a hold.
 func (p *Pacer) Use(r Reservation, now time.Time) bool {
 	if r.token == nil || r.revision != p.revision || now.Before(p.holdTo) {
 		return false
@@ -112,46 +110,56 @@ func (p *Pacer) SetShare(share float64, now time.Time) bool {
 		return false
 	}
 	p.share = share
+	p.learned.forgetAccepted()
 	p.restart(latest(now, p.holdTo))
 	return true
 }
 
-// Throttled holds all calls for wait, as the API asked with a 429, and cuts the
-// rate. It reports whether that changes anything, which voids all reservations: a
-// 429 to one of the calls that were under way together cuts no second time.
-func (p *Pacer) Throttled(wait time.Duration, now time.Time) bool {
-	until := now.Add(wait)
-	held := now.Before(p.holdTo)
-	if held && !until.After(p.holdTo) {
+// Answer is what the API's answer to a call says about its limit.
+type Answer struct {
+	Began     time.Time     // when the call was made
+	Throttled bool          // 429
+	Wait      time.Duration // of a 429: until calls may go on
+	Remaining int           // calls that may follow at once; -1: it does not say
+	Reset     time.Duration // until the whole allowance is there again
+	HasReset  bool          // it says Reset
+	Coarse    bool          // Reset is in whole seconds
+}
+
+// Answered notes an answer. It reports whether that voids all reservations.
+func (p *Pacer) Answered(a Answer, now time.Time) bool {
+	if a.Remaining >= 0 && a.HasReset {
+		p.quota.note(a, now)
+	}
+	if !a.Throttled {
+		p.learned.accept(a.Began, now)
 		return false
 	}
-	if !held { // else the hold only gets longer
-		before := p.group(now)
-		if math.IsInf(before, 1) {
-			before = max(p.given.perSecond(now), 1)
-			if p.share > 0 {
-				before /= p.share
-			}
-		}
-		p.cutTo = before / 2
+	until := now.Add(a.Wait)
+	cut := false
+	if p.learned.isNew(a) {
+		cut = true
+		p.learned.cut(now, until, p.present(now), p.share, minCut(p.rate))
 	}
-	p.holdTo, p.cutAt = until, until
-	p.restart(until)
+	if !cut && !until.After(p.holdTo) {
+		return false
+	}
+	p.holdTo = latest(until, p.holdTo)
+	p.restart(p.holdTo)
 	return true
 }
 
-// Allowance slows calls down before a 429, by what the API says is left: the
-// remaining calls are spread over the time until the allowance is whole again,
-// reset from now. With GCRA the rate settles at the limit itself, with half of
-// the allowance unused; a fixed window is used up exactly. A reset of 0 or less
-// ends the slowdown.
-func (p *Pacer) Allowance(remaining int, reset time.Duration, now time.Time) {
-	if reset <= 0 {
-		p.expires = time.Time{}
-		return
+// present returns the calls a second of the group at now: allowed or, where there
+// is no limit, made.
+func (p *Pacer) present(now time.Time) float64 {
+	if group := p.group(now); !math.IsInf(group, 1) {
+		return group
 	}
-	p.ceiling = float64(remaining) / reset.Seconds()
-	p.expires = now.Add(reset)
+	given, _ := p.given.rate(now)
+	if p.share > 0 {
+		given /= p.share
+	}
+	return max(given, 1)
 }
 
 // HeldUntil returns when the present hold ends; not after now: there is none.
@@ -169,10 +177,11 @@ func (p *Pacer) restart(now time.Time) {
 	p.bucket.AllowN(now, burst)
 }
 
-// adjust follows the rate as a cut heals and as the API's allowance changes.
+// adjust follows the rate as what is learned and what the API says change, in steps
+// of half a per cent, and to the configured rate itself.
 func (p *Pacer) adjust(now time.Time) {
 	allowed := p.allowed(now)
-	if math.Abs(allowed-p.limit) > p.limit/100 || math.IsInf(allowed, 1) != math.IsInf(p.limit, 1) {
+	if math.Abs(allowed-p.limit) > p.limit/200 || allowed != p.limit && allowed == p.rate*p.share {
 		p.limit = allowed
 		p.bucket.SetLimitAt(now, rate.Limit(allowed))
 	}
@@ -187,36 +196,25 @@ func (p *Pacer) allowed(now time.Time) float64 {
 	return p.group(now) * p.share
 }
 
-// group returns the calls a second of the group at now. Cuts and allowances are
-// kept for the group, since the share may have changed by the time they apply, or
-// may be 0 when they are learned.
+// group returns the calls a second of the group at now. What limits it is kept for
+// the group, since the share may be another one by the time it counts.
 func (p *Pacer) group(now time.Time) float64 {
-	allowed := p.rate
-	if !p.cutAt.IsZero() {
-		healed := now.Sub(p.cutAt).Seconds() / healing.Seconds()
-		switch {
-		case healed >= 1:
-			p.cutAt = time.Time{}
-		case math.IsInf(p.rate, 1):
-			allowed = p.cutTo * (1 + 9*max(healed, 0)) // and then unlimited again
-		default:
-			allowed = p.cutTo + (p.rate-p.cutTo)*max(healed, 0)
-		}
-	}
-	if now.Before(p.expires) {
-		allowed = min(allowed, max(p.ceiling, p.lowest()))
-	}
-	return allowed
+	return min(p.rate, p.learned.at(now, p.rate), max(p.quota.at(now), minQuota(p.rate)))
 }
 
-// lowest returns the calls a second to which the API's own counting may slow the
-// group down.
-func (p *Pacer) lowest() float64 {
-	if math.IsInf(p.rate, 1) {
+// minQuota returns the calls a second to which the API's headers may slow the group
+// down: a 429 is its hard word, and a header that is wrong or hostile must not stop
+// the service.
+func minQuota(perSecond float64) float64 {
+	if math.IsInf(perSecond, 1) {
 		return 1
 	}
-	return p.rate * minCeiling
+	return perSecond / 20
 }
+
+// minCut returns the calls a second to which 429s may slow the group down. What the
+// API really allows may be far less than what is configured.
+func minCut(perSecond float64) float64 { return min(perSecond/20, 1) }
 
 func latest(a, b time.Time) time.Time {
 	if a.After(b) {

@@ -74,6 +74,19 @@ func (q *Queue) TakeFirst(lane decision.Lane, match func(*Item) bool) *Item {
 	return q.take(lane, best)
 }
 
+// TakeLeast takes the ready item of a lane with the least key, and the oldest of
+// those. The lane must have one.
+func (q *Queue) TakeLeast(lane decision.Lane, key func(*Item) time.Time) *Item {
+	least := 0
+	for at, r := range q.ready[lane] {
+		c := key(r.slot.head).Compare(key(q.ready[lane][least].slot.head))
+		if c < 0 || c == 0 && r.seq < q.ready[lane][least].seq {
+			least = at
+		}
+	}
+	return q.take(lane, least)
+}
+
 func (q *Queue) take(lane decision.Lane, at int) *Item {
 	i := heap.Remove(&q.ready[lane], at).(*slot).head
 	if i.gate != nil {

@@ -2,8 +2,12 @@ package queue
 
 import "verdict/internal/decision"
 
-// maxAhead is how many calls backfill may be ahead of its minimum share.
-const maxAhead = 10
+const (
+	// maxAhead is how many calls backfill may be ahead of its minimum share.
+	maxAhead = 10
+	// maxOwed is how many calls backfill may be owed, however long it could not go.
+	maxOwed = 2
+)
 
 // Share divides calls between the lanes: live first, except for the minimum
 // share that backfill is owed while both have work.
@@ -36,7 +40,7 @@ func (s *Share) Charge(lane decision.Lane, backfill bool) {
 	case lane == decision.Backfill:
 		s.owed = max(s.owed-(1-s.min), -maxAhead*s.min)
 	case backfill:
-		s.owed += s.min
+		s.owed = min(s.owed+s.min, maxOwed)
 	default:
 		s.owed = min(s.owed, 0)
 	}
