@@ -2,6 +2,7 @@ package processor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -149,7 +150,16 @@ func (s *spans) end() {
 // fail marks a span as failed.
 func fail(s trace.Span, class string, err error) {
 	s.SetAttributes(semconv.ErrorTypeKey.String(class))
-	s.SetStatus(codes.Error, decision.OneLine(err.Error(), decision.MaxErrorSize))
+	s.SetStatus(codes.Error, decision.OneLine(plain(err), decision.MaxErrorSize))
+}
+
+// plain returns an error's text without what the API answered, which may name people.
+// A log needs no such help: slog asks the error itself.
+func plain(err error) string {
+	if e, ok := errors.AsType[*passfort.Error](err); ok {
+		return e.Summary()
+	}
+	return err.Error()
 }
 
 // requests is each operation's HTTP request. Of the URL only the template is

@@ -2,8 +2,11 @@ package passfort
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"net/http/httptrace"
 	"sync/atomic"
@@ -126,22 +129,26 @@ func (c *Client) roundTrip(ctx context.Context, x *exchange, r *requests, path s
 // *Error.
 func conclude[T any](x *exchange, decode func([]byte) (T, bodyErrors, error)) (T, Response, error) {
 	var (
-		value  T
-		errs   bodyErrors
-		isText = true // the body, if any, is not JSON
-		err    = x.err
+		value   T
+		errs    bodyErrors
+		isText  = true // the body, if any, is not JSON
+		foreign bool   // the body does not look like the API's
+		err     = x.err
 	)
 	switch {
 	case x.Status == 0:
-	case success(x.Status) && err == nil:
-		value, errs, err = decode(x.body)
+	case success(x.Status):
+		if err == nil {
+			value, errs, err = decode(x.body)
+		}
+		foreign = isForeign(x.body, err) || errs.any && !errs.documented
 	default:
 		var isJSON bool
 		errs, isJSON = decodeErrors(x.body)
-		isText = !isJSON
+		isText, foreign = !isJSON, !errs.documented
 	}
 	kind, maybeApplied := classify(callResult{
-		status: x.Status, hasErrors: errs.any, codes: errs.codes, unreadable: err != nil,
+		status: x.Status, hasErrors: errs.documented, codes: errs.codes, unreadable: err != nil, foreign: foreign,
 		canceled: x.canceled != nil, timedOut: x.timedOut, sent: x.sent(),
 	})
 	if x.badKey {
@@ -167,15 +174,48 @@ func conclude[T any](x *exchange, decode func([]byte) (T, bodyErrors, error)) (T
 	default:
 		message = http.StatusText(x.Status)
 	}
+	e := &Error{
+		Operation: x.op, Kind: kind, Status: x.Status, Codes: errs.codes, Message: clean(message, x.key),
+		MaybeApplied: maybeApplied && x.op == OpComplete,
+		// An empty refusal of the key can be anyone's; whoami tells.
+		Foreign: kind == KindForeign || kind == KindKey && foreign && !isBlank(x.body),
+		detail:  clean(x.ownWords(kind), x.key),
+	}
+	if x.Status == http.StatusServiceUnavailable {
+		e.RetryAfter = x.Rate.RetryAfter
+	}
 	// Errors of the transport and of decoders may quote what the server sent.
 	if err != nil && x.canceled == nil {
 		if s := err.Error(); len(s) > maxMessage || redact(s, x.key) != s {
 			err = errors.New(clean(s, x.key))
 		}
 	}
+	e.err = err
 	var zero T
-	return zero, x.Response, &Error{
-		Operation: x.op, Kind: kind, Status: x.Status, Codes: errs.codes, Message: clean(message, x.key),
-		MaybeApplied: maybeApplied && x.op == OpComplete, err: err,
+	return zero, x.Response, e
+}
+
+// ownWords says why a call failed without quoting what the server sent.
+func (x *exchange) ownWords(kind Kind) string {
+	switch {
+	case kind == KindForeign && x.err != nil:
+		return "not a whole answer of the API"
+	case kind == KindForeign:
+		return describeForeign(x.Status, x.body)
+	case x.canceled != nil:
+		return x.canceled.Error()
+	case x.badKey:
+		return x.err.Error()
+	case x.timedOut:
+		return "no complete answer in time"
+	case errors.Is(x.err, io.EOF), errors.Is(x.err, io.ErrUnexpectedEOF):
+		return "connection closed"
 	}
+	if e, ok := errors.AsType[net.Error](x.err); ok { // of the network, not of HTTP
+		return e.Error()
+	}
+	if e, ok := errors.AsType[*tls.CertificateVerificationError](x.err); ok {
+		return e.Error()
+	}
+	return ""
 }
