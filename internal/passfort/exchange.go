@@ -105,7 +105,13 @@ func (c *Client) roundTrip(ctx context.Context, x *exchange, r *requests, path s
 		req.Body, _ = req.GetBody() // from memory, never fails
 	}
 
-	resp, err := c.transport.RoundTrip(req)
+	transport := c.transport
+	if transport == nil {
+		own := c.owned.current()
+		defer c.owned.used(own) // after the body is closed
+		transport = own
+	}
+	resp, err := transport.RoundTrip(req)
 	if err != nil {
 		return err
 	}
