@@ -6,7 +6,7 @@ package main
 import (
 	"context"
 	"fmt"
-	"log"
+	"log" //nolint:depguard // net/http logs here, and quotes answers
 	"os"
 	"os/signal"
 	"syscall"

@@ -36,8 +36,8 @@ type standardLog struct{ to io.Writer }
 
 func (l standardLog) Write(p []byte) (int, error) {
 	line := p
-	if i := bytes.Index(p, []byte(" starting with \"")); i >= 0 {
-		line = append(bytes.Clone(p[:i]), '\n')
+	if before, _, ok := bytes.Cut(p, []byte(" starting with \"")); ok {
+		line = append(bytes.Clone(before), '\n')
 	}
 	if _, err := l.to.Write(line); err != nil {
 		return 0, err

@@ -3,6 +3,7 @@ package cli
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"io"
 	"log"
 	"net"
@@ -26,7 +27,7 @@ func TestStandardLogQuotesNoUnsolicitedAnswer(t *testing.T) {
 			const answer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 			_, _ = io.WriteString(server, answer+"HTTP/1.1 200 OK\r\n\r\nJane Doe")
 		}()
-		transport := &http.Transport{Dial: func(string, string) (net.Conn, error) { return client, nil }}
+		transport := &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) { return client, nil }}
 		request, err := http.NewRequest(http.MethodGet, "http://localhost", nil)
 		if err != nil {
 			t.Fatal(err)

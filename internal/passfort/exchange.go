@@ -147,7 +147,7 @@ func conclude[T any](x *exchange, decode func([]byte) (T, bodyErrors, error)) (T
 		if err == nil {
 			value, errs, err = decode(x.body)
 		}
-		foreign = isForeign(x.body, err) || errs.any && !errs.documented
+		foreign = !errs.documented && (errs.any || isForeign(x.body, err))
 	default:
 		var isJSON bool
 		errs, isJSON = decodeErrors(x.body)
@@ -164,24 +164,11 @@ func conclude[T any](x *exchange, decode func([]byte) (T, bodyErrors, error)) (T
 		return value, x.Response, nil
 	}
 
-	message := errs.message
-	switch {
-	case kind == KindCanceled:
-		message, err = x.canceled.Error(), x.canceled
-	case message != "":
-	case x.timedOut:
-		message = "no complete answer in time"
-	case err != nil:
-		message = err.Error()
-	case x.Status >= 300 && x.Status <= 399:
-		message = fmt.Sprintf("redirected to %q, not followed: is the base URL right?", x.location)
-	case isText && len(x.body) > 0:
-		message = string(x.body)
-	default:
-		message = http.StatusText(x.Status)
+	if kind == KindCanceled {
+		err = x.canceled
 	}
 	e := &Error{
-		Operation: x.op, Kind: kind, Status: x.Status, Codes: errs.codes, Message: clean(message, x.key),
+		Operation: x.op, Kind: kind, Status: x.Status, Codes: errs.codes, Message: clean(x.message(kind, errs.message, err, isText), x.key),
 		MaybeApplied: maybeApplied && x.op == OpComplete,
 		// An empty refusal of the key can be anyone's; whoami tells.
 		Foreign: kind == KindForeign || kind == KindKey && foreign && !isBlank(x.body),
@@ -199,6 +186,25 @@ func conclude[T any](x *exchange, decode func([]byte) (T, bodyErrors, error)) (T
 	e.err = err
 	var zero T
 	return zero, x.Response, e
+}
+
+// message says why a call failed: in the words of the API, named, if it has any.
+func (x *exchange) message(kind Kind, named string, err error, isText bool) string {
+	switch {
+	case kind == KindCanceled:
+		return x.canceled.Error()
+	case named != "":
+		return named
+	case x.timedOut:
+		return "no complete answer in time"
+	case err != nil:
+		return err.Error()
+	case x.Status >= 300 && x.Status <= 399:
+		return fmt.Sprintf("redirected to %q, not followed: is the base URL right?", x.location)
+	case isText && len(x.body) > 0:
+		return string(x.body)
+	}
+	return http.StatusText(x.Status)
 }
 
 // ownWords says why a call failed without quoting what the server sent.

@@ -304,6 +304,11 @@ func TestForeignRefusalOfTheKeyIsMarked(t *testing.T) {
 			}
 		}
 	}
+	client := serve(t, respond(200, `{"errors":[{"code":204}]}`))
+	_, _, err := client.ListTasks(t.Context(), profileID)
+	if e := failure(t, err, passfort.KindKey, false); e.Foreign {
+		t.Error("the API's own refusal in a 200 is foreign")
+	}
 }
 
 func TestRetryAfterIsOfA503(t *testing.T) {
