@@ -78,14 +78,15 @@ type Topics struct {
 
 // API is the section api.
 type API struct {
-	BaseURL        string         `key:"base_url" default:"https://api.passfort.com/4.0" help:"URL of the API, with its version. Plain http is accepted only for a loopback address, or with allow_http."`
-	AllowHTTP      bool           `key:"allow_http" default:"false" help:"Allow plain http to other machines. The API key then travels unencrypted."`
-	Key            Secret         `key:"key" default:"" help:"API key. Set either this or key_file."`
-	KeyFile        string         `key:"key_file" default:"" help:"File that holds the API key. It is read again when the API refuses the key, so the key can change without a restart."`
-	Timeout        time.Duration  `key:"timeout" default:"65s" above:"0s" help:"Timeout of one API call. The API gives up after 60s: a longer timeout here gets its error instead of a cut connection."`
-	RateLimit      float64        `key:"rate_limit" default:"50" min:"0" zero:"no limit" help:"Maximum API calls per second, for the whole consumer group unless rate_limit_scope is instance."`
-	Burst          int            `key:"burst" default:"10" min:"1" help:"Calls that can be made at once after a quiet period, on top of the rate."`
-	RateLimitScope RateLimitScope `key:"rate_limit_scope" default:"group" help:"Scope of rate_limit. group: the whole consumer group, where each instance gets a share in proportion to its partitions. instance: each instance on its own."`
+	BaseURL          string         `key:"base_url" default:"https://api.passfort.com/4.0" help:"URL of the API, with its version. Plain http is accepted only for a loopback address, or with allow_http."`
+	AllowHTTP        bool           `key:"allow_http" default:"false" help:"Allow plain http to other machines. The API key then travels unencrypted."`
+	Key              Secret         `key:"key" default:"" help:"API key. Set either this or key_file."`
+	KeyFile          string         `key:"key_file" default:"" help:"File that holds the API key. It is read again when the API refuses the key, so the key can change without a restart."`
+	Timeout          time.Duration  `key:"timeout" default:"65s" above:"0s" help:"Timeout of one API call. The API gives up after 60s: a longer timeout here gets its error instead of a cut connection."`
+	MaxConnectionAge time.Duration  `key:"max_connection_age" default:"5m" above:"0s" help:"How long a connection to the API is used for new calls. A move of the API's address (DNS) is noticed within this time."`
+	RateLimit        float64        `key:"rate_limit" default:"50" min:"0" zero:"no limit" help:"Maximum API calls per second, for the whole consumer group unless rate_limit_scope is instance."`
+	Burst            int            `key:"burst" default:"10" min:"1" help:"Calls that can be made at once after a quiet period, on top of the rate."`
+	RateLimitScope   RateLimitScope `key:"rate_limit_scope" default:"group" help:"Scope of rate_limit. group: the whole consumer group, where each instance gets a share in proportion to its partitions. instance: each instance on its own."`
 }
 
 // Processor is the section processor.

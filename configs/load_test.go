@@ -52,7 +52,7 @@ func TestDefaultMatchesTheContract(t *testing.T) {
 			RebalanceTimeout: 30 * time.Second, SessionTimeout: 30 * time.Second,
 		},
 		API: API{
-			BaseURL: "https://api.passfort.com/4.0", Timeout: 65 * time.Second,
+			BaseURL: "https://api.passfort.com/4.0", Timeout: 65 * time.Second, MaxConnectionAge: 5 * time.Minute,
 			RateLimit: 50, Burst: 10, RateLimitScope: ScopeGroup,
 		},
 		Processor: Processor{

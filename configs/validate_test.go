@@ -79,6 +79,7 @@ var rules = []struct {
 	{"fragment", func(c *Config) { c.API.BaseURL = "https://host/#" }, "api.base_url: has a fragment"},
 	{"API key and its file", func(c *Config) { c.API.Key, c.API.KeyFile = NewSecret("k"), "f" }, "api.key: is set together with api.key_file"},
 	{"API key with a line break", func(c *Config) { c.API.Key = NewSecret("k\n") }, "api.key: contains a space, a line break"},
+	{"no age of a connection", func(c *Config) { c.API.MaxConnectionAge = 0 }, "api.max_connection_age: is 0s; want more than 0s"},
 	{"no time for a call", func(c *Config) { c.API.Timeout = 0 }, "api.timeout: is 0s; want more than 0s"},
 	{"unlimited", func(c *Config) { c.API.RateLimit = 0 }, ""},
 	{"negative rate", func(c *Config) { c.API.RateLimit = -0.5 }, "api.rate_limit: is -0.5"},

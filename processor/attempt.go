@@ -42,8 +42,7 @@ func (a *attempt) run(ctx context.Context) {
 		a.retry(ctx, v, change)
 	case actWait:
 		a.wait(v)
-	case actCheckKey:
-		a.checkKey(ctx, v)
+	case actCheckKey: // try has asked
 	case actAbandon:
 		a.MaybeApplied = a.MaybeApplied || v.maybeApplied
 		a.claim.Attempted(a.rec.Offset, a.Progress)
@@ -51,14 +50,21 @@ func (a *attempt) run(ctx context.Context) {
 	}
 }
 
-// try goes through the stages that call the API.
+// try goes through the stages that call the API, and asks about the key where one of
+// them was refused.
 func (a *attempt) try() (v verdict) {
 	defer func() {
 		if r := recover(); r != nil { // the call may have been made
 			v = verdict{action: actRetry, cause: decision.RetryPanic, err: a.p.logPanic(a.job, r), maybeApplied: true}
 		}
 	}()
-	ctx := a.context()
+	if v = a.stages(a.context()); v.action == actCheckKey {
+		v = a.checkKey(v)
+	}
+	return v
+}
+
+func (a *attempt) stages(ctx context.Context) verdict {
 	for _, stage := range [...]func(context.Context) (verdict, bool){a.resolve, a.preflight} {
 		if v, done := stage(ctx); done {
 			return v

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"strings"
+	"time"
 
 	"verdict/internal/decision"
 	"verdict/internal/passfort"
@@ -19,6 +20,7 @@ type verdict struct {
 	cause        decision.RetryCause // of actRetry, actWait and actCheckKey
 	status       int                 // HTTP status of the last call; 0: no answer
 	err          error
+	atLeast      time.Duration    // of actRetry and actWait: the shortest wait before the next try
 	maybeApplied bool             // a call may have completed the task
 	listing      *resolve.Listing // of actMove
 }
@@ -32,7 +34,7 @@ const (
 	actRefuse                 // publish a dead letter
 	actRetry                  // try again after a back-off; an attempt is spent
 	actWait                   // try again when calls go on; no attempt is spent
-	actCheckKey               // ask whether the API key is still good
+	actCheckKey               // ask whether the API key is still good; then one of the others
 	actAbandon                // the partition is lost; leave the decision to its next owner
 	actMove                   // the profile has been listed: go to the task that the list names
 )
@@ -67,7 +69,7 @@ func classify(err error) verdict {
 	if !ok { // not an error of the client's: treat it as a cut connection
 		return verdict{action: actRetry, cause: decision.RetryConnection, err: err, maybeApplied: true}
 	}
-	v := verdict{status: e.Status, err: e, maybeApplied: e.MaybeApplied}
+	v := verdict{status: e.Status, err: e, atLeast: e.RetryAfter, maybeApplied: e.MaybeApplied}
 	switch e.Kind {
 	case passfort.KindTimeout: // no answer in time: perhaps done, so look first
 		v.action, v.cause = actRetry, decision.RetryTimeout
@@ -75,6 +77,8 @@ func classify(err error) verdict {
 		v.action, v.cause = actRetry, decision.RetryConnection
 	case passfort.KindServer: // 5xx: perhaps done, except 503
 		v.action, v.cause = actRetry, decision.RetryServerError
+	case passfort.KindForeign: // something else than the API answered: as if it were away
+		v.action, v.cause = actRetry, decision.RetryForeign
 	case passfort.KindUnconfirmed: // 2xx, but not the answer to what was asked
 		v.action, v.cause, v.maybeApplied = actRetry, decision.RetryUnconfirmed, true
 	case passfort.KindThrottled: // 429: too early for everyone
@@ -111,7 +115,7 @@ func (v *verdict) signal() health.Signal {
 	switch v.action {
 	case actRetry:
 		switch v.cause {
-		case decision.RetryTimeout, decision.RetryConnection, decision.RetryServerError:
+		case decision.RetryTimeout, decision.RetryConnection, decision.RetryServerError, decision.RetryForeign:
 			return health.Fails
 		case decision.RetryUnconfirmed, decision.RetryThrottled, decision.RetryAuth, decision.RetryPanic:
 			return health.Neutral
@@ -139,8 +143,8 @@ const (
 // alias or type an expired task is not found in the first place.)
 //
 // Some answers never get here, since classify takes them for failures: one about
-// another task, without a state, or that is no task, is unconfirmed; errors in a
-// 2xx are a refusal. In the answer to a completion any state but the wanted one
+// another task, or without a state, is unconfirmed; errors in a
+// 2xx are a refusal; and what is no task at all is not the API's. In the answer to a completion any state but the wanted one
 // is unconfirmed too.
 func stand(t *passfort.Task, want decision.State) standing {
 	switch t.State {

@@ -1,9 +1,11 @@
 package processor
 
 import (
+	"errors"
 	"time"
 
 	"verdict/internal/decision"
+	"verdict/internal/passfort"
 	"verdict/processor/health"
 	"verdict/processor/queue"
 )
@@ -35,30 +37,40 @@ type outages struct{ p *Processor }
 // release gives a lane's permit back with what its call said about the API.
 func (o outages) release(lane decision.Lane, permit health.Permit, signal health.Signal, err error) health.Change {
 	p := o.p
-	change := o.update(lane, permit, signal)
-	switch change {
-	case health.None:
-		return change
-	case health.Opened:
+	change, foreign := o.update(lane, permit, signal, isForeign(err))
+	switch {
+	case foreign:
+		p.log.Warn("API calls are answered by something that is not the API; holding calls except a probe every few seconds "+
+			"(check api.base_url, which ends with the API's version, and the gateway or proxy in front of the API)",
+			"pause", string(decision.PausedOutage), "lane", lane.String(), "probe_every", health.ProbeEvery.String(), "err", err)
+	case change == health.Opened:
 		p.log.Warn("API calls keep failing; holding calls except a probe every few seconds",
 			"pause", string(decision.PausedOutage), "lane", lane.String(), "probe_every", health.ProbeEvery.String(), "err", err)
-	case health.Closed:
+	case change == health.Closed:
 		p.log.Info("API works again", "pause", string(decision.PausedOutage), "lane", lane.String())
-	case health.Confirmed:
 	}
-	p.nudge()
+	if change != health.None {
+		p.nudge()
+	}
 	return change
 }
 
-func (o outages) update(lane decision.Lane, permit health.Permit, signal health.Signal) health.Change {
+// update tells a lane's breaker about a call and follows its change. sayForeign: the
+// outage is one of answers that are not the API's, and that was not logged yet.
+func (o outages) update(lane decision.Lane, permit health.Permit, signal health.Signal, isForeign bool) (change health.Change, sayForeign bool) {
 	p := o.p
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	change := p.breakers[lane].Release(permit, signal, time.Now())
+	change = p.breakers[lane].Release(permit, signal, time.Now())
+	if change == health.Opened || change == health.Confirmed {
+		sayForeign = isForeign && !p.foreignSaid
+		p.foreignSaid = p.foreignSaid || isForeign
+	}
 	switch change {
 	case health.Opened, health.Closed:
 		p.pauses.setLane(lane, decision.LanePausedOutage, change == health.Opened)
 		p.pauses.set(decision.PausedOutage, !p.breakers.closed())
+		p.foreignSaid = p.foreignSaid && !p.breakers.closed()
 	case health.Confirmed:
 		// It was an outage, so the attempts on the way into it were failures of the
 		// API and not of the decisions.
@@ -69,7 +81,13 @@ func (o outages) update(lane decision.Lane, permit health.Permit, signal health.
 		})
 	case health.None:
 	}
-	return change
+	return change, sayForeign
+}
+
+// isForeign reports whether a call failed with an answer that is not the API's.
+func isForeign(err error) bool {
+	e, ok := errors.AsType[*passfort.Error](err)
+	return ok && e.Foreign
 }
 
 // refund gives back the attempts that a decision spent before the outage that the

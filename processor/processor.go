@@ -138,12 +138,14 @@ type Processor struct {
 	reviewer   reviewer
 	outages    outages
 	throttle   throttle
+	letters    letterLog
 
 	mu          sync.Mutex // guards the fields below; short pure sections only
 	queue       *queue.Queue
 	share       queue.Share
 	admission   admission
 	breakers    breakers
+	foreignSaid bool // the log says that this outage is one of foreign answers
 	claims      claims
 	recent      recentIDs
 	lists       lister

@@ -35,7 +35,7 @@ func (a *attempt) retry(ctx context.Context, v verdict, change health.Change) {
 	}
 	p.log.Debug("decision will be tried again", "decision_id", a.dec.ID, "origin", a.origin(), "attempts", a.Attempts, "err", v.err)
 	a.claim.Attempted(a.rec.Offset, a.Progress)
-	a.requeue(time.Now().Add(p.retry.Backoff(max(a.Attempts, 1))))
+	a.requeue(time.Now().Add(max(p.retry.Backoff(max(a.Attempts, 1)), v.atLeast)))
 }
 
 // wait returns the decision to the queue until calls go on.
@@ -43,28 +43,30 @@ func (a *attempt) wait(v verdict) {
 	if v.cause != "" {
 		a.p.countRetry(v.cause)
 	}
-	a.requeue(time.Now())
+	a.requeue(time.Now().Add(v.atLeast))
 }
 
-// checkKey finds out what the API refused: the key, in which case all calls pause,
-// or this task alone.
-func (a *attempt) checkKey(ctx context.Context, v verdict) {
+// checkKey finds out what was refused: the key, in which case all calls pause; this
+// task alone; or neither, because it was not the API that refused.
+func (a *attempt) checkKey(v verdict) verdict {
 	p := a.p
 	good, err := p.keys.isGood(a.context())
 	switch {
 	case a.hold.ctx.Err() != nil:
-		a.drop()
+		v.action = actAbandon
 	case err != nil:
 		// Not known, because whoami itself failed. No attempt is spent, since
 		// nothing is known against the decision.
 		p.log.Debug("whoami failed, so it is not known whether the API key is good", "err", err)
-		a.requeue(time.Now().Add(p.retry.Backoff(unknownKeyRetry)))
+		v.action, v.cause, v.atLeast = actWait, "", p.retry.Backoff(unknownKeyRetry)
+	case good && isForeign(v.err):
+		v.action, v.cause = actRetry, decision.RetryForeign
 	case good:
-		p.settler.deadLetter(ctx, a.job, refusal{reason: decision.Forbidden, status: v.status, err: v.err, called: true})
+		v.refuse(decision.Forbidden)
 	default:
-		p.countRetry(v.cause)
-		a.requeue(time.Now())
+		v.action = actWait
 	}
+	return v
 }
 
 func (p *Processor) countRetry(cause decision.RetryCause) {

@@ -183,7 +183,7 @@ func (c *reviewCall) retryIn(v verdict) (wait time.Duration, again bool) {
 	case actRetry:
 		p.countRetry(v.cause)
 		c.review.Attempts++
-		return p.retry.Backoff(c.review.Attempts), c.review.Attempts < p.opts.MaxAttempts
+		return max(p.retry.Backoff(c.review.Attempts), v.atLeast), c.review.Attempts < p.opts.MaxAttempts
 	case actWait:
 		p.countRetry(v.cause)
 		return 0, true
@@ -248,7 +248,7 @@ func (c *reviewCall) logFault(v verdict) {
 	p := c.p
 	fault := ""
 	if v.action != actMove && v.action != actWait && v.err != nil {
-		fault = v.err.Error()
+		fault = plain(v.err)
 	}
 	p.mu.Lock()
 	changed := fault != p.reviewFault

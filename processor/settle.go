@@ -140,6 +140,18 @@ func (s settler) acknowledged(j *job, e ending) {
 	j.spans.settled(j, &e)
 	s.dismiss(j, e, true)
 	s.count(j, e)
+	if e.reason != "" {
+		s.logLetter(j, e)
+	}
+}
+
+// logLetter logs a dead letter, if it is its reason's turn. Why exactly is in the
+// letter alone, since the API's answer may name people.
+func (s settler) logLetter(j *job, e ending) {
+	if n := s.p.letters.add(e.reason, time.Now()); n > 0 {
+		s.p.log.Warn("decision dead-lettered", "reason", string(e.reason), "decision_id", j.dec.ID, "origin", j.origin(),
+			"attempts", j.Attempts, "dead_letters", n)
+	}
 }
 
 // dismiss lets go of a decision: it is settled, or left to its next owner.

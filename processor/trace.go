@@ -2,6 +2,7 @@ package processor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -148,7 +149,16 @@ func (s *spans) end() {
 // fail marks a span as failed.
 func fail(s trace.Span, class string, err error) {
 	s.SetAttributes(semconv.ErrorTypeKey.String(class))
-	s.SetStatus(codes.Error, decision.OneLine(err.Error(), decision.MaxErrorSize))
+	s.SetStatus(codes.Error, decision.OneLine(plain(err), decision.MaxErrorSize))
+}
+
+// plain returns an error's text without what the API answered, which may name people.
+// A log needs no such help: slog asks the error itself.
+func plain(err error) string {
+	if e, ok := errors.AsType[*passfort.Error](err); ok {
+		return e.Summary()
+	}
+	return err.Error()
 }
 
 // beginCall follows one call to the API. It returns the context to make the call

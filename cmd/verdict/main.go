@@ -6,6 +6,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"log" //nolint:depguard // net/http logs here, and quotes answers
 	"os"
 	"os/signal"
 	"syscall"
@@ -27,6 +28,7 @@ func run() int {
 		cancel(fmt.Errorf("%v signal received", <-signals))
 		endBy(<-signals)
 	}()
+	log.SetOutput(cli.StandardLog(os.Stderr))
 	return cli.Execute(ctx, os.Args[1:], cli.Process{
 		In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Environ: os.Environ(),
 	})

@@ -33,8 +33,9 @@ func Run(ctx context.Context, cfg configs.Config, o Options) (err error) {
 
 	client, err := passfort.New(passfort.Options{
 		BaseURL: cfg.API.BaseURL, Key: key.Current, Timeout: cfg.API.Timeout, AllowHTTP: cfg.API.AllowHTTP,
-		MaxConnections: cfg.Processor.Workers + 1, // one for probes
-		UserAgent:      userAgent(), DialContext: o.DialAPI,
+		MaxConnections:   cfg.Processor.Workers + 1, // one for probes
+		MaxConnectionAge: cfg.API.MaxConnectionAge,
+		UserAgent:        userAgent(), DialContext: o.DialAPI,
 	})
 	if err != nil {
 		return err

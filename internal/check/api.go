@@ -51,6 +51,8 @@ func keyFault(err error, baseURL string) (status Status, hint string) {
 		return Fail, "correct api.key or the file api.key_file, which is read again whenever the key is refused"
 	case passfort.KindConnection:
 		return Fail, wrongURL + " Can this machine reach it (name, firewall, proxy, certificate)?"
+	case passfort.KindForeign:
+		return Fail, wrongURL + " It ends with the API's version. Is a gateway or proxy in front of the API?"
 	case passfort.KindThrottled:
 		return Warn, untested
 	case passfort.KindTimeout, passfort.KindServer:

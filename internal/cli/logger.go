@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"bytes"
+	"io"
 	"log/slog"
 	"sync"
 	"time"
@@ -23,6 +25,24 @@ func newLogger(s Process, cfg configs.Log) *slog.Logger {
 		return a
 	}
 	return slog.New(slog.NewJSONHandler(s.Err, options))
+}
+
+// StandardLog returns a writer to w for Go's standard logger. net/http reports there
+// what a server sends without having been asked, and quotes it; the quote is left out,
+// because an answer of the API may name people.
+func StandardLog(w io.Writer) io.Writer { return standardLog{w} }
+
+type standardLog struct{ to io.Writer }
+
+func (l standardLog) Write(p []byte) (int, error) {
+	line := p
+	if before, _, ok := bytes.Cut(p, []byte(" starting with \"")); ok {
+		line = append(bytes.Clone(before), '\n')
+	}
+	if _, err := l.to.Write(line); err != nil {
+		return 0, err
+	}
+	return len(p), nil
 }
 
 // retryLogInterval is the time between two log lines about the same error.

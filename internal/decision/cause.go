@@ -34,7 +34,8 @@ type RetryCause string
 const (
 	RetryTimeout     RetryCause = "timeout"      // no answer in time, or 408
 	RetryConnection  RetryCause = "connection"   // the API was not reached, or the connection was cut
-	RetryServerError RetryCause = "server_error" // 5xx
+	RetryServerError RetryCause = "server_error" // 5xx, 421, 423, 425 or 499
+	RetryForeign     RetryCause = "foreign"      // an answer that is not the API's: a redirect, a page, a 4xx without the API's errors
 	RetryUnconfirmed RetryCause = "unconfirmed"  // 2xx without the wanted state
 	RetryThrottled   RetryCause = "throttled"    // 429; does not count as an attempt
 	RetryAuth        RetryCause = "auth"         // the key was refused; does not count as an attempt
@@ -43,6 +44,6 @@ const (
 
 // RetryCauses holds every cause of a retry.
 var RetryCauses = [...]RetryCause{
-	RetryTimeout, RetryConnection, RetryServerError, RetryUnconfirmed,
+	RetryTimeout, RetryConnection, RetryServerError, RetryForeign, RetryUnconfirmed,
 	RetryThrottled, RetryAuth, RetryPanic,
 }

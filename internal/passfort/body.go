@@ -40,7 +40,7 @@ func readBody(r io.Reader, declared int64) ([]byte, error) {
 }
 
 // decodeTask decodes one task. A field with an unexpected type stays zero; the fields
-// that matter, ID and state, are checked.
+// that matter, ID and state, are checked. An answer with neither is not the API's.
 func decodeTask(body []byte) (Task, bodyErrors, error) {
 	var doc struct {
 		Task
@@ -51,6 +51,9 @@ func decodeTask(body []byte) (Task, bodyErrors, error) {
 	}
 	if errs := readErrors(doc.Errors); errs.any {
 		return Task{}, errs, nil
+	}
+	if !decision.ValidID(doc.ID) && doc.State == "" {
+		return Task{}, bodyErrors{}, foreignBody("not a task")
 	}
 	doc.Raw = body
 	return doc.Task, bodyErrors{}, doc.check()
@@ -69,9 +72,9 @@ func (t *Task) check() error {
 
 // decodeTasks decodes an array of tasks, or the errors in an object.
 func decodeTasks(body []byte) ([]Task, bodyErrors, error) {
-	if trimmed := bytes.TrimLeft(body, " \t\r\n"); len(trimmed) == 0 || trimmed[0] != '[' {
+	if trimmed := bytes.TrimLeft(body, jsonSpace); len(trimmed) == 0 || trimmed[0] != '[' {
 		errs, _ := decodeErrors(body)
-		return nil, errs, errors.New("not an array of tasks")
+		return nil, errs, foreignBody("not an array of tasks")
 	}
 	var elements []json.RawMessage
 	if err := decode(body, &elements); err != nil {
@@ -106,7 +109,7 @@ func decodeIdentity(body []byte) (Identity, bodyErrors, error) {
 		return Identity{}, errs, nil
 	}
 	if doc.AuditeeName == "" && doc.Institution == (Institution{}) && isEmpty(doc.User) {
-		return Identity{}, bodyErrors{}, errors.New("not an identity")
+		return Identity{}, bodyErrors{}, foreignBody("not an identity")
 	}
 	doc.Raw = body
 	return doc.Identity, bodyErrors{}, nil
@@ -119,5 +122,52 @@ func decode(body []byte, into any) error {
 	if _, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 		return nil
 	}
+	if err != nil && !isBlank(body) {
+		return foreignBody(err.Error())
+	}
 	return err
 }
+
+// foreignBody says why a body is not the API's.
+type foreignBody string
+
+func (f foreignBody) Error() string { return string(f) }
+
+// isForeign reports whether a body is not the API's, given the error of reading or
+// decoding it. Of an incomplete body only the beginning tells; an empty one is anyone's.
+func isForeign(body []byte, err error) bool {
+	if _, ok := errors.AsType[foreignBody](err); ok {
+		return true
+	}
+	return !isBlank(body) && !startsLikeJSON(body)
+}
+
+func isBlank(body []byte) bool { return len(bytes.TrimLeft(body, jsonSpace)) == 0 }
+
+// startsLikeJSON reports whether body begins as an object or an array, as every answer
+// of the API does.
+func startsLikeJSON(body []byte) bool {
+	body = bytes.TrimLeft(body, jsonSpace)
+	return len(body) > 0 && (body[0] == '{' || body[0] == '[')
+}
+
+// describeForeign says in this package's own words what kind of answer is not the API's.
+func describeForeign(status int, body []byte) string {
+	switch {
+	case status >= 300 && status <= 399:
+		return "a redirect"
+	case status < 200 || status > 499:
+		return "not an HTTP status of an answer"
+	case isBlank(body):
+		return "an empty body"
+	case bytes.TrimLeft(body, jsonSpace)[0] == '<':
+		return "an HTML page"
+	case !startsLikeJSON(body):
+		return "a body that is not JSON"
+	case success(status):
+		return "not the JSON that was asked for"
+	}
+	return "a body without the API's errors"
+}
+
+const jsonSpace = " \t\r\n"

@@ -12,9 +12,10 @@ const maxErrors = 16
 
 // bodyErrors are the errors that a body names.
 type bodyErrors struct {
-	any     bool   // whether there is one
-	codes   []int  // of those that have one
-	message string // all messages, joined
+	any        bool   // whether there is one
+	documented bool   // whether one has the API's form: a code or a message, in an array or an object
+	codes      []int  // of those that have one
+	message    string // all messages, joined
 }
 
 // decodeErrors decodes the body of a failed call and reports whether it is JSON. If
@@ -35,27 +36,32 @@ func decodeErrors(body []byte) (errs bodyErrors, isJSON bool) {
 	return errs, true
 }
 
-// readErrors reads the field errors. The API documents an array or a single object;
-// every other non-empty value counts as one error.
+// readErrors reads the field errors. The API documents an array or a single object,
+// with codes and messages; every other non-empty value counts as one error, which is not
+// the API's.
 func readErrors(raw json.RawMessage) bodyErrors {
 	if isEmpty(raw) {
 		return bodyErrors{}
 	}
-	entries := []json.RawMessage{raw}
+	var entries []json.RawMessage
 	if raw[0] == '[' {
-		if err := json.Unmarshal(raw, &entries); err != nil {
-			entries = nil // never happens: raw is part of valid JSON
-		}
+		_ = json.Unmarshal(raw, &entries) // never fails: raw is part of valid JSON
+	} else {
+		entries = append(entries, raw)
 	}
+	structured := raw[0] == '[' || raw[0] == '{'
 	errs := bodyErrors{any: true}
 	var messages []string
 	for _, entry := range entries[:min(len(entries), maxErrors)] {
-		if code, ok := entryCode(entry); ok {
+		code, hasCode := entryCode(entry)
+		if hasCode {
 			errs.codes = append(errs.codes, code)
 		}
-		if m := entryMessage(entry); m != "" {
-			messages = append(messages, m)
+		message := entryMessage(entry)
+		if message != "" {
+			messages = append(messages, message)
 		}
+		errs.documented = errs.documented || structured && (hasCode || message != "" && message != string(entry))
 	}
 	errs.message = strings.Join(messages, "; ")
 	return errs

@@ -8,19 +8,21 @@ import (
 
 func TestDecodeErrorsInEveryShape(t *testing.T) {
 	for body, want := range map[string]bodyErrors{
-		`{"errors":[{"code":201,"message":"invalid"}]}`:                       {any: true, codes: []int{201}, message: "invalid"},
-		`{"errors":{"code":204,"message":"bad key"}}`:                         {any: true, codes: []int{204}, message: "bad key"},
-		`{"errors":[{"code":1,"message":"a"},{"code":"2","detail":"b"},"c"]}`: {any: true, codes: []int{1, 2}, message: "a; b; c"},
-		`{"errors":[{"code":204.0}]}`:                                         {any: true, codes: []int{204}, message: `{"code":204.0}`},
-		`{"errors":[{"code":1e99,"message":{"x":1},"title":"t"}]}`:            {any: true, message: "t"},
-		`{"errors":"down"}`:       {any: true, message: "down"},
-		`{"errors":true}`:         {any: true, message: "true"},
-		`{"errors":[null]}`:       {any: true, message: `{"errors":[null]}`},
-		`{"errors":[]}`:           {message: `{"errors":[]}`},
-		`{"message":"no route"}`:  {message: "no route"},
-		`{"error":"unavailable"}`: {message: "unavailable"},
-		`"text"`:                  {message: "text"},
-		`{}`:                      {},
+		`{"errors":[{"code":201,"message":"invalid"}]}`:                       {any: true, documented: true, codes: []int{201}, message: "invalid"},
+		`{"errors":{"code":204,"message":"bad key"}}`:                         {any: true, documented: true, codes: []int{204}, message: "bad key"},
+		`{"errors":[{"code":1,"message":"a"},{"code":"2","detail":"b"},"c"]}`: {any: true, documented: true, codes: []int{1, 2}, message: "a; b; c"},
+		`{"errors":[{"code":204.0}]}`:                                         {any: true, documented: true, codes: []int{204}, message: `{"code":204.0}`},
+		`{"errors":[{"code":1e99,"message":{"x":1},"title":"t"}]}`:            {any: true, documented: true, message: "t"},
+		`{"errors":["no such task"]}`:                                         {any: true, documented: true, message: "no such task"},
+		`{"errors":{"state":["is bad"]}}`:                                     {any: true, message: `{"state":["is bad"]}`},
+		`{"errors":"down"}`:                                                   {any: true, message: "down"},
+		`{"errors":true}`:                                                     {any: true, message: "true"},
+		`{"errors":[null]}`:                                                   {any: true, message: `{"errors":[null]}`},
+		`{"errors":[]}`:                                                       {message: `{"errors":[]}`},
+		`{"message":"no route"}`:                                              {message: "no route"},
+		`{"error":"unavailable"}`:                                             {message: "unavailable"},
+		`"text"`:                                                              {message: "text"},
+		`{}`:                                                                  {},
 	} {
 		got, isJSON := decodeErrors([]byte(body))
 		if !isJSON || !reflect.DeepEqual(got, want) {

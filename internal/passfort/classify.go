@@ -11,9 +11,10 @@ const codeInvalidKey = 204
 // callResult is everything that classify looks at.
 type callResult struct {
 	status     int   // 0 if no answer came
-	hasErrors  bool  // the body names errors
+	hasErrors  bool  // the body names errors, in the API's form
 	codes      []int // their codes, as far as they have any
 	unreadable bool  // the body is not complete, or not what was asked for
+	foreign    bool  // the body does not look like the API's: of a failure, it names no errors
 	canceled   bool  // the call ended early because the caller's context ended
 	timedOut   bool  // the call ended early because its timeout was over
 	sent       bool  // the request began to go out
@@ -49,8 +50,13 @@ func classify(r callResult) (kind Kind, maybeApplied bool) {
 	case success(r.status) && r.hasErrors:
 		return KindRejected, false
 
-	// A 2xx whose body is cut, late, too large, not JSON, or not the task and state
-	// that were asked for. The API has probably acted.
+	// A 2xx with a page, or with other JSON. What sent it may stand between the client
+	// and an API that acted.
+	case success(r.status) && r.foreign:
+		return KindForeign, true
+
+	// A 2xx whose body is empty, cut, late, too large, or not the task and state that
+	// were asked for. The API has probably acted.
 	case success(r.status) && r.unreadable:
 		return KindUnconfirmed, true
 
@@ -61,24 +67,41 @@ func classify(r callResult) (kind Kind, maybeApplied bool) {
 	case r.status == http.StatusUnauthorized, r.status == http.StatusForbidden:
 		return KindKey, false
 
-	// No such profile or task.
-	case r.status == http.StatusNotFound:
-		return KindNotFound, false
-
 	// The server did not get the whole request in time.
 	case r.status == http.StatusRequestTimeout:
 		return KindTimeout, false
 
-	// A 503 says that the request was not accepted. Every other 5xx can come from a
-	// proxy in front of a server that acted.
-	case r.status >= 500 && r.status <= 599:
+	// Not now: the request went to the wrong server, the task is locked, or it is too
+	// early. The server did not act.
+	case r.status == http.StatusMisdirectedRequest, r.status == http.StatusLocked, r.status == http.StatusTooEarly:
+		return KindServer, false
+
+	// A 503 says that the request was not accepted. Every other 5xx, and 499, can come
+	// from a proxy in front of a server that acted.
+	case r.status >= 500 && r.status <= 599, r.status == statusClientClosedRequest:
 		return KindServer, r.status != http.StatusServiceUnavailable
 
-	// 400, 409, 412, 422 and every other 4xx; redirects, which are not followed
-	// because they could take the key anywhere; and statuses that HTTP does not know.
+	// The caller gave up before the body showed whose answer it is.
+	case r.canceled && r.foreign:
+		return KindCanceled, r.sent
+
+	// A redirect, which is not followed because it could take the key anywhere; a
+	// status that HTTP does not know; and a 4xx without the API's errors. Nothing is
+	// known about what is behind it.
+	case r.status < 400 || r.status > 499 || r.foreign:
+		return KindForeign, true
+
+	// No such profile or task.
+	case r.status == http.StatusNotFound:
+		return KindNotFound, false
+
+	// 400, 409, 412, 422 and every other 4xx.
 	default:
 		return KindRejected, false
 	}
 }
+
+// statusClientClosedRequest is what nginx says when the other side gave up.
+const statusClientClosedRequest = 499
 
 func success(status int) bool { return status >= 200 && status <= 299 }

@@ -7,6 +7,7 @@ import (
 // TestClassify spells out the table of failures: callers rely on each row.
 func TestClassify(t *testing.T) {
 	codes := func(c ...int) callResult { return callResult{hasErrors: true, codes: c} }
+	foreign := func(status int) callResult { return callResult{status: status, foreign: true, sent: true} }
 	with := func(f callResult, status int) callResult { f.status = status; return f }
 	for name, c := range map[string]struct {
 		f            callResult
@@ -22,7 +23,8 @@ func TestClassify(t *testing.T) {
 		"caller gone before sending":        {callResult{canceled: true}, KindCanceled, false},
 		"caller gone after sending":         {callResult{canceled: true, sent: true}, KindCanceled, true},
 		"caller gone in a 2xx body":         {callResult{status: 200, canceled: true, unreadable: true, sent: true}, KindCanceled, true},
-		"caller gone in a 404 body":         {callResult{status: 404, canceled: true, unreadable: true, sent: true}, KindNotFound, false},
+		"caller gone in a 404 body":         {callResult{status: 404, canceled: true, unreadable: true, foreign: true, sent: true}, KindCanceled, true},
+		"caller gone after a 404 body":      {callResult{status: 404, canceled: true, unreadable: true, sent: true}, KindNotFound, false},
 		"time over in a 2xx body":           {callResult{status: 200, timedOut: true, unreadable: true, sent: true}, KindUnconfirmed, true},
 		"time over in a 429 body":           {callResult{status: 429, timedOut: true, unreadable: true, sent: true}, KindThrottled, false},
 		"unreadable 2xx":                    {callResult{status: 204, unreadable: true, sent: true}, KindUnconfirmed, true},
@@ -53,10 +55,25 @@ func TestClassify(t *testing.T) {
 		"unavailable":                       {callResult{status: 503, sent: true}, KindServer, false},
 		"gateway timeout":                   {callResult{status: 504, sent: true}, KindServer, true},
 		"unknown 5xx":                       {callResult{status: 599, sent: true}, KindServer, true},
-		"redirect":                          {callResult{status: 307, sent: true}, KindRejected, false},
-		"switching protocols":               {callResult{status: 101, sent: true}, KindRejected, false},
-		"a status that HTTP does not know":  {callResult{status: 799, sent: true}, KindRejected, false},
-		"zero-like status of a bad gateway": {callResult{status: 600, sent: true}, KindRejected, false},
+		"misdirected":                       {foreign(421), KindServer, false},
+		"locked":                            {callResult{status: 423, sent: true}, KindServer, false},
+		"too early":                         {foreign(425), KindServer, false},
+		"client closed request":             {foreign(499), KindServer, true},
+		"redirect":                          {callResult{status: 307, sent: true}, KindForeign, true},
+		"not modified":                      {foreign(304), KindForeign, true},
+		"switching protocols":               {callResult{status: 101, sent: true}, KindForeign, true},
+		"a status that HTTP does not know":  {callResult{status: 799, sent: true}, KindForeign, true},
+		"zero-like status of a bad gateway": {callResult{status: 600, sent: true}, KindForeign, true},
+		"foreign 200":                       {callResult{status: 200, foreign: true, unreadable: true, sent: true}, KindForeign, true},
+		"foreign 400":                       {foreign(400), KindForeign, true},
+		"foreign 403":                       {foreign(403), KindKey, false},
+		"foreign 404":                       {foreign(404), KindForeign, true},
+		"foreign 405":                       {foreign(405), KindForeign, true},
+		"foreign 408":                       {foreign(408), KindTimeout, false},
+		"foreign 422":                       {foreign(422), KindForeign, true},
+		"foreign 429":                       {foreign(429), KindThrottled, false},
+		"foreign 502":                       {foreign(502), KindServer, true},
+		"foreign 503":                       {foreign(503), KindServer, false},
 	} {
 		kind, maybeApplied := classify(c.f)
 		if kind != c.kind || maybeApplied != c.maybeApplied {

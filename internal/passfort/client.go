@@ -14,8 +14,8 @@ import (
 
 // Client calls the API. It is safe for concurrent use.
 type Client struct {
-	transport http.RoundTripper
-	owned     *http.Transport // transport, if it is this package's own
+	transport http.RoundTripper // the caller's; nil: there is none
+	owned     *connections      // this package's own, if transport is nil
 	base      *url.URL
 	timeout   time.Duration
 	userAgent string
@@ -46,8 +46,7 @@ func New(o Options) (*Client, error) {
 		key:       o.Key,
 	}
 	if c.transport == nil {
-		c.owned = newTransport(o)
-		c.transport = c.owned
+		c.owned = newConnections(o)
 	}
 	return c, nil
 }
@@ -55,7 +54,7 @@ func New(o Options) (*Client, error) {
 // Close closes idle connections. Call it when no call is running anymore.
 func (c *Client) Close() {
 	if c.owned != nil {
-		c.owned.CloseIdleConnections()
+		c.owned.close()
 	}
 }
 

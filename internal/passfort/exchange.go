@@ -2,8 +2,11 @@ package passfort
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"net/http/httptrace"
 	"sync/atomic"
@@ -101,7 +104,13 @@ func (c *Client) roundTrip(ctx context.Context, x *exchange, r *requests, path, 
 		setBody(req, body)
 	}
 
-	resp, err := c.transport.RoundTrip(req)
+	transport := c.transport
+	if transport == nil {
+		own := c.owned.current()
+		defer c.owned.used(own) // after the body is closed
+		transport = own
+	}
+	resp, err := transport.RoundTrip(req)
 	if err != nil {
 		return err
 	}
@@ -125,22 +134,26 @@ func (c *Client) roundTrip(ctx context.Context, x *exchange, r *requests, path, 
 // *Error.
 func conclude[T any](x *exchange, decode func([]byte) (T, bodyErrors, error)) (T, Response, error) {
 	var (
-		value  T
-		errs   bodyErrors
-		isText = true // the body, if any, is not JSON
-		err    = x.err
+		value   T
+		errs    bodyErrors
+		isText  = true // the body, if any, is not JSON
+		foreign bool   // the body does not look like the API's
+		err     = x.err
 	)
 	switch {
 	case x.Status == 0:
-	case success(x.Status) && err == nil:
-		value, errs, err = decode(x.body)
+	case success(x.Status):
+		if err == nil {
+			value, errs, err = decode(x.body)
+		}
+		foreign = !errs.documented && (errs.any || isForeign(x.body, err))
 	default:
 		var isJSON bool
 		errs, isJSON = decodeErrors(x.body)
-		isText = !isJSON
+		isText, foreign = !isJSON, !errs.documented
 	}
 	kind, maybeApplied := classify(callResult{
-		status: x.Status, hasErrors: errs.any, codes: errs.codes, unreadable: err != nil,
+		status: x.Status, hasErrors: errs.documented, codes: errs.codes, unreadable: err != nil, foreign: foreign,
 		canceled: x.canceled != nil, timedOut: x.timedOut, sent: x.sent(),
 	})
 	if x.badKey {
@@ -150,21 +163,18 @@ func conclude[T any](x *exchange, decode func([]byte) (T, bodyErrors, error)) (T
 		return value, x.Response, nil
 	}
 
-	message := errs.message
-	switch {
-	case kind == KindCanceled:
-		message, err = x.canceled.Error(), x.canceled
-	case message != "":
-	case x.timedOut:
-		message = "no complete answer in time"
-	case err != nil:
-		message = err.Error()
-	case x.Status >= 300 && x.Status <= 399:
-		message = fmt.Sprintf("redirected to %q, not followed: is the base URL right?", x.location)
-	case isText && len(x.body) > 0:
-		message = string(x.body)
-	default:
-		message = http.StatusText(x.Status)
+	if kind == KindCanceled {
+		err = x.canceled
+	}
+	e := &Error{
+		Operation: x.op, Kind: kind, Status: x.Status, Codes: errs.codes, Message: clean(x.message(kind, errs.message, err, isText), x.key),
+		MaybeApplied: maybeApplied && x.acts,
+		// An empty refusal of the key can be anyone's; whoami tells.
+		Foreign: kind == KindForeign || kind == KindKey && foreign && !isBlank(x.body),
+		detail:  clean(x.ownWords(kind), x.key),
+	}
+	if x.Status == http.StatusServiceUnavailable {
+		e.RetryAfter = x.Rate.RetryAfter
 	}
 	// Errors of the transport and of decoders may quote what the server sent.
 	if err != nil && x.canceled == nil {
@@ -172,9 +182,51 @@ func conclude[T any](x *exchange, decode func([]byte) (T, bodyErrors, error)) (T
 			err = errors.New(clean(s, x.key))
 		}
 	}
+	e.err = err
 	var zero T
-	return zero, x.Response, &Error{
-		Operation: x.op, Kind: kind, Status: x.Status, Codes: errs.codes, Message: clean(message, x.key),
-		MaybeApplied: maybeApplied && x.acts, err: err,
+	return zero, x.Response, e
+}
+
+// message says why a call failed: in the words of the API, named, if it has any.
+func (x *exchange) message(kind Kind, named string, err error, isText bool) string {
+	switch {
+	case kind == KindCanceled:
+		return x.canceled.Error()
+	case named != "":
+		return named
+	case x.timedOut:
+		return "no complete answer in time"
+	case err != nil:
+		return err.Error()
+	case x.Status >= 300 && x.Status <= 399:
+		return fmt.Sprintf("redirected to %q, not followed: is the base URL right?", x.location)
+	case isText && len(x.body) > 0:
+		return string(x.body)
 	}
+	return http.StatusText(x.Status)
+}
+
+// ownWords says why a call failed without quoting what the server sent.
+func (x *exchange) ownWords(kind Kind) string {
+	switch {
+	case kind == KindForeign && x.err != nil:
+		return "not a whole answer of the API"
+	case kind == KindForeign:
+		return describeForeign(x.Status, x.body)
+	case x.canceled != nil:
+		return x.canceled.Error()
+	case x.badKey:
+		return x.err.Error()
+	case x.timedOut:
+		return "no complete answer in time"
+	case errors.Is(x.err, io.EOF), errors.Is(x.err, io.ErrUnexpectedEOF):
+		return "connection closed"
+	}
+	if e, ok := errors.AsType[net.Error](x.err); ok { // of the network, not of HTTP
+		return e.Error()
+	}
+	if e, ok := errors.AsType[*tls.CertificateVerificationError](x.err); ok {
+		return e.Error()
+	}
+	return ""
 }

@@ -9,5 +9,5 @@ import (
 func (c *Client) Trust(certificate *x509.Certificate) {
 	pool := x509.NewCertPool()
 	pool.AddCert(certificate)
-	c.owned.TLSClientConfig = &tls.Config{RootCAs: pool}
+	c.owned.newest.Load().TLSClientConfig = &tls.Config{RootCAs: pool}
 }

@@ -51,7 +51,7 @@ func TestEndlessBodyIsReadUpToTheLimit(t *testing.T) {
 		if status == 200 {
 			failure(t, err, passfort.KindUnconfirmed, true)
 		} else {
-			failure(t, err, passfort.KindNotFound, false)
+			failure(t, err, passfort.KindForeign, true)
 		}
 		if resp.Status != status || written.Load() > 4<<20 {
 			t.Errorf("status %d, %d bytes", resp.Status, written.Load())
@@ -70,7 +70,7 @@ func TestGzipBombIsReadUpToTheLimit(t *testing.T) {
 		_, _ = w.Write(bomb.Bytes())
 	}))
 	_, err := complete(t, client)
-	if e := failure(t, err, passfort.KindUnconfirmed, true); !strings.Contains(e.Message, "more than") {
+	if e := failure(t, err, passfort.KindForeign, true); !strings.Contains(e.Message, "more than") {
 		t.Errorf("message %q", e.Message)
 	}
 }
@@ -143,9 +143,9 @@ func TestRedirectIsNotFollowed(t *testing.T) {
 	for _, status := range []int{301, 302, 303, 307, 308} {
 		client := serve(t, http.RedirectHandler(elsewhere.URL+"/4.0/"+key, status))
 		_, err := complete(t, client)
-		e := failure(t, err, passfort.KindRejected, false)
+		e := failure(t, err, passfort.KindForeign, true)
 		_, _, err = client.WhoAmI(t.Context())
-		failure(t, err, passfort.KindRejected, false)
+		failure(t, err, passfort.KindForeign, false)
 		if e.Status != status {
 			t.Errorf("status %d, want %d", e.Status, status)
 		}
@@ -155,7 +155,7 @@ func TestRedirectIsNotFollowed(t *testing.T) {
 		w.WriteHeader(301)
 	}))
 	_, err := complete(t, client)
-	if e := failure(t, err, passfort.KindRejected, false); e.Message != `redirected to "https://elsewhere.example/[redacted]", not followed: is the base URL right?` {
+	if e := failure(t, err, passfort.KindForeign, true); e.Message != `redirected to "https://elsewhere.example/[redacted]", not followed: is the base URL right?` {
 		t.Errorf("message %q", e.Message)
 	}
 	if n := reached.Load(); n != 0 {
@@ -258,7 +258,7 @@ func TestBrokenEncodingIsUnconfirmed(t *testing.T) {
 	}
 }
 
-func TestSwitchingProtocolsIsRejected(t *testing.T) {
+func TestSwitchingProtocolsIsForeign(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		done := make(chan struct{})
 		client := raw(t, func(conn net.Conn) {
@@ -268,7 +268,7 @@ func TestSwitchingProtocolsIsRejected(t *testing.T) {
 		defer close(done)
 		start := time.Now()
 		resp, err := complete(t, client)
-		failure(t, err, passfort.KindRejected, false)
+		failure(t, err, passfort.KindForeign, true)
 		if resp.Status != 101 || time.Since(start) > 0 {
 			t.Errorf("status %d after %s", resp.Status, time.Since(start))
 		}

@@ -30,6 +30,10 @@ type Options struct {
 	// usually enough. Required, at least 1, unless Transport is set.
 	MaxConnections int
 
+	// MaxConnectionAge is how long a connection is used for new calls, so that a move of
+	// the API's address is noticed. 0 means no limit.
+	MaxConnectionAge time.Duration
+
 	// AllowHTTP permits plain http to other machines, which sends the key unencrypted.
 	AllowHTTP bool
 
@@ -41,7 +45,7 @@ type Options struct {
 	DialContext func(ctx context.Context, network, address string) (net.Conn, error)
 
 	// Transport replaces this package's own transport, and with it MaxConnections,
-	// DialContext and the limit on headers. It must not follow redirects. If it does not
+	// MaxConnectionAge, DialContext and the limit on headers. It must not follow redirects. If it does not
 	// report to httptrace, every completion without an answer counts as maybe applied.
 	// Nil means this package's own.
 	Transport http.RoundTripper
@@ -60,6 +64,9 @@ func (o Options) validate() error {
 	}
 	if o.MaxConnections < 1 && o.Transport == nil {
 		return fmt.Errorf("MaxConnections: is %d, want 1 or more", o.MaxConnections)
+	}
+	if o.MaxConnectionAge < 0 {
+		return fmt.Errorf("MaxConnectionAge: is %s, want 0 or more", o.MaxConnectionAge)
 	}
 	for i := range len(o.UserAgent) {
 		if c := o.UserAgent[i]; c < ' ' || c > '~' {

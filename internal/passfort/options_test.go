@@ -47,11 +47,12 @@ func TestNewNamesTheBadOption(t *testing.T) {
 		t.Fatal(err)
 	}
 	for field, change := range map[string]func(*passfort.Options){
-		"BaseURL":        func(o *passfort.Options) { o.BaseURL = "" },
-		"Key":            func(o *passfort.Options) { o.Key = nil },
-		"Timeout":        func(o *passfort.Options) { o.Timeout = 0 },
-		"MaxConnections": func(o *passfort.Options) { o.MaxConnections = 0 },
-		"UserAgent":      func(o *passfort.Options) { o.UserAgent = "a\r\nb" },
+		"BaseURL":          func(o *passfort.Options) { o.BaseURL = "" },
+		"Key":              func(o *passfort.Options) { o.Key = nil },
+		"Timeout":          func(o *passfort.Options) { o.Timeout = 0 },
+		"MaxConnections":   func(o *passfort.Options) { o.MaxConnections = 0 },
+		"MaxConnectionAge": func(o *passfort.Options) { o.MaxConnectionAge = -1 },
+		"UserAgent":        func(o *passfort.Options) { o.UserAgent = "a\r\nb" },
 	} {
 		o := good
 		change(&o)

@@ -46,7 +46,7 @@ func TestBulk(t *testing.T) {
 	}
 	s.setFaults(func(c sandbox.Call) sandbox.Fault {
 		if unknown(numbers[decision.NewTask(c.ProfileID, c.TaskID)]) {
-			return sandbox.Fault{Do: sandbox.Answer, Status: http.StatusNotFound}
+			return sandbox.Refusal(http.StatusNotFound)
 		}
 		return sandbox.Fault{}
 	})

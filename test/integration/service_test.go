@@ -86,7 +86,7 @@ func TestRunDeadLettersWithReasons(t *testing.T) {
 	missing := task(2, 2)
 	s.setFaults(func(c sandbox.Call) sandbox.Fault {
 		if c.TaskID == missing.TaskID {
-			return sandbox.Fault{Do: sandbox.Answer, Status: http.StatusNotFound}
+			return sandbox.Refusal(http.StatusNotFound)
 		}
 		return sandbox.Fault{}
 	})

@@ -34,6 +34,10 @@ const (
 	markedWrong    = "MARKED-wrong-c09f"
 )
 
+// markedPerson stands for what the API's answers say about people. It may be in dead
+// letters only.
+const markedPerson = "MARKED-person-e81c"
+
 // leakTest is a secured Kafka and an API with the marked secrets, and everything that
 // commands that use them have written or served.
 type leakTest struct {
@@ -108,10 +112,10 @@ func (s *leakTest) file(name, text string) string {
 	return path
 }
 
-// echoes answers with the API key in every place where an answer can have it, by the
-// last digit of the task's ID.
+// echoes answers with the API key and a person's name in every place where an answer can
+// have them, by the last digit of the task's ID.
 func echoes(c sandbox.Call) sandbox.Fault {
-	f := sandbox.Fault{Do: sandbox.Answer, Body: `{"errors":[{"code":100,"message":"the key ` + c.Key + ` may not"}]}`}
+	f := sandbox.Fault{Do: sandbox.Answer, Body: `{"errors":[{"code":100,"message":"the key ` + c.Key + ` may not see ` + markedPerson + `"}]}`}
 	if c.TaskID == "" {
 		return sandbox.Fault{}
 	}
@@ -119,19 +123,21 @@ func echoes(c sandbox.Call) sandbox.Fault {
 	case '1':
 		f.Status = http.StatusBadRequest
 	case '2':
-		f.Status, f.Body = http.StatusInternalServerError, c.Key
+		f.Status, f.Body = http.StatusInternalServerError, c.Key+" "+markedPerson
 	case '3':
-		f.Status, f.Header = http.StatusFound, http.Header{"Location": {"https://elsewhere/?key=" + c.Key}}
+		f.Status, f.Header = http.StatusFound, http.Header{"Location": {"https://elsewhere/?key=" + c.Key + "&for=" + markedPerson}}
 	case '4':
-		f.Status, f.Body = http.StatusOK, `{"id":"`+c.Key+`"}`
+		f.Status, f.Body = http.StatusOK, `{"id":"`+c.TaskID+`","state":"`+c.Key+markedPerson+`"}`
 	case '5':
 		f.Status = http.StatusForbidden
 	case '6':
-		f.Status, f.Body = http.StatusOK, c.Key
+		f.Status, f.Body = http.StatusOK, c.Key+" "+markedPerson
 	case '7':
 		return sandbox.Fault{Do: sandbox.Hang}
 	case '8':
 		return sandbox.Fault{Do: sandbox.Cut}
+	case '9':
+		f.Status, f.Body = http.StatusNotFound, `{"message":"`+c.Key+" "+markedPerson+`"}`
 	default:
 		return sandbox.Fault{}
 	}
@@ -213,6 +219,9 @@ func (s *leakTest) scrape(log string) {
 	}
 }
 
+// deadLetters is the name of the dead letters among what was written.
+const deadLetters = "dead letters"
+
 // checkNoLeak searches for every secret, in each form in which it may be encoded.
 func (s *leakTest) checkNoLeak() {
 	s.t.Helper()
@@ -225,6 +234,10 @@ func (s *leakTest) checkNoLeak() {
 		}
 	}
 	for where, text := range s.out {
+		if where != deadLetters && strings.Contains(text, markedPerson) {
+			i := strings.Index(text, markedPerson)
+			s.t.Errorf("%s has the text of an answer: …%s…", where, text[max(0, i-100):min(len(text), i+100)])
+		}
 		for _, form := range forms {
 			if i := strings.Index(text, form); i >= 0 {
 				s.t.Errorf("%s shows a secret: …%s…", where, text[max(0, i-100):min(len(text), i+100)])

@@ -45,7 +45,7 @@ func (w *world) startMember(run func(context.Context, configs.Config, app.Option
 	w.running[m] = struct{}{}
 	go func() {
 		m.ended <- run(ctx, cfg, app.Options{
-			Log:      slog.New(slog.NewTextHandler(&lockedWriter{mu: &w.mu, to: &w.logs}, nil)),
+			Log:      slog.New(slog.NewTextHandler(&lockedWriter{mu: &w.mu, to: &w.logs}, &slog.HandlerOptions{Level: w.level})),
 			Registry: m.registry, Tracer: w.tracer,
 			DialKafka: m.link.DialContext, DialAPI: w.network.DialContext, DialSchemas: w.network.DialContext,
 		})

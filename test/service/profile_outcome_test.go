@@ -77,9 +77,9 @@ func TestFailedListOfAProfileLosesNoResult(t *testing.T) {
 	}{
 		"503 twice":     {answer(503, ""), 2, 3, true},
 		"503":           {answer(503, ""), 0, 3, false},
-		"404":           {answer(404, ""), 0, 1, false},
+		"404":           {sandbox.Refusal(404), 0, 1, false},
 		"403, good key": {answer(403, ""), 0, 1, false},
-		"400":           {answer(400, ""), 0, 1, false},
+		"400":           {sandbox.Refusal(400), 0, 1, false},
 		"no array":      {answer(200, `{}`), 0, 3, false},
 		"429 once":      {answer(429, ""), 1, 2, true},
 		"no answer":     {sandbox.Fault{Do: sandbox.Hang}, 0, 1, false}, // until its timeout of 65s, which leaves no time for another

@@ -116,7 +116,7 @@ func (s *stage) playBacklog(prom *promServer) {
 		case n%29 == 0:
 			return sandbox.Fault{Do: sandbox.Cut, Act: true}
 		case n%31 == 0:
-			return sandbox.Fault{Do: sandbox.Answer, Status: http.StatusNotFound}
+			return sandbox.Refusal(http.StatusNotFound)
 		}
 		return sandbox.Fault{}
 	})

@@ -34,7 +34,7 @@ func TestVanishedTaskIsLookedUpOnceMore(t *testing.T) {
 				d.set(task(1, 1), c.after...)
 				w.setFaults(func(call sandbox.Call) sandbox.Fault {
 					if call.TaskID == task(1, 1).TaskID {
-						return answer(404, "")
+						return sandbox.Refusal(404)
 					}
 					return sandbox.Fault{}
 				})
@@ -142,7 +142,7 @@ func TestVariantIDInPlaceOfATaskIsExplained(t *testing.T) {
 			case call.TaskID == plain.TaskID:
 				return answer(404, `{"errors":[{"message":"no such task"}]}`)
 			case call.ProfileID == task(3, 3).ProfileID: // whose list fails too
-				return answer(404, "")
+				return sandbox.Refusal(404)
 			}
 			return sandbox.Fault{}
 		})

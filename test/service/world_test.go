@@ -3,6 +3,7 @@ package service_test
 import (
 	"bytes"
 	"io"
+	"log/slog"
 	"strings"
 	"sync"
 	"testing"
@@ -29,6 +30,7 @@ type world struct {
 	api     *sandbox.Sandbox
 	client  *broker.Connection
 	tracer  trace.Tracer // of the members that are started; nil: no spans
+	level   slog.Level   // of what they log; zero: info
 	cfg     configs.Config
 
 	running   map[*member]struct{}

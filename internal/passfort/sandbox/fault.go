@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"fmt"
 	"net/http"
 	"time"
 
@@ -44,6 +45,12 @@ type Fault struct {
 	Status int
 	Header http.Header
 	Body   string
+}
+
+// Refusal is the Fault of a call that the API itself refuses: an error in its form, with
+// the status as the code.
+func Refusal(status int) Fault {
+	return Fault{Do: Answer, Status: status, Body: fmt.Sprintf(`{"errors":[{"code":%d,"message":%q}]}`, status, http.StatusText(status))}
 }
 
 // inject applies f. It reports whether the call proceeds as usual.
