@@ -33,7 +33,7 @@ const (
 )
 
 func (h headers) apply(r reply) reply {
-	up := func(d time.Duration) time.Duration { return (d + time.Second - 1) / time.Second * time.Second }
+	up := func(d time.Duration) time.Duration { return (d + time.Second - 1).Truncate(time.Second) }
 	switch h {
 	case bare:
 		return reply{granted: r.granted, wait: -1, remaining: -1}
@@ -66,7 +66,7 @@ func (g *gcra) call(now time.Time) reply {
 	return g.headers.apply(reply{granted: true, remaining: int((most - ahead) / interval), reset: ahead})
 }
 
-// window allows so many calls in each period.
+// window allows a number of calls in each period.
 type window struct {
 	calls   int
 	period  time.Duration

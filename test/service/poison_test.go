@@ -27,6 +27,7 @@ func TestTasksThatAlwaysFailDoNotStopTheOthers(t *testing.T) {
 	t.Parallel()
 	for _, bad := range []int{2, 12, 40} {
 		t.Run(fmt.Sprint(bad), func(t *testing.T) {
+			t.Parallel()
 			inWorld(t, sandbox.Options{Latency: 50 * time.Millisecond}, func(t *testing.T, w *world) {
 				const good = 500
 				w.setFaults(poisoned(task(7, 0).ProfileID))
