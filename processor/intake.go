@@ -28,7 +28,7 @@ func (p *Processor) Submit(ctx context.Context, lane decision.Lane, claim Claim,
 		p.refuseInvalid(ctx, j, err)
 		return nil
 	}
-	j.Task = j.dec.Task
+	j.Task, j.identity = j.dec.Task, j.dec.Identity()
 	p.mu.Lock()
 	if j.hold.revoked {
 		p.leave(j) // drained meanwhile; its next owner will read it

@@ -7,7 +7,7 @@
 //
 //	queue    which decision goes next          pacer    when the next call may go
 //	health   is the API well                   resolve  a task's ID from alias or type
-//	profile  when to review a profile
+//	profile  when to review a profile          recent   what was settled lately
 //
 // The Processor owns them under one mutex (the pacer under its own), feeds them
 // events and acts on what they answer. An attempt at a decision goes through
@@ -147,7 +147,7 @@ type Processor struct {
 	admission   admission
 	breaker     *health.Breaker
 	claims      claims
-	recent      recentIDs
+	idReuse     sampler // of the warning
 	lists       lister
 	reviewFault string // of the latest review, so that it is logged when it changes
 	reviews     *profile.Reviews[heldResult]
@@ -176,7 +176,6 @@ func New(opts Options) (*Processor, error) {
 		admission:   newAdmission(&opts),
 		breaker:     health.NewBreaker(),
 		claims:      make(claims),
-		recent:      make(recentIDs),
 		reviews:     profile.New[heldResult](),
 		reviewCalls: make(map[*profile.Review[heldResult]]context.CancelFunc),
 		pauses:      newPauses(opts.Metrics.Paused),
