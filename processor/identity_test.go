@@ -347,3 +347,17 @@ func TestDrainFreesWhatIsRemembered(t *testing.T) {
 		}
 	})
 }
+
+// TestDecisionsWithoutAnIDTakeNoMemory: the coordinates of a record can't come
+// back, so they must not push IDs out.
+func TestDecisionsWithoutAnIDTakeNoMemory(t *testing.T) {
+	onStage(t, func(s *stage) {
+		s.carryOut(byID("", 1, pass))
+		d := decision.Decision{ID: "decisions/0/0"}
+		s.p.mu.Lock()
+		defer s.p.mu.Unlock()
+		if s.p.claims[s].recent.HasID(recent.PrintOf(&d, d.Identity())) {
+			t.Error("it is remembered")
+		}
+	})
+}
