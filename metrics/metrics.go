@@ -40,6 +40,7 @@ type Metrics struct {
 	APIRequests        *prometheus.CounterVec   // operation, code (a status, timeout or error)
 	APIRequestDuration *prometheus.HistogramVec // operation
 	Retries            *prometheus.CounterVec   // cause
+	IDReuse            prometheus.Counter
 	DecisionDuration   *prometheus.HistogramVec // lane
 	InFlight           prometheus.Gauge
 	Pending            *prometheus.GaugeVec // lane
@@ -89,6 +90,8 @@ func New(reg prometheus.Registerer) *Metrics {
 			"Duration of one API call in seconds, from sending the request to the last byte of the answer or the failure.", apiBuckets, "operation"),
 		Retries: f.counters("retries_total",
 			"Retries scheduled, by cause.", "cause"),
+		IDReuse: f.counter("id_reuse_total",
+			"Decisions whose ID another decision had before: with another task or state, or from another CloudEvents source. Each was carried out."),
 		DecisionDuration: f.histograms("decision_duration_seconds",
 			"Time in seconds from the timestamp of a decision's record until the decision is settled.", decisionBuckets, "lane"),
 		InFlight: f.gauge("in_flight",

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"verdict/internal/decision"
+	"verdict/processor/recent"
 )
 
 // hold is what the processor knows about one claim. Under Processor.mu, except
@@ -16,6 +17,7 @@ type hold struct {
 	revoked   bool          // no more of its decisions may start
 	idle      chan struct{} // closed at active == 0 once revoked
 	unsettled unsettled     // its records, for the metric of the oldest
+	recent    recent.Memory // of its partition; it goes when the claim does
 }
 
 // done ends the activity of one job.

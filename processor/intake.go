@@ -29,7 +29,7 @@ func (p *Processor) Submit(ctx context.Context, lane decision.Lane, claim Claim,
 		p.refuseInvalid(ctx, j, err)
 		return nil
 	}
-	j.Task = j.dec.Task
+	j.Task, j.identity = j.dec.Task, j.dec.Identity()
 	p.mu.Lock()
 	if j.hold.revoked {
 		p.leave(j) // drained in the meantime; its next owner will read it

@@ -23,6 +23,7 @@ type job struct {
 	hold     *hold
 	rec      decision.Record
 	dec      decision.Decision // as it was read; the task that it is about is Item.Task
+	identity decision.Identity // of dec; zero: the record could not be read as a decision
 	size     int64             // of rec, in bytes
 	received time.Time
 
@@ -48,6 +49,7 @@ type job struct {
 
 	listedAt time.Time // when the list that names its task was asked for; zero: no list was
 	relisted bool      // a newer list was asked for after its task was gone
+	repeat   bool      // it was settled before, and another decision on its task since: look first
 	reviewed bool      // its call is done, and its result was held for the profile's review
 }
 

@@ -24,6 +24,9 @@ func (a *attempt) preflight(ctx context.Context) (v verdict, done bool) {
 
 // needsPreflight reports whether the task is to be looked at first.
 func (a *attempt) needsPreflight() bool {
+	if a.repeat {
+		return true
+	}
 	switch a.p.opts.Preflight {
 	case decision.PreflightAlways:
 		return true
@@ -60,6 +63,9 @@ func (a *attempt) look(ctx context.Context) (v verdict, done bool) {
 	case standsAgainst:
 		return a.conflict(&task, resp.Status)
 	case standsOpen:
+		if a.repeat { // somebody opened the task again, and it is not for a repeat to undo that
+			return verdict{action: actSucceed, success: success{outcome: decision.Duplicate, status: resp.Status, task: task.Raw}}, true
+		}
 	}
 	return verdict{}, false
 }

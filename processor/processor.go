@@ -7,7 +7,7 @@
 //
 //	queue    which decision goes next          pacer    when the next call may go
 //	health   is the API well                   resolve  a task's ID from alias or type
-//	profile  when to review a profile
+//	profile  when to review a profile          recent   what was settled lately
 //
 // The Processor guards them with one mutex (the pacer with its own), feeds them
 // events and acts on their answers. An attempt at a decision goes through stages, a
@@ -147,7 +147,7 @@ type Processor struct {
 	breakers    breakers
 	foreignSaid bool // the log says that this outage is one of foreign answers
 	claims      claims
-	recent      recentIDs
+	idReuse     sampler // of the warning
 	lists       lister
 	reviewFault string // of the latest review, so that it is logged when it changes
 	reviews     *profile.Reviews[heldResult]
@@ -176,7 +176,6 @@ func New(opts Options) (*Processor, error) {
 		admission:   newAdmission(&opts),
 		breakers:    newBreakers(),
 		claims:      make(claims),
-		recent:      make(recentIDs),
 		reviews:     profile.New[heldResult](),
 		reviewCalls: make(map[*profile.Review[heldResult]]context.CancelFunc),
 		pauses:      newPauses(opts.Metrics),

@@ -37,7 +37,7 @@ func (s settler) result(ctx context.Context, j *job, r success) {
 	}
 	d := &j.dec
 	wire := decision.Result{
-		DecisionID: d.ID, ProfileID: d.Task.ProfileID, TaskID: r.taskID, State: d.State,
+		DecisionID: d.ID, DecisionKey: j.identity.String(), ProfileID: d.Task.ProfileID, TaskID: r.taskID, State: d.State,
 		Outcome: r.outcome, Attempts: j.Attempts, HTTPStatus: r.status, Task: r.task,
 		DecidedAt: d.DecidedAt, ReceivedAt: decision.Time{Time: j.received}, CompletedAt: decision.Time{Time: time.Now()},
 		Source: d.Source, Reason: d.Reason, BatchID: d.BatchID, Origin: j.rec.Origin(),
@@ -65,7 +65,7 @@ func (s settler) deadLetter(ctx context.Context, j *job, r refusal) {
 	}
 	letter := decision.DeadLetter{
 		Reason: r.reason, HTTPStatus: r.status, Attempts: j.Attempts,
-		DecisionID: j.dec.ID, FailedAt: decision.Time{Time: time.Now()}, Instance: s.p.opts.Instance,
+		DecisionID: j.dec.ID, DecisionKey: j.identity.String(), FailedAt: decision.Time{Time: time.Now()}, Instance: s.p.opts.Instance,
 	}
 	if r.err != nil {
 		letter.Error = r.err.Error()
@@ -138,7 +138,9 @@ func (s settler) published(ctx context.Context, j *job, e ending, err error) {
 func (s settler) acknowledged(j *job, e ending) {
 	j.claim.Settle(j.rec.Offset)
 	j.spans.settled(j, &e)
-	s.dismiss(j, e, true)
+	if s.dismiss(j, e, true) {
+		s.p.reportReuse(j)
+	}
 	s.count(j, e)
 	if e.reason != "" {
 		s.logLetter(j, e)
@@ -154,21 +156,23 @@ func (s settler) logLetter(j *job, e ending) {
 	}
 }
 
-// dismiss lets go of a decision: it is settled, or left to its next owner.
-func (s settler) dismiss(j *job, e ending, settled bool) {
+// dismiss lets go of a decision: it is settled, or left to its next owner. reused
+// reports that its ID was another decision's before.
+func (s settler) dismiss(j *job, e ending, settled bool) (reused bool) {
 	p := s.p
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	j.gone = true
 	p.load.end(j)
-	if settled && e.reason == "" {
-		p.recent.add(j, e.taskID)
+	if settled {
+		reused = p.remember(j, &e)
 	}
 	if j.Queued() {
 		p.queue.Done(&j.Item)
 	}
 	p.leave(j)
 	p.nudge()
+	return reused
 }
 
 func (s settler) count(j *job, e ending) {

@@ -32,8 +32,9 @@ type stage struct {
 	asked     []string // what Publish was asked to take: topic and key, in order
 	published []decision.Record
 	settled   []int64
-	completed map[string]bool // tasks, at the API
-	answer    []byte          // to completions
+	states    map[string]decision.State // of tasks, at the API; none: incomplete
+	others    []Claim                   // of further partitions; see claim
+	answer    []byte                    // to completions
 
 	onCall      func(op, task string)
 	fails       func(op, task string) error     // what a completion or a look fails with; nil: none does
@@ -46,7 +47,7 @@ type stage struct {
 // onStage runs a test on a stage in a bubble.
 func onStage(t *testing.T, test func(s *stage), change ...func(*Options)) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &stage{t: t, metrics: metrics.New(prometheus.NewRegistry()), completed: make(map[string]bool)}
+		s := &stage{t: t, metrics: metrics.New(prometheus.NewRegistry()), states: make(map[string]decision.State)}
 		cfg := configs.Default()
 		options := Options{
 			API: s, Publisher: s, Metrics: s.metrics, Logger: slog.New(slog.NewTextHandler(&lockedBuffer{mu: &s.mu, b: &s.log}, nil)),
@@ -70,7 +71,7 @@ func onStage(t *testing.T, test func(s *stage), change ...func(*Options)) {
 		test(s)
 		drain, done := context.WithTimeout(t.Context(), time.Minute)
 		began := time.Now()
-		p.Drain(drain, []Claim{s})
+		p.Drain(drain, append(s.others, s))
 		done()
 		if took := time.Since(began); took > 10*time.Second {
 			t.Errorf("draining took %v", took)
@@ -130,7 +131,7 @@ func (s *stage) CompleteTask(_ context.Context, _, task string, state decision.S
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.completed[task] = true
+	s.states[task] = state
 	return passfort.Task{State: state, Raw: s.answer}, passfort.Response{Status: 200}, nil
 }
 
@@ -143,11 +144,7 @@ func (s *stage) GetTask(_ context.Context, _, task string) (passfort.Task, passf
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	state := decision.Incomplete
-	if s.completed[task] {
-		state = decision.CompletedPass
-	}
-	return passfort.Task{State: state}, passfort.Response{Status: 200}, nil
+	return passfort.Task{State: cmp.Or(s.states[task], decision.Incomplete)}, passfort.Response{Status: 200}, nil
 }
 
 // ListTasks knows one task, of alias a.

@@ -33,14 +33,8 @@ func (d dispatcher) settledWithoutCall(j *job, now time.Time) func(context.Conte
 		return func(ctx context.Context) {
 			d.p.settler.deadLetter(ctx, j, refusal{reason: decision.Expired, err: expired})
 		}
-	case j.dec.OwnID && j.untried() && d.p.recent.has(j):
-		taskID := j.Task.TaskID
-		if !j.Resolved() {
-			taskID = d.p.recent.taskOf(j)
-		}
-		return func(ctx context.Context) {
-			d.p.settler.result(ctx, j, success{outcome: decision.Duplicate, taskID: taskID})
-		}
+	case j.dec.OwnID && j.untried():
+		return d.settledAsDuplicate(j)
 	}
 	return nil
 }

@@ -16,6 +16,7 @@ const specVersion = "1.0"
 // Event is the CloudEvent around a decision, without its data.
 type Event struct {
 	attrs     [len(attributes)][]byte // JSON strings; nil: not given
+	source    string                  // the attribute as text; empty: missing or wrong
 	faults    []Fault
 	dataField string // what faults call the data: "data", or "value" in binary mode; "": neither
 	noData    bool   // the data could not be found; faults say why
@@ -169,6 +170,8 @@ func (e *Event) check() {
 		case text == "":
 			e.fault(name, "empty")
 			e.attrs[i] = nil
+		case name == "source":
+			e.source = text
 		}
 	}
 }

@@ -96,23 +96,27 @@ func TestDecodeReadsEventsOfTheSDKInBothModes(t *testing.T) {
 	}{
 		"attributes fill in absent fields": {
 			`{` + pass + `}`, "application/json",
-			decision.Decision{ID: "ce-1", OwnID: true, DecidedAt: "2026-11-01T06:00:29.5Z", Source: "/kyc/decider?team=ü"},
+			decision.Decision{ID: "ce-1", OwnID: true, IDSource: "/kyc/decider?team=ü", DecidedAt: "2026-11-01T06:00:29.5Z", Source: "/kyc/decider?team=ü"},
 		},
 		"null counts as absent": {
 			`{"id":null,"source":null,"decided_at":null,` + pass + `}`, "application/json",
-			decision.Decision{ID: "ce-1", OwnID: true, DecidedAt: "2026-11-01T06:00:29.5Z", Source: "/kyc/decider?team=ü"},
+			decision.Decision{ID: "ce-1", OwnID: true, IDSource: "/kyc/decider?team=ü", DecidedAt: "2026-11-01T06:00:29.5Z", Source: "/kyc/decider?team=ü"},
 		},
 		"the decision's own fields win": {
 			`{"id":"d","source":"s","decided_at":"2026-10-01T00:00:00+01:00","reason":"r","batch_id":"b",` + pass + `}`, "application/json",
 			decision.Decision{ID: "d", OwnID: true, DecidedAt: "2026-10-01T00:00:00+01:00", Source: "s", Reason: "r", BatchID: "b"},
 		},
+		"an own source does not replace the event's": {
+			`{"source":"s",` + pass + `}`, "application/json",
+			decision.Decision{ID: "ce-1", OwnID: true, IDSource: "/kyc/decider?team=ü", DecidedAt: "2026-11-01T06:00:29.5Z", Source: "s"},
+		},
 		"another JSON media type": {
 			`{` + pass + `}`, "application/vnd.example.decision+json",
-			decision.Decision{ID: "ce-1", OwnID: true, DecidedAt: "2026-11-01T06:00:29.5Z", Source: "/kyc/decider?team=ü"},
+			decision.Decision{ID: "ce-1", OwnID: true, IDSource: "/kyc/decider?team=ü", DecidedAt: "2026-11-01T06:00:29.5Z", Source: "/kyc/decider?team=ü"},
 		},
 		"data that the SDK writes as base64": {
 			`{` + pass + `}`, "application/octet-stream",
-			decision.Decision{ID: "ce-1", OwnID: true, DecidedAt: "2026-11-01T06:00:29.5Z", Source: "/kyc/decider?team=ü"},
+			decision.Decision{ID: "ce-1", OwnID: true, IDSource: "/kyc/decider?team=ü", DecidedAt: "2026-11-01T06:00:29.5Z", Source: "/kyc/decider?team=ü"},
 		},
 	} {
 		for mode, structured := range map[string]bool{"structured": true, "binary": false} {

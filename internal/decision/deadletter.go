@@ -17,20 +17,21 @@ const MaxErrorSize = 1 << 10
 // DeadLetter describes a decision that could not be carried out, or a record that
 // could not be read as one.
 type DeadLetter struct {
-	Reason     Reason
-	Error      string // one line for people; longer text is cut
-	HTTPStatus int    // of the last answer; 0: none
-	Attempts   int
-	DecisionID string // empty: not readable
-	FailedAt   Time
-	Instance   string
+	Reason      Reason
+	Error       string // one line for people; longer text is cut
+	HTTPStatus  int    // of the last answer; 0: none
+	Attempts    int
+	DecisionID  string // empty: not readable
+	DecisionKey string // of its Identity; empty: not readable as a decision
+	FailedAt    Time
+	Instance    string
 }
 
 // Encode returns the dead letter to be published: the record itself and the
 // headers that say what happened. They come last, so that of two headers with one
 // name the last is Verdict's.
 func (d *DeadLetter) Encode(topic string, from *Record) Record {
-	headers := make([]Header, 0, len(from.Headers)+12)
+	headers := make([]Header, 0, len(from.Headers)+13)
 	headers = append(headers, from.Headers...)
 	add := func(key, value string) {
 		headers = append(headers, Header{Key: key, Value: []byte(value)})
@@ -43,6 +44,9 @@ func (d *DeadLetter) Encode(topic string, from *Record) Record {
 	add(HeaderAttempts, strconv.Itoa(d.Attempts))
 	if d.DecisionID != "" {
 		add(HeaderDecisionID, d.DecisionID)
+	}
+	if d.DecisionKey != "" {
+		add(HeaderDecisionKey, d.DecisionKey)
 	}
 	add(HeaderTopic, from.Topic)
 	add(HeaderPartition, strconv.Itoa(from.Partition))
@@ -108,13 +112,14 @@ func ParseDeadLetter(rec *Record) (DeadRecord, error) {
 	added := addedHeaders(rec.Headers[n:])
 	d := DeadRecord{
 		DeadLetter: DeadLetter{
-			Reason:     Reason(added.text(HeaderReason)),
-			Error:      added.text(HeaderError),
-			HTTPStatus: added.number(HeaderHTTPStatus),
-			Attempts:   added.number(HeaderAttempts),
-			DecisionID: added.text(HeaderDecisionID),
-			FailedAt:   added.time(HeaderFailedAt),
-			Instance:   added.text(HeaderInstance),
+			Reason:      Reason(added.text(HeaderReason)),
+			Error:       added.text(HeaderError),
+			HTTPStatus:  added.number(HeaderHTTPStatus),
+			Attempts:    added.number(HeaderAttempts),
+			DecisionID:  added.text(HeaderDecisionID),
+			DecisionKey: added.text(HeaderDecisionKey),
+			FailedAt:    added.time(HeaderFailedAt),
+			Instance:    added.text(HeaderInstance),
 		},
 		Original: Record{
 			Topic: added.text(HeaderTopic), Key: rec.Key, Value: rec.Value,

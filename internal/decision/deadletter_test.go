@@ -30,7 +30,7 @@ func original() *decision.Record {
 
 func letter() decision.DeadLetter {
 	return decision.DeadLetter{
-		Reason: decision.TaskNotFound, Error: "no such task", HTTPStatus: 404, Attempts: 1, DecisionID: "dec-1",
+		Reason: decision.TaskNotFound, Error: "no such task", HTTPStatus: 404, Attempts: 1, DecisionID: "dec-1", DecisionKey: strings.Repeat("0f", 16),
 		FailedAt: decision.Time{Time: time.Date(2026, 11, 1, 6, 0, 31, 0, time.UTC)}, Instance: "verdict-0",
 	}
 }
@@ -55,6 +55,7 @@ func TestDeadLetterRepeatsTheRecordAndAddsHeaders(t *testing.T) {
 		`verdict-http-status="404"`,
 		`verdict-attempts="1"`,
 		`verdict-decision-id="dec-1"`,
+		`verdict-decision-key="0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f"`,
 		`verdict-topic="task-decisions"`,
 		`verdict-partition="3"`,
 		`verdict-offset="42"`,
@@ -126,7 +127,7 @@ func TestWithoutValueStillPointsAtTheOriginal(t *testing.T) {
 	if rec.Value != nil || string(rec.Key) != string(from.Key) || rec.Topic != "dlq" {
 		t.Errorf("got %+v", rec)
 	}
-	if full.Value == nil || len(full.Headers) != len(from.Headers)+12 {
+	if full.Value == nil || len(full.Headers) != len(from.Headers)+13 {
 		t.Error("the full dead letter was changed")
 	}
 }

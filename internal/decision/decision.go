@@ -18,6 +18,7 @@ import (
 type Decision struct {
 	ID        string    // the decision's own, or Position.String() of its record
 	OwnID     bool      // the ID came with the decision
+	IDSource  string    // of the CloudEvent whose ID it is; empty: the ID is not an event's
 	Task      Task      // without TaskID where Key names the task
 	Key       Key       // zero where the decision has the task's ID
 	State     State     // CompletedPass or CompletedFail

@@ -27,6 +27,9 @@ func DecodeValue(rec *Record, event *Event, value []byte) (Decision, error) {
 		return Unreadable(event, fault)
 	}
 	members(value, f.add)
+	if event != nil && !f.has("id") {
+		d.IDSource = event.source
+	}
 	f.fillFrom(event)
 
 	d.ID, d.OwnID = f.id()

@@ -2,18 +2,19 @@ package decision
 
 // The headers that a dead letter adds to those of the record that it repeats.
 const (
-	HeaderReason     = "verdict-reason" // comes first, see firstAdded
-	HeaderError      = "verdict-error"
-	HeaderHTTPStatus = "verdict-http-status"
-	HeaderAttempts   = "verdict-attempts"
-	HeaderDecisionID = "verdict-decision-id"
-	HeaderTopic      = "verdict-topic"
-	HeaderPartition  = "verdict-partition"
-	HeaderOffset     = "verdict-offset"
-	HeaderTimestamp  = "verdict-timestamp"
-	HeaderFailedAt   = "verdict-failed-at"
-	HeaderInstance   = "verdict-instance"
-	HeaderRedrives   = "verdict-redrives"
+	HeaderReason      = "verdict-reason" // comes first, see firstAdded
+	HeaderError       = "verdict-error"
+	HeaderHTTPStatus  = "verdict-http-status"
+	HeaderAttempts    = "verdict-attempts"
+	HeaderDecisionID  = "verdict-decision-id"
+	HeaderDecisionKey = "verdict-decision-key"
+	HeaderTopic       = "verdict-topic"
+	HeaderPartition   = "verdict-partition"
+	HeaderOffset      = "verdict-offset"
+	HeaderTimestamp   = "verdict-timestamp"
+	HeaderFailedAt    = "verdict-failed-at"
+	HeaderInstance    = "verdict-instance"
+	HeaderRedrives    = "verdict-redrives"
 	// HeaderValueOmitted holds the size of a value that was left out because
 	// Kafka refused the record as too large.
 	HeaderValueOmitted = "verdict-value-omitted"

@@ -11,7 +11,7 @@ const (
 	Completed       Outcome = "completed"        // Verdict's call completed the task
 	AlreadyComplete Outcome = "already_complete" // a preflight found the wanted state; no call was needed
 	Skipped         Outcome = "skipped"          // a preflight found the opposite state, which on_conflict=skip leaves alone
-	Duplicate       Outcome = "duplicate"        // a decision with its ID was settled shortly before; no call was made
+	Duplicate       Outcome = "duplicate"        // the same decision was settled with a result shortly before; it is not carried out again
 	DeadLettered    Outcome = "dead_lettered"    // it is in the dead letter topic, for people to deal with
 )
 

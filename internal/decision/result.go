@@ -14,6 +14,7 @@ import (
 // JSON it is the value of a record in the results topic.
 type Result struct {
 	DecisionID  string          `json:"decision_id"`
+	DecisionKey string          `json:"decision_key,omitempty"` // of its Identity; empty: written by the first edition
 	ProfileID   string          `json:"profile_id"`
 	TaskID      string          `json:"task_id"`
 	State       State           `json:"state"`
@@ -70,6 +71,7 @@ func (r *Result) Encode(topic string, key []byte) Record {
 	}
 	b = append(b, '{')
 	text("decision_id", r.DecisionID)
+	optional("decision_key", r.DecisionKey)
 	text("profile_id", r.ProfileID)
 	text("task_id", r.TaskID)
 	text("state", string(r.State))

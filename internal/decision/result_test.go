@@ -17,7 +17,7 @@ const answer = `{"check_ids":["ea70ade9-3de3-1785-203b-68044cd3ecbb"],"creation_
 
 func fullResult() decision.Result {
 	return decision.Result{
-		DecisionID: "dec-1", ProfileID: profileID, TaskID: taskID,
+		DecisionID: "dec-1", DecisionKey: strings.Repeat("0f", 16), ProfileID: profileID, TaskID: taskID,
 		State: decision.CompletedPass, Outcome: decision.Completed,
 		Attempts: 2, HTTPStatus: 200, Task: json.RawMessage(answer),
 		Profile:     &decision.Profile{Outcome: decision.SomeFailed, OpenTasks: 2, FailedTasks: 1},
@@ -32,7 +32,7 @@ func fullResult() decision.Result {
 func TestResultHasTheContractsFieldsAndOrder(t *testing.T) {
 	result := fullResult()
 	rec := result.Encode("task-results", []byte("key"))
-	want := `{"decision_id":"dec-1","profile_id":"` + profileID + `","task_id":"` + taskID + `","state":"COMPLETED_PASS",` +
+	want := `{"decision_id":"dec-1","decision_key":"0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f","profile_id":"` + profileID + `","task_id":"` + taskID + `","state":"COMPLETED_PASS",` +
 		`"outcome":"completed","attempts":2,"http_status":200,"task":` + answer + `,` +
 		`"profile":{"outcome":"some_failed","open_tasks":2,"failed_tasks":1},` +
 		`"decided_at":"2026-11-01T07:00:29+01:00","received_at":"2026-11-01T06:00:30.001Z","completed_at":"2026-11-01T06:00:31.000Z",` +

@@ -136,7 +136,7 @@ func TestResultSchemaFitsEveryResult(t *testing.T) {
 			r.Outcome = outcome
 			if !full {
 				r = decision.Result{
-					DecisionID: "t/0/0", ProfileID: profileID, TaskID: taskID, State: decision.CompletedFail, Outcome: outcome,
+					DecisionID: "t/0/0", DecisionKey: r.DecisionKey, ProfileID: profileID, TaskID: taskID, State: decision.CompletedFail, Outcome: outcome,
 					ReceivedAt: r.ReceivedAt, CompletedAt: r.CompletedAt, Origin: decision.Position{Topic: "t"},
 				}
 			}

@@ -53,6 +53,9 @@ func (q *Queue) Adopt(i *Item, key decision.Task) {
 	q.profiles.add(key.ProfileID, 1)
 }
 
+// Busy reports whether an item of the task is waiting or active.
+func (q *Queue) Busy(t decision.Task) bool { return q.tasks[t] != nil }
+
 // Ready reports whether an item of the lane can be taken.
 func (q *Queue) Ready(lane decision.Lane) bool { return len(q.ready[lane]) > 0 }
 

@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/segmentio/kafka-go"
+
 	"verdict/internal/bulk/rows"
 	"verdict/internal/decision"
 	"verdict/internal/passfort/sandbox"
@@ -119,11 +121,66 @@ func TestRepeatedDecisionRunsOnce(t *testing.T) {
 		w.awaitAll(time.Minute)
 		m.stop()
 		w.checkSettledOnce()
-		if got := m.metric("verdict_decisions_total", "outcome", "duplicate"); got != 2 {
-			t.Errorf("%v duplicates, want 2", got)
+		if got := m.metric("verdict_decisions_total", "outcome", "duplicate"); got != 1 {
+			t.Errorf("%v duplicates, want the second", got)
+		}
+		if got := m.metric("verdict_dead_letters_total", "reason", "conflict"); got != 1 {
+			t.Errorf("%v conflicts, want the last, which came after another decision", got)
 		}
 		if got := w.api.State(once.task.ProfileID, once.task.TaskID); got != "COMPLETED_FAIL" {
 			t.Errorf("the task is %s", got)
+		}
+		if got := m.metric("verdict_id_reuse_total"); got != 0 {
+			t.Errorf("%v IDs used again", got)
+		}
+		keys := make(map[string]int)
+		for _, r := range w.results() {
+			keys[r.DecisionKey]++
+		}
+		for _, l := range w.deadLetters() {
+			keys[l.DecisionKey]++
+		}
+		if len(keys) != 2 || keys[w.results()[0].DecisionKey] != 3 && keys[w.results()[0].DecisionKey] != 1 {
+			t.Errorf("decision keys %v, want one of three records and one of one", keys)
+		}
+	})
+}
+
+// TestReusedIDIsAnotherDecision sends one ID with several tasks and states, and
+// from two sources of CloudEvents.
+func TestReusedIDIsAnotherDecision(t *testing.T) {
+	inWorld(t, sandbox.Options{Latency: 10 * time.Millisecond}, func(t *testing.T, w *world) {
+		topic := w.cfg.Kafka.Topics.Decisions
+		event := func(source string, n int) outgoing {
+			o := decisionOn(topic, task(n, n), decision.CompletedPass)
+			for name, value := range map[string]string{"specversion": "1.0", "type": "t", "source": source, "id": "d-1"} {
+				o.headers = append(o.headers, kafka.Header{Key: "ce_" + name, Value: []byte(value)})
+			}
+			return o
+		}
+		m := w.start()
+		w.send(decisionOn(topic, task(1, 1), decision.CompletedPass, `"id":"d-1"`))
+		w.awaitAll(time.Minute)
+		w.send(
+			decisionOn(topic, task(1, 1), decision.CompletedFail, `"id":"d-1"`),
+			decisionOn(topic, task(2, 2), decision.CompletedPass, `"id":"d-1"`),
+			event("/a", 3), event("/b", 3))
+		w.awaitAll(time.Minute)
+		if got := m.metric("verdict_id_reuse_total"); got != 4 {
+			t.Errorf("verdict_id_reuse_total is %v, want 4", got)
+		}
+		m.stop()
+		keys := make(map[string]bool)
+		for at, outcome := range w.checkSettledOnce() {
+			if outcome != "completed" {
+				t.Errorf("%v ended as %s", at, outcome)
+			}
+		}
+		for _, r := range w.results() {
+			keys[r.DecisionKey] = true
+		}
+		if len(w.completions()) != 5 || len(keys) != 5 {
+			t.Errorf("%d calls and the keys %v for 5 decisions", len(w.completions()), keys)
 		}
 	})
 }

@@ -2,6 +2,7 @@ package codec_test
 
 import (
 	"bytes"
+	"cmp"
 	"os"
 	"regexp"
 	"strings"
@@ -26,6 +27,7 @@ func TestExamplesOfTheEventsPageAreTrue(t *testing.T) {
 	inWorld(t, func(w *world) {
 		seen := make(map[string]int)
 		var refused error
+		var key string // of the first decision
 		read := func(what, text string, rec *decision.Record) decision.Decision {
 			d, err := w.decoder.Decode(w.Context(), rec)
 			if err != nil || d.Task.TaskID != "70ff753d-3c88-ad8a-bd70-73d26c7e40ec" {
@@ -40,7 +42,8 @@ func TestExamplesOfTheEventsPageAreTrue(t *testing.T) {
 			seen[what]++
 			switch what {
 			case "json decision":
-				read(what, text, record([]byte(text)))
+				d := read(what, text, record([]byte(text)))
+				key = cmp.Or(key, d.Identity().String())
 			case "json invalid":
 				if _, refused = w.decoder.Decode(w.Context(), record([]byte(text))); refused == nil {
 					w.Errorf("%s\nis accepted", text)
@@ -75,8 +78,8 @@ func TestExamplesOfTheEventsPageAreTrue(t *testing.T) {
 					w.Errorf("Protobuf is read as %+v", d)
 				}
 			case "json result":
-				if _, err := decision.ParseResult([]byte(text)); err != nil {
-					w.Error(err)
+				if r, err := decision.ParseResult([]byte(text)); err != nil || r.DecisionKey != key {
+					w.Errorf("the result is read as %+v, %v; the first decision's key is %s", r, err, key)
 				}
 				v, err := jsonschema.UnmarshalJSON(strings.NewReader(text))
 				if err != nil {
@@ -86,8 +89,8 @@ func TestExamplesOfTheEventsPageAreTrue(t *testing.T) {
 			case "text dead-letter":
 				rec := record(nil)
 				rec.Headers = headerLines(text)
-				if _, err := decision.ParseDeadLetter(rec); err != nil {
-					w.Error(err)
+				if l, err := decision.ParseDeadLetter(rec); err != nil || l.DecisionKey != key {
+					w.Errorf("the dead letter is read as %+v, %v; the first decision's key is %s", l, err, key)
 				}
 				headers := make(map[string]any)
 				for _, h := range rec.Headers {
