@@ -129,7 +129,7 @@ func (t *Tracker) firstEndingAt(offset int64) int {
 	return sort.Search(len(t.runs), func(i int) bool { return t.runs[i].To >= offset })
 }
 
-// add settles the offsets from from up to but not including to, and moves base
+// add settles the offsets of a range that ends before to, and moves base
 // past what is settled from there on.
 func (t *Tracker) add(from, to int64) {
 	from = max(from, t.base)
