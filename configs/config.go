@@ -1,6 +1,6 @@
 // Package configs reads Verdict's configuration in layers: defaults, a YAML file,
 // the environment, and flags; a later layer wins. It reports every fault at once,
-// each with its key, the place it was given and how to fix it.
+// each with its key, where it was given and how to fix it.
 //
 // The tags of Config are the only source of a key's name, default, bounds and help.
 // Environment names, flags, verdict.example.yaml and docs/configuration.md are
@@ -97,7 +97,7 @@ type Processor struct {
 	MaxPending       int                 `key:"max_pending" default:"5000" min:"1" help:"Maximum number of decisions held in memory, per lane: fetched and not yet settled."`
 	MaxPendingBytes  Bytes               `key:"max_pending_bytes" default:"32MiB" min:"64KiB" help:"Maximum size of the records held in memory, per lane. The minimum is the largest record that Verdict reads."`
 	BackfillMinShare float64             `key:"backfill_min_share" default:"0.1" min:"0" below:"1" zero:"backfill waits until live has no work" help:"Share of the rate reserved for the backfill lane while both lanes have work."`
-	Preflight        decision.Preflight  `key:"preflight" default:"retry" help:"When to look at a task (GET) before completing it. retry: after a failure that may have completed it. backfill: also before each decision of the backfill lane."`
+	Preflight        decision.Preflight  `key:"preflight" default:"retry" help:"When to read a task (GET) before completing it. retry: after a failure that may have completed it. backfill: also before each decision of the backfill lane."`
 	OnConflict       decision.OnConflict `key:"on_conflict" default:"dead_letter" help:"What to do with a decision whose task is already complete in the opposite state."`
 	ProfileOutcome   bool                `key:"profile_outcome" default:"false" help:"Add the profile's outcome to results. This costs one more API call per profile."`
 	ShutdownTimeout  time.Duration       `key:"shutdown_timeout" default:"25s" above:"0s" help:"Time that calls in flight have to finish when the service stops or loses partitions."`

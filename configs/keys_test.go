@@ -16,8 +16,8 @@ func TestKeysHaveHelpAndUniqueNames(t *testing.T) {
 			t.Errorf("%s shares %s with another key", k.Name, k.Env())
 		}
 	}
-	if n != len(byName) || n != 47 {
-		t.Errorf("%d keys, %d names, want 47", n, len(byName))
+	if n != len(byName) {
+		t.Errorf("%d keys, %d names", n, len(byName))
 	}
 }
 

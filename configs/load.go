@@ -13,7 +13,7 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// DefaultFile is read if no file is named and the working folder has it.
+// DefaultFile is read if no file is named and the working directory has it.
 const DefaultFile = "verdict.yaml"
 
 // Sources says where to read a configuration from.

@@ -16,7 +16,7 @@ func reference() string {
 
 <!-- Generated from configs/config.go by: go test ./configs -update -->
 
-Every key has a default. Set keys in a YAML file (` + "`--config FILE`, or `" + DefaultFile + "`" + ` in the working folder), in the environment, or with flags. Flags override the environment, and the environment overrides the file.
+Every key has a default. Set keys in a YAML file (` + "`--config FILE`, or `" + DefaultFile + "`" + ` in the working directory), in the environment, or with flags. Flags override the environment, and the environment overrides the file.
 
 | | name of ` + "`kafka.group_id`" + ` | rule |
 | --- | --- | --- |
@@ -24,11 +24,11 @@ Every key has a default. Set keys in a YAML file (` + "`--config FILE`, or `" + 
 | environment | ` + "`VERDICT_KAFKA_GROUP_ID`" + ` | ` + "`VERDICT_`" + ` and the key in capitals, with ` + "`_` for `.`" + ` |
 | flag | ` + "`--kafka-group-id`" + ` | the key with ` + "`-` for `.` and `_`" + ` |
 
-- Lists in the environment and in flags are separated by commas. Durations look like ` + "`200ms`, `65s` or `1m30s`" + `, sizes like ` + "`64KiB` or `32MiB`" + `.
+- Lists in the environment and in flags are separated by commas. Durations look like ` + "`200ms`, `65s` or `1m30s`" + `, and sizes like ` + "`64KiB` or `32MiB`" + `.
 - Unknown keys and invalid values are errors. Verdict reports all of them at once, suggests the nearest key for an unknown one, and exits with status 2.
 - Secrets can be read from files (` + "`api.key_file`, `kafka.sasl.password_file`" + `). Verdict never shows them.
 
-[configs/verdict.example.yaml](../configs/verdict.example.yaml) is a file with every key to start from. ` + "`verdict check`" + ` tells you whether a configuration works.
+[configs/verdict.example.yaml](../configs/verdict.example.yaml) has every key and is a file to start from. ` + "`verdict check`" + ` tells you whether a configuration works.
 `)
 	open := ""
 	for k := range Keys() {

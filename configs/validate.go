@@ -57,8 +57,8 @@ func (v *validator) check() Faults {
 	return v.faults
 }
 
-// fault adds a fault of the first key, which has to do with the other keys. It
-// adds nothing if one of them could not be read, which is a fault already.
+// fault adds a fault of the first key that also concerns the other keys. It adds
+// nothing if one of them could not be read, which is a fault already.
 func (v *validator) fault(wrong, want string, keys ...string) {
 	f := &Fault{Key: keys[0], Wrong: wrong, Want: want}
 	for _, k := range keys {
@@ -218,7 +218,7 @@ func (v *validator) drain(shutdown time.Duration, k Kafka) {
 	} {
 		if limit.time > 0 && shutdown >= limit.time-DrainMargin {
 			v.fault(fmt.Sprintf("is %s, too long for %s (%s): partitions must be drained before another member gets them", shutdown, limit.key, limit.time),
-				fmt.Sprintf("want it more than %s shorter", DrainMargin), key, limit.key)
+				fmt.Sprintf("make it more than %s shorter", DrainMargin), key, limit.key)
 		}
 	}
 }

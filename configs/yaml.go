@@ -75,7 +75,8 @@ func (r *yamlReader) fault(line int, key, wrong, want string) {
 }
 
 // syntax reports an error of the YAML parser. Errors about aliases are reworded: they
-// repeat the alias, and an unquoted secret that begins with * is one to YAML.
+// repeat the alias, and YAML takes an unquoted secret that begins with * for an
+// alias.
 func (r *yamlReader) syntax(err error) {
 	what := strings.TrimPrefix(err.Error(), "yaml: ")
 	if strings.Contains(what, "anchor") {

@@ -14,7 +14,7 @@ const Protocol = "verdict-even"
 // evenBalancer assigns the partitions of all topics in one round, so that no
 // member owns over one partition more than another: an instance's share of the
 // rate limit is its share of the partitions. kafka-go's own round robin starts
-// over with each topic and would favor the first member each time.
+// over with each topic and would favour the first member each time.
 type evenBalancer struct{ userData []byte }
 
 // ProtocolName returns Protocol.

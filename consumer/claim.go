@@ -73,8 +73,8 @@ func (c *Claim) Lost() bool {
 	return c.lost
 }
 
-// noteChange dates what has to be committed and wakes the fetch loop. The
-// caller holds mu.
+// noteChange records that there is something to commit, and wakes the fetch
+// loop. The caller holds mu.
 func (c *Claim) noteChange() {
 	if c.changedAt.IsZero() {
 		c.changedAt = time.Now()

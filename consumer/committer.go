@@ -26,13 +26,13 @@ const (
 	recommitInterval = 10 * time.Second
 )
 
-// commitRetry is the back-off between the attempts at a commit, but for the last
-// of a generation.
+// commitRetry is the back-off between attempts to commit, except for the last
+// commit of a generation.
 var commitRetry = retry.Policy{Min: 100 * time.Millisecond, Max: 5 * time.Second}
 
-// errFenced is the error of a commit whose member or generation the group does
-// not know any more.
-var errFenced = errors.New("the group does not know this member any more")
+// errFenced is the error of a commit whose member or generation the group no
+// longer knows.
+var errFenced = errors.New("the group no longer knows this member")
 
 // committer commits what settles in the claims of one generation. The broker
 // refuses its commits once the generation is over, so none of them can move the
@@ -42,7 +42,7 @@ type committer struct {
 	gen      *kafka.Generation
 	claims   []*Claim
 	due      chan struct{} // size 1: holds a token while a commit is due
-	fenced   chan struct{} // closed by run when the group does not know this member any more
+	fenced   chan struct{} // closed by run when the group no longer knows this member
 }
 
 func newCommitter(c *Consumer, gen *kafka.Generation) *committer {
@@ -117,7 +117,7 @@ func (m *committer) commitLast() {
 			return
 		}
 		if errors.Is(err, errFenced) || retry.Sleep(ctx, 100*time.Millisecond) != nil {
-			m.consumer.log.Warn("the last commit of the generation failed; what it held will be read again", "generation", m.gen.ID, "err", err)
+			m.consumer.log.Warn("the last commit of the generation failed; the decisions in it will be read again", "generation", m.gen.ID, "err", err)
 			return
 		}
 	}

@@ -198,7 +198,7 @@ func TestFencedCommitEndsTheGeneration(t *testing.T) {
 			if want := []string{"m assigned 1/1", accept, "m drain", "m drained", "m assigned 0/1", "m assigned 1/1", accept}; !slices.Equal(got, want) {
 				t.Errorf("%v: events %q, want %q", code, got, want)
 			}
-			if !w.logged("level=WARN", "the last commit of the generation failed", "does not know this member") {
+			if !w.logged("level=WARN", "the last commit of the generation failed", "no longer knows this member") {
 				t.Errorf("%v: the log does not name the last commit that failed", code)
 			}
 			m.stop()

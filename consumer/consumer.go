@@ -1,7 +1,7 @@
 // Package consumer reads decisions from Kafka as a member of a consumer group
-// and commits the settled ones. It owns the partition side of a decision's
-// life: fetched, tracked, handed over and, once settled, committed. A commit is
-// the settled prefix, with the set settled beyond it in the commit's metadata
+// and commits the settled ones. It owns the partition side of a decision's life:
+// fetched, tracked, handed over and, once settled, committed. A commit holds the
+// end of the settled prefix and, in its metadata, the set settled beyond it
 // (package offsets), so that a restart or a rebalance repeats nothing.
 //
 // What a record means and what is done about it is left to the Handler.
@@ -10,22 +10,23 @@
 //
 // # Not obvious
 //
-// One function serves a generation of the group, not one a partition: kafka-go
-// ends a generation as soon as one of its functions returns, and stop, drain,
-// commit, let go must happen in this order. Heartbeats stop with the
-// generation, so the drain must be shorter than both of Kafka's time-outs.
+// One function serves a whole generation of the group, instead of one per
+// partition: kafka-go ends a generation as soon as one of its functions returns,
+// and stop, drain, commit, let go must happen in this order. Heartbeats stop
+// with the generation, so the drain must be shorter than both of Kafka's
+// timeouts.
 //
 // kafka-go's Reader delivers the markers of transactions like messages; the
-// fetch loop recognizes them by their form. The Reader also delivers the
-// records of aborted transactions, so decisions should not be produced in
-// transactions that may abort.
+// fetch loop recognises them by their form. The Reader also delivers the records
+// of aborted transactions, so decisions should not be produced in transactions
+// that may abort.
 //
-// A partition that ends before what was read of it was deleted and created
-// again, or lost records. Its Reader would wait for the old offset and pass over
-// everything before it, so the member joins the group again and reads from the
-// start; below the old commit each decision counts as MaybeApplied. A topic that
-// was created again and outgrew the old position within one WatchInterval can't
-// be distinguished from the old one.
+// If a partition ends before an offset that was already read, its topic was
+// deleted and created again, or it lost records. Its Reader would wait for the
+// old offset and pass over everything before it, so the member joins the group
+// again and reads from the start; below the old commit each decision counts as
+// MaybeApplied. A topic that was created again and outgrew the old position
+// within one WatchInterval can't be distinguished from the old one.
 //
 // kafka-go assigns nothing at all while one of the topics is missing, so a
 // member joins only once every topic exists.

@@ -49,7 +49,7 @@ func (c *Consumer) fetch(ctx context.Context, claim *Claim) {
 		if err != nil {
 			// The Reader dials again by itself, with back-off, from where it was.
 			// This is no reason to pause: what was fetched can be settled, and
-			// heartbeats notice a cluster that is away.
+			// heartbeats notice an unreachable cluster.
 			c.log.Debug("fetch failed", "topic", claim.Topic, "partition", claim.Partition, "err", err)
 			continue
 		}

@@ -19,7 +19,7 @@ type endReason uint8
 const (
 	groupEnded   endReason = iota // the group or the process ended it
 	topicChanged                  // a topic has other partitions than at the start
-	topicGone                     // a topic does not exist any more
+	topicGone                     // a topic no longer exists
 )
 
 // serve serves one generation of the group from its first fetch to its last
@@ -42,8 +42,9 @@ func (c *Consumer) serve(ctx context.Context, gen *kafka.Generation) endReason {
 		c.untilDone(ctx, PartOffsets, func() error { return c.restoreAll(ctx, claims) }) != nil {
 		return groupEnded
 	}
-	// What could not be committed belongs to a generation that is over. While
-	// the service is paused for it, nothing would settle that could be committed.
+	// What could not be committed belongs to a generation that is over. The pause
+	// for it must end here: while it lasts nothing settles, so no commit could
+	// succeed and end it.
 	c.health.recovered(PartCommit)
 	c.log.Info("partitions assigned", "generation", gen.ID, "member", gen.MemberID, "owned", len(claims), "of", total)
 	c.opts.Metrics.PartitionsAssigned.Set(float64(len(claims)))

@@ -2,7 +2,7 @@ package consumer
 
 import "sync"
 
-// Part is a part of the dealings with Kafka that can fail by itself.
+// Part is a part of the work with Kafka that can fail by itself.
 type Part string
 
 // The parts that OnHealthChange reports.

@@ -49,14 +49,14 @@ type Options struct {
 	MaxUncommitted   int           // offsets of a partition fetched beyond the committed one; at most offsets.MaxSpan
 	SessionTimeout   time.Duration // without a heartbeat for this long a member counts as gone
 	RebalanceTimeout time.Duration // time that members have to join a rebalance
-	DrainTimeout     time.Duration // for Handler.Drain; less than both time-outs above
+	DrainTimeout     time.Duration // for Handler.Drain; less than both timeouts above
 	WatchInterval    time.Duration // between checks of the topics' partitions and ends; 0: 5s
 
 	Metrics *metrics.Metrics
 	Logger  *slog.Logger
-	// OnHealthChange is called with the error when a part of the dealings with
-	// Kafka begins to fail, and with nil when it works again. Calls are made one
-	// at a time and must be quick. Nil: no calls.
+	// OnHealthChange is called with the error when a part of the work with Kafka
+	// begins to fail, and with nil when it works again. Calls are made one at a
+	// time and must be quick. Nil: no calls.
 	OnHealthChange func(part Part, err error)
 }
 

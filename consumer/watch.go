@@ -49,7 +49,8 @@ func (c *Consumer) watch(ctx context.Context, claims []*Claim, counts map[string
 
 // updateEnds reads where the partitions end, so that the lag is right even where
 // nothing is fetched because the span or the lane is full. It reports whether a
-// partition ends before what was read of it, see the package comment.
+// partition ends before an offset that was already read; see the package
+// comment.
 func (c *Consumer) updateEnds(ctx context.Context, claims []*Claim) (shrunk bool) {
 	read := make([]int64, len(claims))
 	for i, claim := range claims {
@@ -62,7 +63,7 @@ func (c *Consumer) updateEnds(ctx context.Context, claims []*Claim) (shrunk bool
 	for i, claim := range claims {
 		if at, ok := ends[topicPartition{claim.Topic, claim.Partition}]; ok {
 			if at.LastOffset < read[i] {
-				c.log.Warn("a partition ends before what was read of it; joining the group again", "topic", claim.Topic, "partition", claim.Partition, "read", read[i], "end", at.LastOffset)
+				c.log.Warn("a partition ends before an offset that was already read; joining the group again", "topic", claim.Topic, "partition", claim.Partition, "read", read[i], "end", at.LastOffset)
 				c.noteInitialPartitions(nil, []string{claim.Topic})
 				shrunk = true
 			}

@@ -2,10 +2,10 @@
 // server. Other packages decide when to count, and what "ready" and "healthy" mean.
 //
 // The label values of a metric come from a closed set, from the configuration or from
-// the partitions that the instance owns, so no input can create series without end. For
-// the same reason callers count an HTTP status outside of 100 to 599 as "error". No
-// metric has the consumer group as a label, which would change every series with the
-// group: set the label group in the scrape configuration instead.
+// the partitions that the instance owns, so no input can create an unbounded number of
+// series. For the same reason callers count an HTTP status outside of 100 to 599 as
+// "error". No metric has the consumer group as a label, which would change every series
+// with the group: set the label group in the scrape configuration instead.
 package metrics
 
 import (
@@ -29,8 +29,8 @@ const (
 	CommitError CommitOutcome = "error"
 )
 
-// CommitOutcomes lists every outcome of an offset commit.
-var CommitOutcomes = [...]CommitOutcome{CommitOK, CommitError}
+// commitOutcomes lists every outcome of an offset commit.
+var commitOutcomes = [...]CommitOutcome{CommitOK, CommitError}
 
 // Metrics are the metrics of one running service. They are safe for concurrent use. The
 // comments name the labels.
@@ -140,7 +140,7 @@ func (m *Metrics) createSeries() {
 	for _, c := range decision.PauseCauses {
 		m.Paused.WithLabelValues(string(c))
 	}
-	for _, o := range CommitOutcomes {
+	for _, o := range commitOutcomes {
 		m.Commits.WithLabelValues(string(o))
 	}
 }

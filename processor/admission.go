@@ -18,8 +18,8 @@ func newAdmission(o *Options) admission {
 	return admission{room: queue.NewRoom(o.MaxPending, o.MaxBytes), gauge: o.Metrics.Pending}
 }
 
-// enter counts a job in if its lane has room. If not, freed is closed when it is
-// worth trying again.
+// enter adds a job to the count if its lane has room. If not, freed is closed
+// when it is worth trying again.
 func (a *admission) enter(j *job) (freed <-chan struct{}, ok bool) {
 	if a.room.Enter(j.Lane, j.size) {
 		a.show(j.Lane)
@@ -31,7 +31,7 @@ func (a *admission) enter(j *job) (freed <-chan struct{}, ok bool) {
 	return a.freed[j.Lane], false
 }
 
-// leave counts a job out.
+// leave removes a job from the count.
 func (a *admission) leave(j *job) {
 	a.room.Leave(j.Lane, j.size)
 	a.show(j.Lane)

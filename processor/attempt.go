@@ -22,7 +22,7 @@ type attempt struct {
 }
 
 // run makes the attempt and acts on its verdict. A panic costs the decision this
-// attempt, and nobody else anything.
+// attempt and affects no other decision.
 func (a *attempt) run(ctx context.Context) {
 	defer func() { a.p.rescue(a.job, recover()) }()
 	v := a.try()

@@ -7,12 +7,13 @@ import (
 	"verdict/internal/decision"
 )
 
-// hold is what the processor knows of one claim. Under Processor.mu, except ctx.
+// hold is what the processor knows about one claim. Under Processor.mu, except
+// ctx.
 type hold struct {
 	ctx       context.Context // ends when calls for the claim's decisions are to be aborted
 	cancel    context.CancelFunc
 	active    int           // jobs that are working or settling, and records being admitted
-	revoked   bool          // none of its decisions may start any more
+	revoked   bool          // no more of its decisions may start
 	idle      chan struct{} // closed at active == 0 once revoked
 	unsettled unsettled     // its records, for the metric of the oldest
 }
@@ -25,10 +26,10 @@ func (h *hold) done() {
 	}
 }
 
-// claims is the holds of the claims that are not drained.
+// claims has the hold of each claim that is not drained.
 type claims map[Claim]*hold
 
-// of returns the hold on a claim, and creates it with the claim's first record.
+// of returns the hold on a claim, which the claim's first record creates.
 func (c claims) of(claim Claim) *hold {
 	h := c[claim]
 	if h == nil {
@@ -52,9 +53,10 @@ func (c claims) oldest(lane decision.Lane) time.Time {
 	return oldest
 }
 
-// unsettled is the records of one claim that are admitted and not settled, by
-// their offsets. Producers stamp a partition's records in about that order, so
-// the first is about the oldest, and keeping it costs two pointers a record.
+// unsettled holds the records of one claim that are admitted and not settled,
+// in the order of their offsets. Producers stamp a partition's records in
+// roughly that order, so the first is roughly the oldest, and keeping it costs
+// two pointers per record.
 type unsettled struct{ first, last *job }
 
 func (u *unsettled) add(j *job) {

@@ -11,7 +11,7 @@ import (
 	"verdict/processor/resolve"
 )
 
-// verdict is what an attempt came to.
+// verdict is how an attempt ended.
 type verdict struct {
 	action       action
 	success      success             // of actSucceed
@@ -34,7 +34,7 @@ const (
 	actWait                   // try again when calls go on; no attempt is spent
 	actCheckKey               // ask whether the API key is still good
 	actAbandon                // the partition is lost; leave the decision to its next owner
-	actMove                   // the profile's list is there: go to the task that it names
+	actMove                   // the profile has been listed: go to the task that the list names
 )
 
 // success settles a decision with a result.
@@ -54,14 +54,14 @@ type refusal struct {
 	called bool // this attempt is spent as well
 }
 
-// note is an error that is only a text.
+// note is an error that is only text.
 type note string
 
 func (n note) Error() string { return string(n) }
 
-// classify is the table of what follows each way in which a call can fail.
-// passfort sorts statuses, transport errors and error bodies into kinds, unknown
-// ones included; here is what each kind means for a decision.
+// classify is the table of what to do when a call fails. passfort sorts
+// statuses, transport errors and error bodies into kinds, unknown ones included;
+// the table says what each kind means for a decision.
 func classify(err error) verdict {
 	e, ok := errors.AsType[*passfort.Error](err)
 	if !ok { // not an error of the client's: treat it as a cut connection
@@ -93,7 +93,7 @@ func classify(err error) verdict {
 	return v
 }
 
-// classifyRead is classify for calls that only read. They tell nothing about
+// classifyRead is classify for calls that only read. They say nothing about
 // whether an earlier call completed the task.
 func classifyRead(err error, maybeApplied bool) verdict {
 	v := classify(err)

@@ -19,9 +19,9 @@ type assignment interface {
 // dispatcher hands assignments to workers.
 type dispatcher struct{ p *Processor }
 
-// run dispatches until ctx ends. The token comes first and the choice after it:
-// whatever waited when the token was asked for, the call that it pays for is the
-// most urgent one when it arrives.
+// run dispatches until ctx ends. The token comes first and the choice after it, so
+// that a token pays for the call that is most urgent when the token arrives, not
+// when it was asked for.
 func (d dispatcher) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		if again, ok := d.mayDispatch(); !ok {
@@ -95,9 +95,9 @@ func (d dispatcher) ripen(now time.Time) (again time.Duration) {
 }
 
 // nextLane returns the lane whose turn it is, if any call may begin: a worker is
-// free, and calls that are done and wait for Kafka's acknowledgement or for their
-// profile's review are not so many that a crash now would repeat too much. At
-// that bound only reviews may begin. Under mu.
+// free, and so few finished calls wait for Kafka's acknowledgement or for their
+// profile's review that a crash now would not repeat too much. At that bound only
+// reviews may begin. Under mu.
 func (d dispatcher) nextLane() (decision.Lane, bool) {
 	p := d.p
 	if p.load.inFlight[decision.Live]+p.load.inFlight[decision.Backfill] >= p.opts.Workers {
@@ -134,9 +134,10 @@ func (d dispatcher) mayBackfill() bool {
 // bytes. An answer is usually about 1 KiB, but may be 1 MiB.
 const maxHeldBytes = 32 << 20
 
-// full reports whether as many decisions as may be are done and not acknowledged:
-// of both lanes, or of backfill, which may not take the last tenth. What backfill
-// has in flight counts for it, since it will be done soon. Under mu.
+// full reports whether the bound on decisions that are done and not acknowledged is
+// reached: by both lanes together, or by backfill, which may not take the last
+// tenth. Backfill's calls in flight count too, since they will be done soon. Under
+// mu.
 func (d dispatcher) full() (all, backfill bool) {
 	p := d.p
 	most := maxSettling(p.opts.Workers)
@@ -156,7 +157,7 @@ func maxSettling(workers int) int { return 4 * workers }
 func keptForLive(n int) int { return (n + 9) / 10 }
 
 // choose takes what goes next; nil: nothing may. Decisions that need no call are
-// settled on the way, and do not use the token up.
+// settled on the way, and do not use up the token.
 func (d dispatcher) choose(ctx context.Context) assignment {
 	p := d.p
 	for {

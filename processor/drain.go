@@ -14,8 +14,8 @@ const drainGrace = time.Second
 
 // Drain gives up the decisions of these claims that have not started, and waits until
 // the others are settled. The ctx of every Submit with one of the claims must have
-// ended before. When ctx ends first, calls in flight are aborted, and what they
-// may have done is noted with the claim.
+// ended before Drain is called. When ctx ends first, calls in flight are aborted, and
+// what they may have done is noted with the claim.
 func (p *Processor) Drain(ctx context.Context, claims []Claim) {
 	holds := p.revoke(claims)
 	for _, h := range holds {

@@ -7,9 +7,10 @@ import (
 	"verdict/internal/decision"
 )
 
-// Submit takes a record over: it is decoded and queued, or dead-lettered. before
-// is how far its last owner got. Submit waits while the lane is full, and while
-// Decode waits. An error means that the record was not taken, because ctx ended.
+// Submit takes a record over and decodes it; the decision is queued, or the
+// record dead-lettered. before is how far the previous owner got. Submit waits
+// while the lane is full, and while Decode waits. An error means that the record
+// was not taken, because ctx ended.
 func (p *Processor) Submit(ctx context.Context, lane decision.Lane, claim Claim, rec decision.Record, before decision.Progress) error {
 	j := &job{claim: claim, rec: rec, size: int64(rec.Size()), received: time.Now(), Progress: before}
 	j.Owner, j.Lane = j, lane
@@ -31,7 +32,7 @@ func (p *Processor) Submit(ctx context.Context, lane decision.Lane, claim Claim,
 	j.Task = j.dec.Task
 	p.mu.Lock()
 	if j.hold.revoked {
-		p.leave(j) // drained meanwhile; its next owner will read it
+		p.leave(j) // drained in the meantime; its next owner will read it
 		p.mu.Unlock()
 		return nil
 	}
@@ -44,7 +45,7 @@ func (p *Processor) Submit(ctx context.Context, lane decision.Lane, claim Claim,
 	return nil
 }
 
-// refuseInvalid settles a record that is no decision.
+// refuseInvalid settles a record that is not a decision.
 func (p *Processor) refuseInvalid(ctx context.Context, j *job, err error) {
 	defer func() { p.rescue(j, recover()) }()
 	j.settleWith = func(ctx context.Context) {
@@ -63,7 +64,7 @@ func (p *Processor) decode(ctx context.Context, rec *decision.Record) (d decisio
 	return p.opts.Decode(ctx, rec)
 }
 
-// admit waits for room in the job's lane, and counts the job in.
+// admit waits for room in the job's lane, and then counts the job.
 func (p *Processor) admit(ctx context.Context, j *job) error {
 	for {
 		p.mu.Lock()

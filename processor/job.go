@@ -42,11 +42,11 @@ type job struct {
 	panics   int    // outside of its calls
 
 	// settleWith, if set, replaces the API call. It is set after a panic, once
-	// another call is not what is missing.
+	// the decision needs no further call.
 	settleWith func(ctx context.Context)
 
-	listedAt time.Time // when the list was asked for that names its task, if Key does
-	relisted bool      // a newer list was asked for since its task was gone
+	listedAt time.Time // when the list that names its task was asked for; zero: no list was
+	relisted bool      // a newer list was asked for after its task was gone
 	reviewed bool      // its call is done, and its result was held for the profile's review
 }
 
@@ -62,8 +62,8 @@ func jobOf(i *queue.Item) *job { return i.Owner.(*job) }
 // origin names the job's record in the log.
 func (j *job) origin() string { return j.rec.Origin().String() }
 
-// context returns what the job's calls are made with: it ends with the hold, and
-// says which trace the calls belong to.
+// context returns the context of the job's calls: it ends with the hold, and
+// carries the trace that the calls belong to.
 func (j *job) context() context.Context {
 	switch {
 	case j.spans != nil:

@@ -11,7 +11,8 @@ import (
 )
 
 // keyCheck knows whether the API key is good. At most one worker asks at a time;
-// those whose calls were refused meanwhile wait for its answer and share it.
+// others whose calls are refused in the meantime wait for its answer and share
+// it.
 type keyCheck struct {
 	p      *Processor
 	turn   chan struct{} // size 1: whoever filled it has the turn
@@ -53,7 +54,7 @@ func (k *keyCheck) isGood(ctx context.Context) (bool, error) {
 	return false, nil
 }
 
-// ask asks, with a token, whose the key is.
+// ask takes a token and asks whoami.
 func (k *keyCheck) ask(ctx context.Context) error {
 	if err := k.p.tokens.wait(ctx); err != nil {
 		return err
@@ -69,7 +70,7 @@ func (k *keyCheck) await(ctx context.Context) {
 			return
 		}
 		if err := k.p.opts.ReloadKey(); err != nil {
-			k.p.log.Warn("read the API key again", "err", err)
+			k.p.log.Warn("reading the API key again failed; probing with the old one", "err", err)
 		}
 		if err := k.ask(ctx); err != nil {
 			if ctx.Err() != nil {

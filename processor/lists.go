@@ -9,15 +9,15 @@ import (
 	"verdict/processor/resolve"
 )
 
-// lister gets lists of profiles' tasks: remembered, from a call that is under way,
-// or from a call of its own.
+// lister gets lists of profiles' tasks: from memory, from a call that is under
+// way, or from a call of its own.
 type lister struct {
 	p       *Processor
 	memory  resolve.Memory          // under Processor.mu
 	pending map[string]*pendingList // by profile; under Processor.mu
 }
 
-// pendingList is one call for a list, for whose answer others may wait.
+// pendingList is one call for a list, whose answer others may be waiting for.
 type pendingList struct {
 	at   time.Time
 	done chan struct{} // closed when the call is over; the fields below are then set
@@ -44,7 +44,7 @@ func (l *lister) remember(profileID string, list *resolve.Listing) {
 	l.memory.Remember(profileID, list, time.Now())
 }
 
-// list returns the profile's tasks as they were at since or later: remembered,
+// list returns the profile's tasks as they were at since or later: from memory,
 // from the call that is under way, or from a call of its own, for which the caller
 // has a token. called reports that the token was used.
 func (l *lister) list(ctx context.Context, profileID string, since time.Time) (list *resolve.Listing, called bool, err error) {
@@ -66,7 +66,7 @@ func (l *lister) list(ctx context.Context, profileID string, since time.Time) (l
 			return nil, false, canceled(ctx)
 		}
 		if e, ok := errors.AsType[*passfort.Error](other.err); ok && e.Kind == passfort.KindCanceled {
-			continue // it was aborted with a partition that need not be this one's
+			continue // it was aborted with its partition, which need not be this caller's
 		}
 		return other.list, false, other.err
 	}

@@ -19,7 +19,7 @@ func (l *load) occupy(lane decision.Lane) {
 	l.gauge.Inc()
 }
 
-// free counts it as free again.
+// free counts the worker as free again.
 func (l *load) free(lane decision.Lane) {
 	l.inFlight[lane]--
 	l.gauge.Dec()
@@ -47,7 +47,7 @@ func (l *load) startSettling(j *job) {
 	}
 }
 
-// end ends whatever is counted of the job.
+// end removes the job from every count.
 func (l *load) end(j *job) {
 	l.endWork(j)
 	if j.settling {

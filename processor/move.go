@@ -11,7 +11,7 @@ import (
 	"verdict/processor/resolve"
 )
 
-// move goes on with a decision whose profile's list is there, and with those
+// move continues with a decision whose profile has been listed, and with those
 // that wait behind the same gate: each goes to the task that its key names, or is
 // dead-lettered.
 func (d dispatcher) move(ctx context.Context, j *job, l *resolve.Listing) {

@@ -9,12 +9,12 @@ import (
 	"verdict/internal/decision"
 )
 
-// rescue, given what recover returns, is deferred around everything that is done
-// about a decision outside its call: by a worker, the dispatcher, a fetch loop or
-// the publisher. A panic there costs the decision an attempt, and nobody else
-// anything. A decision that panics until its last attempt is dead-lettered. One
+// rescue takes what recover returned. It is deferred around all handling of a
+// decision outside its call: by a worker, the dispatcher, a fetch loop or the
+// publisher. A panic there costs the decision an attempt and affects no other
+// decision. A decision that panics until its last attempt is dead-lettered. One
 // whose dead letter panics too is tried again, at the pace of the longest
-// back-off, until its partition goes elsewhere.
+// back-off, until its partition moves to another instance.
 func (p *Processor) rescue(j *job, r any) {
 	if r == nil {
 		return
@@ -57,7 +57,8 @@ func (p *Processor) rescue(j *job, r any) {
 	p.nudge()
 }
 
-// noteAttempt tells the claim, whose own panic must not undo a rescue.
+// noteAttempt reports the attempt to the claim. A panic of the claim must not
+// undo the rescue.
 func (p *Processor) noteAttempt(j *job) {
 	defer func() {
 		if r := recover(); r != nil {

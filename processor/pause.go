@@ -6,8 +6,8 @@ import (
 	"verdict/internal/decision"
 )
 
-// pauses is the causes for which calls are held at present. Under Processor.mu,
-// so that the gauge shows what was set last.
+// pauses holds the causes for which calls are held at present. Under
+// Processor.mu, so that the gauge shows what was set last.
 type pauses struct {
 	gauge *prometheus.GaugeVec // by cause
 	on    map[decision.PauseCause]bool

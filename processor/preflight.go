@@ -64,7 +64,7 @@ func (a *attempt) look(ctx context.Context) (v verdict, done bool) {
 	return verdict{}, false
 }
 
-// conflict follows a look that finds the task completed in another state.
+// conflict handles a task that a look finds completed in another state.
 func (a *attempt) conflict(task *passfort.Task, status int) (v verdict, done bool) {
 	switch a.p.opts.OnConflict {
 	case decision.ConflictSkip:

@@ -9,14 +9,13 @@
 //	health   is the API well                   resolve  a task's ID from alias or type
 //	profile  when to review a profile
 //
-// The Processor owns them under one mutex (the pacer under its own), feeds them
-// events and acts on what they answer. An attempt at a decision goes through
-// stages, a file each: resolve, preflight, complete, classify, and then retry or
-// settle.
+// The Processor guards them with one mutex (the pacer with its own), feeds them
+// events and acts on their answers. An attempt at a decision goes through stages, a
+// file each: resolve, preflight, complete, classify, and then retry or settle.
 //
-// Where decisions come from and where their offsets go is left to the Claim that
-// each comes with; how records are published, to the Publisher. No type of
-// Kafka's is known here.
+// Where decisions come from and where their offsets go is left to the Claim that each
+// comes with; how records are published is left to the Publisher. No Kafka client's
+// types are used here.
 package processor
 
 import (
@@ -88,8 +87,8 @@ type Options struct {
 	MaxBytes   int64   // bytes of their records, per lane; more than 0
 
 	MaxAttempts      int           // attempts before retries_exhausted; at least 1
-	BackoffMin       time.Duration // bound of the wait before the first retry; more than 0
-	BackoffMax       time.Duration // bound of the wait before any retry; at least BackoffMin
+	BackoffMin       time.Duration // maximum wait before the first retry; more than 0
+	BackoffMax       time.Duration // maximum wait before any retry; at least BackoffMin
 	BackfillMinShare float64       // of the calls, for backfill while both lanes have work; 0 to below 1
 	Preflight        decision.Preflight
 	OnConflict       decision.OnConflict
@@ -196,9 +195,8 @@ func New(opts Options) (*Processor, error) {
 	return p, nil
 }
 
-// Run dispatches until ctx ends. Calls that are in flight then are aborted, so
-// whatever is to be finished must be drained before. It returns when all that it
-// started has ended.
+// Run dispatches until ctx ends. Calls that are in flight then are aborted, so drain
+// first what is to be finished. It returns when all that it started has ended.
 func (p *Processor) Run(ctx context.Context) {
 	p.life = ctx
 	for range p.opts.Workers {

@@ -13,8 +13,8 @@ type partition struct {
 
 func (j *job) source() partition { return partition{j.rec.Topic, j.rec.Partition} }
 
-// recentIDs is the IDs of the latest decisions that were settled with a result, by
-// partition, in memory only.
+// recentIDs holds the IDs of the latest decisions that were settled with a result,
+// by partition, in memory only.
 type recentIDs map[partition]*recent
 
 // has reports whether the job's ID was settled with a result.
@@ -28,7 +28,7 @@ func (r recentIDs) has(j *job) bool {
 func (r recentIDs) taskOf(j *job) string { return r[j.source()].taskOf(j.dec.ID) }
 
 // add notes that the job's ID was settled with a result on a task. An ID that is
-// only the record's coordinates can't come back.
+// only the record's coordinates can't recur.
 func (r recentIDs) add(j *job, taskID string) {
 	if !j.dec.OwnID {
 		return
@@ -46,7 +46,7 @@ func (r recentIDs) add(j *job, taskID string) {
 
 // recent remembers the latest IDs of one partition, so that a decision that was
 // sent twice is carried out once. It holds hashes of 128 bits with seeds of its
-// own: 16 bytes an ID whatever its length, and no sender can make two IDs that
+// own: 16 bytes per ID whatever its length, and no sender can make two IDs that
 // look the same. At its full size it takes about half a MiB, and about one MiB
 // more where all decisions name their tasks by alias or type. It is pure except
 // for the seeds.

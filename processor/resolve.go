@@ -9,9 +9,9 @@ import (
 )
 
 // resolve makes sure that a decision that names its task by alias or type acts on
-// what is that task now. A task that has been known for longer than resolve.Life
-// (behind others of its task, or between two attempts) is looked up again, while
-// the decision keeps its place. The attempt goes on with a token.
+// the task that the name means now. A task that has been known for longer than
+// resolve.Life (behind others of its task, or between two attempts) is looked up
+// again, while the decision keeps its place. The attempt goes on with a token.
 func (a *attempt) resolve(ctx context.Context) (v verdict, done bool) {
 	now := time.Now()
 	if !a.keyed() || a.Resolved() && now.Sub(a.listedAt) < resolve.Life {
@@ -31,8 +31,8 @@ func (a *attempt) resolve(ctx context.Context) (v verdict, done bool) {
 	return a.nextToken(ctx)
 }
 
-// notFound follows a 404 for the task, or a preflight that finds it expired. v is
-// what becomes of the decision if nothing more is found out.
+// notFound handles a 404 for the task, or a preflight that finds it expired. v is
+// the verdict if nothing more is found out.
 func (a *attempt) notFound(ctx context.Context, v verdict) verdict {
 	if a.keyed() {
 		return a.findAgain(ctx, v)
@@ -41,7 +41,7 @@ func (a *attempt) notFound(ctx context.Context, v verdict) verdict {
 }
 
 // explainNotFound asks whether the ID is a variant's instead of a task's. That is
-// only an explanation, so it is left out where the list can't be had at once.
+// only an explanation, so it is left out if the list can't be had at once.
 func (a *attempt) explainNotFound(ctx context.Context, v verdict) verdict {
 	l := a.p.lists.recall(a.Task.ProfileID, time.Time{})
 	if l == nil {
@@ -61,7 +61,8 @@ func (a *attempt) explainNotFound(ctx context.Context, v verdict) verdict {
 	return v
 }
 
-// findAgain lists the tasks once more, since it may have been replaced.
+// findAgain lists the tasks once more, since the decision's task may have been
+// replaced.
 func (a *attempt) findAgain(ctx context.Context, v verdict) verdict {
 	if a.relisted {
 		return v

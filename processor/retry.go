@@ -8,8 +8,8 @@ import (
 	"verdict/processor/health"
 )
 
-// unknownKeyRetry is the number of the failure whose back-off a decision waits
-// for when it is not known whether the API key is good.
+// unknownKeyRetry is the number of the retry whose back-off applies while it is
+// not known whether the API key is good.
 const unknownKeyRetry = 3
 
 // retry lets the decision wait and be tried again, or dead-letters it after its
@@ -46,7 +46,7 @@ func (a *attempt) wait(v verdict) {
 	a.requeue(time.Now())
 }
 
-// checkKey finds out what a refusal was about: the key, and then everyone pauses,
+// checkKey finds out what the API refused: the key, in which case all calls pause,
 // or this task alone.
 func (a *attempt) checkKey(ctx context.Context, v verdict) {
 	p := a.p
@@ -55,9 +55,9 @@ func (a *attempt) checkKey(ctx context.Context, v verdict) {
 	case a.hold.ctx.Err() != nil:
 		a.drop()
 	case err != nil:
-		// Not known, because whoami failed in its own way. It is no attempt, since
+		// Not known, because whoami itself failed. No attempt is spent, since
 		// nothing is known against the decision.
-		p.log.Debug("asked whoami whether the key is good", "err", err)
+		p.log.Debug("whoami failed, so it is not known whether the API key is good", "err", err)
 		a.requeue(time.Now().Add(p.retry.Backoff(unknownKeyRetry)))
 	case good:
 		p.settler.deadLetter(ctx, a.job, refusal{reason: decision.Forbidden, status: v.status, err: v.err, called: true})

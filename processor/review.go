@@ -12,9 +12,9 @@ import (
 
 // reviewer reviews profiles for results that carry their outcome. A review is no
 // decision: it has a token, a worker and the retries of a call, and goes before
-// the decisions of its lane, since what it lets go would be carried out again
-// after a crash. Its failures do not count for the health of the API, because it
-// only adds to results.
+// the decisions of its lane, since the decisions that wait for it would be carried
+// out again after a crash. Its failures do not count for the health of the API,
+// because it only adds to results.
 type reviewer struct{ p *Processor }
 
 // heldResult is a result that waits for its profile's review.
@@ -27,9 +27,10 @@ func (h heldResult) Lane() decision.Lane { return h.job.Lane }
 func (h heldResult) Bytes() int          { return len(h.wire.Task) }
 func (h heldResult) Draining() bool      { return h.hold.revoked }
 
-// keep keeps a result back for its profile's review, and reports whether it does.
-// called: the decision's own call completed the task. That is noted with the claim
-// first, so that after a crash its next owner looks first and finds it done.
+// keep holds a result for its profile's review, and reports whether it does.
+// called means that the decision's own call completed the task. That is noted with
+// the claim first, so that after a crash the next owner looks at the task first
+// and finds it completed.
 func (r reviewer) keep(j *job, wire *decision.Result, called bool) bool {
 	p := r.p
 	if called {
@@ -37,7 +38,7 @@ func (r reviewer) keep(j *job, wire *decision.Result, called bool) bool {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if j.hold.ctx.Err() != nil { // a drain is past waiting
+	if j.hold.ctx.Err() != nil { // a drain has no time left to wait
 		return false
 	}
 	p.load.endWork(j)
@@ -96,8 +97,8 @@ func (r reviewer) begin(lane decision.Lane, permit health.Permit) assignment {
 }
 
 // countSettling counts results that are about to be published among those that
-// wait for Kafka. At once, since otherwise others would take the room that they
-// still have. Under mu.
+// wait for Kafka. It does so at once, since otherwise others would take their
+// room. Under mu.
 func (r reviewer) countSettling(results []heldResult) {
 	for _, h := range results {
 		r.p.load.startSettling(h.job)
@@ -113,8 +114,8 @@ func (r reviewer) publish(results []heldResult, outcome *decision.Profile) {
 	}
 }
 
-// flush publishes the results of a drain that ran out of time. A worker that makes
-// a review's call does it once that is aborted.
+// flush publishes the results of a drain that ran out of time. Where a review's
+// call is in flight, its worker does so once the call is aborted.
 func (r reviewer) flush() {
 	p := r.p
 	p.mu.Lock()
@@ -143,7 +144,7 @@ func (c *reviewCall) run(context.Context) {
 	defer c.cancel()
 	defer func() {
 		if r := recover(); r != nil {
-			c.p.log.Error("a review made Verdict panic", "profile", c.review.ProfileID, "err", panicError(r), "stack", string(debug.Stack()))
+			c.p.log.Error("a profile's review made Verdict panic", "profile", c.review.ProfileID, "err", panicError(r), "stack", string(debug.Stack()))
 			c.end(nil)
 		}
 	}()
@@ -225,7 +226,7 @@ func (c *reviewCall) end(outcome *decision.Profile) {
 	p.nudge()
 }
 
-// drop ends the call that was not made, at the end of the process.
+// drop ends a call that was not made, at the end of the process.
 func (c *reviewCall) drop() {
 	c.p.mu.Lock()
 	defer c.p.mu.Unlock()
@@ -256,6 +257,6 @@ func (c *reviewCall) logFault(v verdict) {
 	}
 	p.mu.Unlock()
 	if changed && fault != "" {
-		p.log.Warn("list a profile's tasks for the outcome in its results; without an answer they are published without it", "err", v.err)
+		p.log.Warn("a profile's tasks could not be listed; if retries fail too, its results are published without the profile's outcome", "err", v.err)
 	}
 }

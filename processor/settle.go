@@ -9,9 +9,9 @@ import (
 	"verdict/metrics"
 )
 
-// settler ends decisions: it publishes their result or dead letter and, once Kafka
-// has acknowledged that and not before, settles them. Until then a decision keeps
-// its task, but no worker.
+// settler ends decisions: it publishes their result or dead letter and settles
+// them only once Kafka has acknowledged it. Until then a decision keeps its task,
+// but no worker.
 type settler struct{ p *Processor }
 
 // ending is how a decision ends: the record that says so, and what is counted
@@ -58,7 +58,7 @@ func (s settler) publishResult(ctx context.Context, j *job, wire *decision.Resul
 	})
 }
 
-// deadLetter ends a decision, or a record that is no decision, with a dead letter.
+// deadLetter ends a decision, or a record that is not one, with a dead letter.
 func (s settler) deadLetter(ctx context.Context, j *job, r refusal) {
 	if r.called {
 		j.Attempts++
@@ -77,7 +77,8 @@ func (s settler) deadLetter(ctx context.Context, j *job, r refusal) {
 	})
 }
 
-// withoutCall settles a decision without a call. A panic is that decision's alone.
+// withoutCall settles a decision without a call. A panic affects that decision
+// alone.
 func (s settler) withoutCall(ctx context.Context, j *job, settle func(context.Context)) {
 	defer func() { s.p.rescue(j, recover()) }()
 	settle(ctx)
@@ -105,7 +106,7 @@ func (s settler) publish(ctx context.Context, j *job, e ending) {
 	}
 }
 
-// published follows the publisher's answer, on one of its goroutines.
+// published handles the publisher's answer, on one of the publisher's goroutines.
 func (s settler) published(ctx context.Context, j *job, e ending, err error) {
 	p := s.p
 	defer func() { p.rescue(j, recover()) }()

@@ -3,7 +3,6 @@ package processor
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"slices"
 	"strconv"
 	"time"
@@ -152,25 +151,17 @@ func fail(s trace.Span, class string, err error) {
 	s.SetStatus(codes.Error, decision.OneLine(err.Error(), decision.MaxErrorSize))
 }
 
-// requests is each operation's HTTP request. Of the URL only the template is
-// shown: whole, it names a person's profile.
-var requests = map[passfort.Operation]struct{ method, template string }{
-	passfort.OpComplete:  {http.MethodPost, "/profiles/{profile_id}/tasks/{task_id}"},
-	passfort.OpGetTask:   {http.MethodGet, "/profiles/{profile_id}/tasks/{task_id}"},
-	passfort.OpListTasks: {http.MethodGet, "/profiles/{profile_id}/tasks"},
-	passfort.OpWhoAmI:    {http.MethodGet, "/whoami"},
-}
-
 // beginCall follows one call to the API. It returns the context to make the call
-// with, and the span; nil: there is none.
+// with, and the span; nil: there is none. Only the URL's
+// template is shown: the whole URL would identify a person's profile.
 func (t *Tracing) beginCall(ctx context.Context, op passfort.Operation) (context.Context, trace.Span) {
 	if t.Tracer == nil {
 		return ctx, nil
 	}
-	r := requests[op]
-	ctx, span := t.Tracer.Start(ctx, r.method+" "+r.template, trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(
-		semconv.HTTPRequestMethodKey.String(r.method),
-		semconv.URLTemplate(r.template),
+	method, template := op.Route()
+	ctx, span := t.Tracer.Start(ctx, method+" "+template, trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(
+		semconv.HTTPRequestMethodKey.String(method),
+		semconv.URLTemplate(template),
 		semconv.ServerAddress(t.Server),
 		semconv.ServerPort(t.Port),
 	))

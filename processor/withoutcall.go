@@ -9,8 +9,8 @@ import (
 
 // withoutCall returns how to go on with a decision that needs no call: it
 // expired, it is a duplicate, its task is in a list that is remembered, or it was
-// to be settled already when a panic came in between. Nil: it needs a call. Under
-// mu; what it returns is called without.
+// about to be settled when a panic intervened. Nil: it needs a call. Under mu;
+// the function it returns is called without mu.
 func (d dispatcher) withoutCall(j *job, now time.Time) func(context.Context) {
 	if settle := d.settledWithoutCall(j, now); settle != nil {
 		return settle

@@ -32,9 +32,9 @@ func run() int {
 	})
 }
 
-// endBy ends the process as the signal does where nothing handles it. Calling
-// signal.Stop after the first signal instead would lose a second one that
-// arrives in the moment before.
+// endBy ends the process as the signal would if nothing handled it. Calling
+// signal.Stop after the first signal instead would lose a second one that arrives
+// in the moment before.
 func endBy(s os.Signal) {
 	signal.Reset(s)
 	self, err := os.FindProcess(os.Getpid())

@@ -142,7 +142,7 @@ func encodeProgress(base int64, open map[int64]decision.Progress, size int) []by
 
 // Decode reads what Encode wrote for a commit of base: the runs settled beyond
 // base, in order, and the progress of open offsets. If the string is broken or
-// another program's, it returns ErrMetadata and nothing else.
+// was written by another program, it returns ErrMetadata and nothing else.
 func Decode(metadata string, base int64) (settled []Run, open map[int64]decision.Progress, err error) {
 	if metadata == "" {
 		return nil, nil, nil

@@ -1,5 +1,5 @@
-// Package offsets knows which offsets of one partition are settled, and how
-// that travels in the metadata of a commit.
+// Package offsets tracks which offsets of one partition are settled, and
+// encodes that in the metadata of a commit.
 //
 // A Tracker takes offsets that settle in any order and says which one can be
 // committed: the end of the contiguous prefix. Encode writes what is settled

@@ -15,9 +15,9 @@ import (
 type DialFunc func(ctx context.Context, network, address string) (net.Conn, error)
 
 // Connect returns the connection to the configured cluster; dial nil means TCP. It dials
-// nothing. But it reads the files that TLS and SASL need once: a file that cannot be
-// used is a fault of the configuration, not an outage of Kafka. Each connection reads
-// them again, so that they may be renewed.
+// nothing, but it reads the files that TLS and SASL need: a file that cannot be used is
+// a fault of the configuration, not an outage of Kafka. Each connection reads them
+// again, so that they can be renewed.
 func Connect(cfg configs.Kafka, dial DialFunc) (*broker.Connection, error) {
 	o := broker.Options{Brokers: cfg.Brokers, ClientID: cfg.ClientID, DialFunc: dial}
 	var faults configs.Faults

@@ -28,7 +28,7 @@ type TopicStatus int
 const (
 	TopicExists  TopicStatus = iota // it was there before
 	TopicCreated                    // it was created
-	TopicMissing                    // it would have been created, but for DryRun
+	TopicMissing                    // it would have been created without DryRun
 )
 
 // TopicReport is what CreateTopics found and did for one topic.
@@ -42,7 +42,7 @@ type TopicReport struct {
 
 // CreateTopics creates the missing topics of a configuration, and the topic in
 // which `verdict decide` keeps its counts. It changes no topic that exists. It
-// reports on the topics that it could, also if it returns an error.
+// reports on the topics that it could examine, even if it returns an error.
 func CreateTopics(ctx context.Context, connection *broker.Connection, t configs.Topics, o TopicOptions) ([]TopicReport, error) {
 	client := connection.Client()
 	if o.Replicas == 0 {
@@ -53,7 +53,7 @@ func CreateTopics(ctx context.Context, connection *broker.Connection, t configs.
 		o.Replicas = n
 	}
 	var wanted []broker.Topic
-	for _, p := range append(PlanTopics(t), PlannedTopic{Name: t.CheckResults, Retention: KeepDecisions}) {
+	for _, p := range append(PlanTopics(t), PlannedTopic{Name: t.CheckResults, Retention: keepDecisions}) {
 		wanted = append(wanted, p.Topic(o.Partitions, o.Replicas))
 	}
 	reports, err := createMissing(ctx, client, wanted, o.DryRun)
@@ -74,7 +74,7 @@ func CreateTopics(ctx context.Context, connection *broker.Connection, t configs.
 func defaultReplicas(ctx context.Context, client *kafka.Client, topic string) (int, error) {
 	meta, err := client.Metadata(ctx, &kafka.MetadataRequest{Topics: []string{topic}})
 	if err != nil {
-		return 0, fmt.Errorf("count the brokers: %w; are they up, and are kafka.brokers and kafka.tls right? `verdict check` finds out", err)
+		return 0, fmt.Errorf("count the brokers: %w; are they up, and are kafka.brokers and kafka.tls right? Run `verdict check` to find out", err)
 	}
 	return min(max(len(meta.Brokers), 1), 3), nil
 }

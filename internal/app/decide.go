@@ -15,12 +15,12 @@ import (
 	"verdict/metrics"
 )
 
-// DecideGroup is appended to kafka.group_id for the group of `decide`, which reads other
-// topics than `run`.
+// DecideGroup is appended to kafka.group_id to name the group of `decide`, which reads
+// other topics than `run`.
 const DecideGroup = "-decide"
 
 // Decide is the service that makes decisions from check results. It consumes until ctx
-// ends, and then stops its parts in the opposite order of their start:
+// ends, and then stops its parts in the reverse order of their start:
 //
 //	not ready ─► consumer (stop fetching, drain, commit, leave the group)
 //	          ─► publisher (flush) ─► connections ─► admin server
@@ -51,8 +51,8 @@ func Decide(ctx context.Context, cfg configs.Config, policies policy.Set, stateT
 		slog.String("state_topic", stateTopic))
 }
 
-// awaitState waits for Kafka until the topic of counts could be checked. It returns an
-// error if the topic is unfit, which waiting would not change, and nil if ctx ends.
+// awaitState waits until Kafka lets it check the topic of counts. It returns an error
+// if the topic is unfit, which waiting would not change, and nil if ctx ends.
 func awaitState(ctx context.Context, connection *broker.Connection, input, state string, log *slog.Logger) error {
 	for logged := false; ; logged = true {
 		err := policy.CheckTopics(ctx, connection, input, state)
@@ -63,7 +63,7 @@ func awaitState(ctx context.Context, connection *broker.Connection, input, state
 			return nil
 		}
 		if !logged {
-			log.Warn("check the state topic; waiting for Kafka", "err", err)
+			log.Warn("the state topic cannot be checked; waiting for Kafka", "err", err)
 		}
 		if retry.Sleep(ctx, time.Second) != nil {
 			return nil

@@ -4,9 +4,9 @@
 // context ends, and runs the stops last-in first-out. Each stop bounds itself, so that
 // nothing holds up the end of the process, and their errors are joined.
 //
-// What both services need is in service.go: metrics, the admin server, the way to Kafka
-// and the publisher. In ready.go and kafkahealth.go is what they say about themselves:
-// whether they are ready, and whether Kafka answers.
+// What both services need is in service.go: metrics, the admin server, the connection to
+// Kafka and the publisher. What they report about themselves is in ready.go and
+// kafkahealth.go: whether they are ready, and whether Kafka answers.
 //
 // Commands that are not services share the pieces: Connect reaches Kafka as the services
 // do, NewKey reads the API key, NewDecoder decodes the configured formats, PlanTopics

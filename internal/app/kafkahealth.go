@@ -7,13 +7,13 @@ import (
 	"verdict/internal/decision"
 )
 
-// kafkaHealth turns the failures of everything that deals with Kafka into one pause. In
-// an outage the parts fail one after the other. The log says once that the pause begins
-// and once that it ends; in between only when the part that it named works again while
-// another one still fails.
+// kafkaHealth turns the failures of all parts that use Kafka into one pause. In an
+// outage the parts fail one after the other. The log has one line when the pause begins
+// and one when it ends. In between it has a line only when the part that it named works
+// again while another one still fails.
 //
 // The Schema Registry shows as the same pause, but holds only the partitions whose
-// records need it: what was decoded goes on.
+// records need it: decisions that were decoded go on.
 type kafkaHealth struct {
 	log   *slog.Logger
 	pause func(on bool) // holds calls and shows the pause; set before the consumer starts

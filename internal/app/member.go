@@ -6,8 +6,8 @@ import (
 	"verdict/configs"
 )
 
-// Member is what an instance tells about itself in the group protocol's user data, so
-// that `verdict check` can see members that differ. A later version may tell more.
+// Member is what an instance states about itself in the group protocol's user data, so
+// that `verdict check` can see members that differ. A later version may state more.
 type Member struct {
 	Version   string  `json:"version"`
 	Revision  string  `json:"revision,omitempty"`

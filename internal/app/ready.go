@@ -5,8 +5,8 @@ import (
 	"sync/atomic"
 )
 
-// readiness answers /readyz and the metric verdict_ready. Both are asked before there
-// is a consumer.
+// readiness answers /readyz and the metric verdict_ready. Both may be asked before
+// there is a consumer.
 type readiness struct {
 	stopping atomic.Bool
 	sources  atomic.Pointer[readySources] // nil until follow

@@ -14,7 +14,7 @@ import (
 )
 
 // Run is the service that carries decisions out. It consumes until ctx ends, and then
-// stops its parts in the opposite order of their start:
+// stops its parts in the reverse order of their start:
 //
 //	not ready ─► consumer (stop fetching, drain, commit, leave the group)
 //	          ─► processor ─► publisher (flush) ─► connections ─► admin server
@@ -76,8 +76,8 @@ func Run(ctx context.Context, cfg configs.Config, o Options) (err error) {
 	return s.consume(ctx, cfg.Kafka.GroupID, cfg.Kafka.Topics.Inputs(), runHandler{work, lanes}, keyRefused, slog.String("api", cfg.API.BaseURL))
 }
 
-// runHandler hands the consumer's records to the processor. The two do not know each
-// other.
+// runHandler hands the consumer's records to the processor. The two do not know about
+// each other.
 type runHandler struct {
 	work  *processor.Processor
 	lanes map[string]decision.Lane // by topic

@@ -15,12 +15,12 @@ import (
 )
 
 // publisherStop bounds the publisher's last flush. After a drain everything is
-// acknowledged, so there is something to flush only if Kafka is away.
+// acknowledged, so there is something to flush only if Kafka is unreachable.
 const publisherStop = 5 * time.Second
 
 // service is what `run` and `decide` share: metrics, the admin server that serves them,
 // the connection to Kafka and the publisher. What happens to a record between the
-// consumer and the publisher is theirs.
+// consumer and the publisher is left to them.
 type service struct {
 	cfg        configs.Config
 	opts       Options

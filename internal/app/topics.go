@@ -10,9 +10,10 @@ import (
 )
 
 // How long topics that Verdict creates keep their records. A decision must outlast the
-// longest stop of the service, a dead letter the holidays of those who look after it.
+// longest stop of the service, and a dead letter the holidays of the people who handle
+// it.
 const (
-	KeepDecisions   = 14 * 24 * time.Hour
+	keepDecisions   = 14 * 24 * time.Hour
 	keepResults     = 30 * 24 * time.Hour
 	keepDeadLetters = 90 * 24 * time.Hour
 )
@@ -35,8 +36,8 @@ type PlannedTopic struct {
 // PlanTopics returns the topics that `run` needs.
 func PlanTopics(t configs.Topics) []PlannedTopic {
 	plan := []PlannedTopic{
-		{t.Decisions, KeepDecisions, maxDecision, true},
-		{t.Backfill, KeepDecisions, maxDecision, true},
+		{t.Decisions, keepDecisions, maxDecision, true},
+		{t.Backfill, keepDecisions, maxDecision, true},
 		{t.Results, keepResults, maxResult, false},
 		{t.DeadLetters, keepDeadLetters, maxDeadLetter, false},
 	}
@@ -60,7 +61,7 @@ func (p PlannedTopic) Topic(partitions, replicas int) broker.Topic {
 		"retention.ms":   strconv.FormatInt(p.Retention.Milliseconds(), 10),
 	}}
 	// With two acknowledging replicas a lost broker loses no record, and the third
-	// broker may be away.
+	// broker may be down.
 	if replicas >= 3 {
 		t.Configs["min.insync.replicas"] = "2"
 	}

@@ -13,8 +13,8 @@ var version = "devel"
 // userAgent names this program to the API and to the Schema Registry.
 func userAgent() string { return "verdict/" + version }
 
-// Build returns what program this is: its version as released, and the commit that Go
-// notes when it builds in a checkout.
+// Build describes this program: its version as released, and the commit that Go
+// records when it builds in a checkout.
 func Build() metrics.Build {
 	b := metrics.Build{Version: version, GoVersion: runtime.Version()}
 	info, ok := debug.ReadBuildInfo()

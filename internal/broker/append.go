@@ -15,7 +15,7 @@ import (
 // of the first once all in-sync replicas have them. It makes one request, so the
 // records together must fit the broker's message.max.bytes, and one attempt: the
 // caller decides whether there is still a reason for another. After an error the
-// records may have been stored all the same.
+// records may nevertheless have been stored.
 func (c *Connection) Append(ctx context.Context, topic string, partition int, records []decision.Record) (offset int64, err error) {
 	items := make([]*item, len(records))
 	for i, rec := range records {

@@ -1,8 +1,8 @@
-// Package broker is everything that Verdict does with Kafka but consuming:
+// Package broker does everything that Verdict does with Kafka except consuming:
 // reaching the cluster (Connection), its topics and groups (Create, Describe,
 // Bounds, GroupOffsets), publishing with acknowledgement (Publisher, Append),
 // reading a topic without a group (Scan), and finding out why a broker can't be
-// used (OpenProbe). It stands on kafka-go.
+// used (OpenProbe). It builds on kafka-go.
 //
 // Consuming is left to package consumer, which takes its dialer and client from
 // here, so that every connection of the process is made in one way. What a
@@ -11,24 +11,24 @@
 // # Not obvious
 //
 // The TLS handshake is made here, beneath kafka-go: kafka-go's Dialer never
-// closes a connection whose handshake failed. One function that builds the TLS
-// configuration for each connection is also what lets renewed files be read. In
-// the same way NewLogin returns a sasl.Mechanism that asks for the password and
-// builds the real mechanism at each login, and holds no password.
+// closes a connection whose handshake failed. One function builds the TLS
+// configuration for each connection, so that renewed files are read. In the same
+// way NewLogin returns a sasl.Mechanism that asks for the password and builds
+// the real mechanism at each login, and holds no password.
 //
 // The size of the first answer on each connection is checked. kafka-go believes
 // any length, so the answer of a web server would make it fill memory for a
 // minute.
 //
 // OpenProbe makes one connection step by step, so that its failure has a cause.
-// Where the error leaves two causes open (TLS towards a plain port, and the
-// other way round, both look like a connection that was cut), it tries a second
-// time in the other protocol. A probe tries rights with what does not exist: a
+// Where the error leaves two causes open (TLS to a plain port, and plain text to
+// a TLS port, both look like a connection that was cut), it tries a second time
+// in the other protocol. A probe tests rights on what does not exist: a
 // partition that no topic has, a member that the group does not have. It sends
 // heartbeats of version 0, because kafka-go decodes the fields of later
 // versions' answers in the wrong order.
 //
-// Publisher does not use kafka.Writer, see there.
+// Publisher does not use kafka.Writer; its comment says why.
 //
 // Scan ends at the last stable offset and not at a record, since the last
 // offsets of a partition may be markers or compacted away. It uses
@@ -58,9 +58,9 @@ const (
 	defaultDialTimeout = 10 * time.Second
 
 	// requestTimeout bounds each request of Client. kafka-go passes half of it
-	// to the brokers as their own limit. Without one it would pass half a
-	// second to two, in which a busy cluster does not store a record or create
-	// a topic.
+	// to the brokers as their own limit. Without a timeout it would pass half a
+	// second to two seconds, too little for a busy cluster to store a record or
+	// create a topic.
 	requestTimeout = 30 * time.Second
 )
 
@@ -101,7 +101,7 @@ func (o Options) validate() error {
 }
 
 // Connection reaches a cluster as its Options say. It dials when a connection is
-// needed, so a Connection to a cluster that is away is no error.
+// needed, so it is no error if the cluster is unreachable.
 type Connection struct {
 	options   Options
 	dialer    *kafka.Dialer
@@ -156,8 +156,8 @@ func (c *Connection) Dialer() *kafka.Dialer { return c.dialer }
 func (c *Connection) Client() *kafka.Client { return c.client }
 
 // Close closes every connection and returns when their owners have let go of
-// them. Close groups, readers and publishers first: what they still wait for
-// fails.
+// them. Close groups, readers and publishers first: requests that they are still
+// waiting for fail.
 //
 // Transport.CloseIdleConnections alone is not enough. It leaves connections in
 // use, each with a goroutine, until their answer or its deadline, and dials in

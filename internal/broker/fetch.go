@@ -20,7 +20,7 @@ const (
 	fetchWait = 500 * time.Millisecond
 )
 
-// fetch reads the next records of the partition and moves on behind them.
+// fetch reads the next records of the partition and moves on past them.
 func (p *partitionScan) fetch(ctx context.Context) ([]decision.Record, error) {
 	answer, err := p.connection.client.Fetch(ctx, &kafka.FetchRequest{
 		Topic: p.topic, Partition: p.partition, Offset: p.next,
@@ -38,9 +38,9 @@ func (p *partitionScan) fetch(ctx context.Context) ([]decision.Record, error) {
 	}
 	stream, ok := answer.Records.(*protocol.RecordStream)
 	if !ok || len(stream.Records) == 0 {
-		// This is the end; or the records up to it are all compacted away; or a
-		// new leader does not know yet what it may give. Only the second answers
-		// like this again.
+		// Either this is the end, or all records up to it are compacted away, or a
+		// new leader does not know yet what it may return. Only in the second case
+		// is the next answer the same.
 		if p.empty {
 			p.next = max(p.next, stableEnd(answer))
 		}
@@ -61,12 +61,12 @@ func stableEnd(answer *kafka.FetchResponse) int64 {
 }
 
 // take returns the records of an answer. The answer begins with the batch that
-// holds p.next or, if there is none, the first batch behind it; records before
-// p.next come along in their batch. Control batches are the markers of
+// holds p.next or, if there is none, the first batch after it; records before
+// p.next may come along in their batch. Control batches are the markers of
 // transactions.
 func (p *partitionScan) take(stream *protocol.RecordStream) ([]decision.Record, error) {
 	// At least one offset is passed: if p.next lies in the first batch but neither
-	// it nor an offset behind it has a record there, nothing says where the batch
+	// it nor an offset after it has a record there, nothing says where the batch
 	// ends.
 	next := p.next + 1
 	var records []decision.Record
@@ -126,8 +126,8 @@ func copyBytes(b protocol.Bytes) ([]byte, error) {
 }
 
 // skipDeleted moves on to the oldest record that retention has left. If instead
-// the partition ends before what was read of it, it was created again or lost
-// records, which is an error.
+// the partition ends before an offset that was already read, it was created again
+// or lost records, which is an error.
 func (p *partitionScan) skipDeleted(ctx context.Context) error {
 	bounds, err := p.connection.bounds(ctx, p.topic)
 	if err != nil {

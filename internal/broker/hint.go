@@ -13,7 +13,7 @@ import (
 )
 
 // hint returns what most often causes err, to be appended to a message about it.
-// It returns nothing where the error says enough.
+// It returns "" where the error says enough.
 func hint(err error) string {
 	switch {
 	case errors.Is(err, kafka.UnknownTopicOrPartition), errors.Is(err, protocol.ErrNoTopic):
@@ -39,10 +39,10 @@ func hint(err error) string {
 		errors.Is(err, kafka.BrokerNotAvailable):
 		return ": the partition has no leader; are brokers down?"
 	case hasType[*tls.CertificateVerificationError](err), isAlert(err):
-		return ": " + string(causeByError(stepDial, err)) + " (`verdict check` says more)"
+		return ": " + string(causeByError(stepDial, err)) + " (for details, run `verdict check`)"
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, syscall.ECONNREFUSED),
 		errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), hasType[*net.DNSError](err):
-		return ": are the brokers up, and are their addresses and TLS right? (`verdict check` says more)"
+		return ": are the brokers up, and are their addresses and TLS right? (for details, run `verdict check`)"
 	}
 	return ""
 }

@@ -14,8 +14,8 @@ import (
 const debuggingReplica = -2
 
 // LogEnds returns where the log of each partition of a topic ends, including the
-// records that are not replicated yet. Readers don't get those yet, but as a rule
-// will in a moment: Bounds alone would miss what a producer has just left behind.
+// records that are not replicated yet. Readers don't get those yet but usually
+// will in a moment, so Bounds alone would miss what a producer has just written.
 // It retries transient errors until ctx ends.
 func (c *Connection) LogEnds(ctx context.Context, topic string) (map[int]int64, error) {
 	var ends map[int]int64

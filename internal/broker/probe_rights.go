@@ -85,8 +85,8 @@ func (p *Probe) MayJoin(group string) error {
 	if err != nil {
 		return err
 	}
-	// Any broker checks the right before anything else, so every other code goes
-	// to someone who has it.
+	// Any broker checks the right before anything else, so any other code means
+	// that this user has it.
 	code := kafka.Error(answer.(*heartbeat.Response).ErrorCode)
 	if code == kafka.GroupAuthorizationFailed || code == kafka.InvalidGroupId {
 		return code

@@ -14,7 +14,7 @@ import (
 )
 
 // ErrPublisherClosed is the error for a record whose Publisher was closed before
-// the record was acknowledged. It may have been stored all the same.
+// the record was acknowledged. It may nevertheless have been stored.
 var ErrPublisherClosed = errors.New("broker: publisher is closed")
 
 // PublisherOptions configure a Publisher.
@@ -43,10 +43,10 @@ type PublisherOptions struct {
 	// 5s.
 	BackoffMin, BackoffMax time.Duration
 	// AlreadyStored is called after an attempt that failed but may have been
-	// carried out all the same. It returns whether the topic has the record,
-	// which is the request's first; then it has all of them, since a request's
-	// records for a partition are stored together or not at all. If it fails it
-	// is called again after a wait. Nil: the request is sent again.
+	// carried out anyway. It returns whether the topic has the record, which is
+	// the request's first; then it has all of them, since a request's records for
+	// a partition are stored together or not at all. If it fails it is called
+	// again after a wait. Nil: the request is sent again.
 	AlreadyStored func(ctx context.Context, partition int, rec *decision.Record) (bool, error)
 	// OnHealthChange is called with the error when publishing begins to fail,
 	// and with nil when all that failed goes through again. A single failed
@@ -84,20 +84,20 @@ func setDefault[T int | time.Duration](field *T, value T) {
 
 // Publisher publishes records with the acknowledgement of all in-sync replicas
 // and reports for each, exactly once, how it ended. It retries every failure but
-// a record's size for as long as it takes: a cluster that is away or a right
-// that is missing delays records, up to MaxPendingBytes, and loses none.
+// a record's size for as long as it takes: an unreachable cluster or a missing
+// right delays records, up to MaxPendingBytes, and loses none.
 //
 // Delivery is at least once: a request whose answer was lost is sent again,
 // unless AlreadyStored finds that it need not be. Records with the same key go to
 // one partition, the one that the Java client chooses for the key, in the order
 // of their Publish calls. Retries keep that order, since each partition has one
-// request in progress at a time. What remains is a request that timed out here
-// and reaches the broker after its repetition. Records without a key rotate over
+// request in progress at a time. One gap remains: a request that timed out here
+// may reach the broker after its repetition. Records without a key rotate over
 // the partitions.
 //
-// Publisher does not use kafka.Writer. That one sleeps and retries without a way
-// to interrupt it, closes only when it is done, sends later batches before one
-// that failed, and fails a whole batch for one record's size.
+// Publisher does not use kafka.Writer. kafka.Writer sleeps and retries without a
+// way to interrupt it, closes only when it is done, sends later batches before
+// one that failed, and fails a whole batch for one record's size.
 type Publisher struct {
 	options PublisherOptions
 	client  *kafka.Client   // bounds each request by RequestTimeout
@@ -122,10 +122,10 @@ func NewPublisher(o PublisherOptions) *Publisher {
 	o = o.withDefaults()
 	return &Publisher{
 		options: o,
-		// kafka-go passes the client's time-out, not the context's, to the
-		// broker. Without one it passes half a second, too short for the
-		// followers of a new topic: the batch would be stored, called timed out,
-		// and stored again.
+		// kafka-go passes the client's timeout, not the context's, to the broker.
+		// Without one it passes half a second, too short for the followers of a
+		// new topic: the batch would be stored, reported as timed out, and stored
+		// again.
 		client:  &kafka.Client{Addr: o.Client.Addr, Transport: o.Client.Transport, Timeout: o.RequestTimeout},
 		ctx:     ctx,
 		cancel:  cancel,
@@ -150,9 +150,9 @@ const itemOverhead = 256
 // Publish accepts a record: its Topic, Key, Value, Headers and Time, where zero
 // stands for now. It blocks only while MaxPendingBytes are reached. If it returns
 // nil, done is called exactly once, by a goroutine of the publisher that sends
-// nothing for that partition meanwhile: done must be quick and must not call
-// Publish. If it returns an error, the record was not accepted and done is not
-// called.
+// nothing for that partition until done returns: done must be quick and must not
+// call Publish. If it returns an error, the record was not accepted and done is
+// not called.
 func (p *Publisher) Publish(ctx context.Context, rec decision.Record, done func(error)) error {
 	it := &item{rec: rec, done: done, size: sizeInBatch(&rec), since: time.Now()}
 	if it.rec.Time.IsZero() {

@@ -55,7 +55,8 @@ func (r *batchReader) ReadRecord() (*kafka.Record, error) {
 // payload is a key or value in the form in which kafka-go reads it.
 type payload struct{ bytes.Reader }
 
-// reset makes the payload read b. Nil, which Kafka tells from empty, stays nil.
+// reset makes the payload read b. Nil, which Kafka distinguishes from empty,
+// stays nil.
 func (p *payload) reset(b []byte) kafka.Bytes {
 	if b == nil {
 		return nil

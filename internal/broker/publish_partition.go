@@ -72,8 +72,8 @@ func (q *partitionQueue) send(batch []*item, attempts *publishAttempts) bool {
 			p.finishAll(batch)
 			return true
 		}
-		// A topic that was deleted and created again with fewer partitions has no
-		// use for this queue any more.
+		// A topic that was deleted and created again with fewer partitions no
+		// longer needs this queue.
 		if n, err := q.topic.countPartitions(); err == nil && q.id >= n {
 			attempts.succeeded()
 			q.topic.queue.pushFront(append(batch, q.queue.takeAll()...))
@@ -83,7 +83,7 @@ func (q *partitionQueue) send(batch []*item, attempts *publishAttempts) bool {
 }
 
 // waitAndCheck waits after an attempt that failed, and returns whether it was
-// carried out all the same, if AlreadyStored can tell. ok is false if the
+// nevertheless carried out, if AlreadyStored can tell. ok is false if the
 // publisher was closed.
 func (q *partitionQueue) waitAndCheck(first *item, err error, attempts *publishAttempts) (alreadyStored, ok bool) {
 	p := q.topic.publisher

@@ -12,7 +12,7 @@ type queue struct {
 	mu    sync.Mutex
 	items []*item
 	// ready holds a token when items may have arrived in an empty queue. A token
-	// without items is harmless; items without a token would stay for good while
+	// without items is harmless; items without a token would stay forever while
 	// the taker waits.
 	ready chan struct{}
 }

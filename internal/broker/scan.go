@@ -26,12 +26,12 @@ type ScanOptions struct {
 	// Partitions are the partitions to read; nil: all that exist at the start.
 	Partitions []int
 	// Since makes each partition begin at its first record whose timestamp is
-	// this time or later; the records after it are given whatever their time.
+	// this time or later; the records after it are delivered whatever their time.
 	// Zero: the oldest record.
 	Since time.Time
 	// Offsets are where single partitions begin instead. Where the records up to
-	// an offset are deleted by now, the partition begins at the oldest that is
-	// left.
+	// an offset have been deleted, the partition begins at the oldest record that
+	// is left.
 	Offsets map[int]int64
 	// Ends are the offsets before which single partitions end. One that is not
 	// named ends where it does at the start of the scan, see Bounds. Follow
@@ -51,19 +51,19 @@ type ScanOptions struct {
 // waits. The callback may keep the record.
 //
 // Scan returns nil when every partition was read to its end or each returned
-// ErrStopScan, and otherwise each's error or ctx's. It retries what fails on the
-// way (a leader that moves, a cluster that is away) from where it was, until ctx
-// ends; a missing topic or right is an error. It passes over offsets without a
-// record (compaction, retention, markers of transactions). It gives the records
-// of aborted transactions like any other, since kafka-go does not tell which they
-// are.
+// ErrStopScan, and otherwise the error of each or of ctx. It retries transient
+// failures (a leader that moves, an unreachable cluster) from where it was, until
+// ctx ends; a missing topic or right is an error. It passes over offsets without
+// a record (compaction, retention, markers of transactions). It delivers the
+// records of aborted transactions like any other, since kafka-go does not say
+// which they are.
 func (c *Connection) Scan(ctx context.Context, o ScanOptions, each func(decision.Record) error) error {
 	partitions, err := c.partitionsToScan(ctx, o)
 	if err != nil {
 		return err
 	}
-	// Without a deadline: kafka-go would let the broker wait for half of what is
-	// left of it, again and again, in ever more requests.
+	// This context has no deadline: kafka-go would let the broker wait for half
+	// of the time that is left, again and again, in ever more requests.
 	within, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	defer context.AfterFunc(ctx, cancel)()

@@ -15,11 +15,10 @@ import (
 // a quarter of it.
 const maxPEM = 1 << 20
 
-// TLSFiles configures TLS by files. They are read again for each connection, so
-// that a renewed certificate or authority is used without a restart. Open
-// connections stay as they are. A file that can't be read, or a certificate
-// whose new key is not there yet, fails that connection alone, and it is retried
-// like after any other failure.
+// TLSFiles configures TLS by files. They are read again for each connection, so that a
+// renewed certificate or authority is used without a restart. Open connections stay as
+// they are. A file that can't be read, or a certificate whose new key is not there yet,
+// fails that connection alone, which is retried as after any other failure.
 type TLSFiles struct {
 	// CA is a PEM file of the authorities that may sign the brokers'
 	// certificates; empty: the system's.

@@ -24,7 +24,7 @@ type Topic struct {
 
 // Create creates the topics that are missing and returns their names. It leaves
 // a topic that exists as it is, whatever its partitions and settings. The error
-// joins the errors of single topics; the others are created all the same.
+// joins the errors of single topics; the others are created nevertheless.
 func Create(ctx context.Context, client *kafka.Client, topics []Topic) (created []string, err error) {
 	if len(topics) == 0 {
 		return nil, nil

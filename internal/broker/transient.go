@@ -12,19 +12,19 @@ import (
 	"verdict/internal/retry"
 )
 
-// patience is how long a topic that is unknown, or shorter than what was read of
-// it, is given to come back. It is longer than a move of leaders takes, and than
-// the transport remembers the cluster.
+// patience is how long a topic that is unknown, or that ends before an offset
+// that was already read, is given to come back. It is longer than leaders take
+// to move, and than the transport caches the cluster's metadata.
 const patience = 30 * time.Second
 
 // transientRetry is the back-off of retryTransient.
 var transientRetry = retry.Policy{Min: 100 * time.Millisecond, Max: 5 * time.Second}
 
 // retryTransient calls do until it succeeds, ctx ends, or it returns an error
-// that no wait mends. It calls onRetry after each failure but the last; nil: no
-// calls.
+// that waiting cannot fix. It calls onRetry after each failure but the last;
+// nil: no calls.
 func retryTransient(ctx context.Context, onRetry func(error), do func() error) error {
-	var since time.Time // of the first in a row of errors that get only so much patience
+	var since time.Time // of the first in a row of errors that may be permanent
 	for failed := 1; ; failed++ {
 		err := do()
 		switch {
@@ -53,7 +53,7 @@ func retryTransient(ctx context.Context, onRetry func(error), do func() error) e
 	}
 }
 
-// isPermanent reports whether only a person can mend err.
+// isPermanent reports whether only a person can fix the cause of err.
 func isPermanent(err error) bool {
 	for _, known := range []error{
 		ErrNoTopic, ErrConnectionClosed, kafka.InvalidTopic, kafka.TopicAuthorizationFailed, kafka.ClusterAuthorizationFailed,
@@ -67,7 +67,8 @@ func isPermanent(err error) bool {
 	return false
 }
 
-// mayBePermanent reports whether err is there to stay if it lasts for a while.
+// mayBePermanent reports whether err counts as permanent if it lasts for a
+// while.
 func mayBePermanent(err error) bool {
 	return errors.Is(err, kafka.UnknownTopicOrPartition) || errors.Is(err, protocol.ErrNoTopic) ||
 		errors.Is(err, protocol.ErrNoPartition) || errors.Is(err, kafka.OffsetOutOfRange)

@@ -28,7 +28,7 @@ func (k *kafkaCheck) brokerSettings(ctx context.Context, node int) {
 	k.sessionTimeout(settings)
 }
 
-// sessionTimeout compares the session time-out with the limits of a broker. A
+// sessionTimeout compares the session timeout with the limits of a broker. A
 // limit that the broker does not state is not compared.
 func (k *kafkaCheck) sessionTimeout(settings map[string]string) {
 	const name = "group/session"

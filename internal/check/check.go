@@ -1,7 +1,7 @@
 // Package check examines everything that `verdict run` needs: configuration,
 // brokers, topics, rights, the consumer group, the backlog, the API key, clocks
-// and the Schema Registry. It changes nothing: rights are tried with a partition
-// and a group member that do not exist. Flags and printing are left to
+// and the Schema Registry. It changes nothing: rights are tested with a
+// partition and a group member that do not exist. Flags and printing are left to
 // internal/cli; connections are made as `run` makes them, by internal/app.
 package check
 

@@ -26,7 +26,7 @@ func (k *kafkaCheck) group(ctx context.Context) {
 	state, err := broker.DescribeGroup(ctx, k.connection.Client(), id)
 	switch {
 	case errors.Is(err, kafka.GroupAuthorizationFailed):
-		k.fail(name, id+" may not be described", "give the Kafka user READ and DESCRIBE on the group "+id)
+		k.fail(name, "this user may not describe "+id, "give the Kafka user READ and DESCRIBE on the group "+id)
 		return
 	case err != nil:
 		k.failErr(name, err)

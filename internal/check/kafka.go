@@ -37,7 +37,7 @@ func (k *kafkaCheck) run(ctx context.Context) Findings {
 		k.warn("kafka", "topics, rights, group, backlog and clock are not checked, because no broker can be used", "correct the brokers first")
 		return k.Findings
 	}
-	// The other checks must not wait for a broker that did not answer.
+	// The other checks must not wait for a broker that does not answer.
 	cfg := k.cfg.Kafka
 	cfg.Brokers = []string{usable}
 	connection, err := app.Connect(cfg, k.dial)

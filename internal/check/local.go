@@ -43,7 +43,7 @@ func checkDrain(f *Findings, cfg configs.Config) {
 	}
 	detail := fmt.Sprintf("calls in flight have %s to finish, %s before %s", drain, limit-drain, key)
 	if cfg.API.Timeout > drain {
-		detail += fmt.Sprintf("; a call may take %s (api.timeout): a longer one is abandoned, and its task is checked before it is called again", cfg.API.Timeout)
+		detail += fmt.Sprintf("; a call may take %s (api.timeout): one that does not finish in time is abandoned, and its task is checked before the call is repeated", cfg.API.Timeout)
 	}
 	f.ok("drain", detail)
 }

@@ -60,7 +60,7 @@ func (k *kafkaCheck) topic(p app.PlannedTopic, s broker.TopicState) {
 		k.fail(name, "does not exist", "create it (verdict topics), or correct kafka.topics")
 		return
 	case errors.Is(s.Err, kafka.TopicAuthorizationFailed):
-		k.fail(name, "may not be described", "give the Kafka user DESCRIBE on the topic "+p.Name)
+		k.fail(name, "this user may not describe it", "give the Kafka user DESCRIBE on the topic "+p.Name)
 		return
 	case s.Err != nil:
 		k.failErr(name, s.Err)
@@ -129,7 +129,7 @@ func (k *kafkaCheck) settingFaults(p app.PlannedTopic, s broker.TopicState) (war
 		if p.Input {
 			consequence = "larger decisions cannot be submitted"
 		}
-		warned = append(warned, fmt.Sprintf("max.message.bytes is less than the %d of the largest record: %s", p.MinMessage, consequence))
+		warned = append(warned, fmt.Sprintf("max.message.bytes is less than the %d bytes of the largest record: %s", p.MinMessage, consequence))
 	}
 	if n, ok := numberSetting(s, "retention.bytes"); ok && n >= 0 && p.Input {
 		warned = append(warned, "retention.bytes deletes decisions by size, settled or not: set it to -1")

@@ -44,10 +44,10 @@ With --policy, demo submits check results instead, and "verdict decide" with its
 default policy turns them into decisions.`,
 		Example: `  verdict demo
 
-  # As fast as it can
+  # As fast as possible
   verdict demo --decisions 100000 --rate 0 --latency 0
 
-  # With failing calls; keep running to look around
+  # Make calls fail; keep running afterwards to look around
   verdict demo --file decisions.csv --error-rate 0.05 --keep
 
   verdict demo --policy`,
@@ -86,7 +86,7 @@ func (o *demoOptions) validate() error {
 		faults = append(faults, fmt.Errorf("--decisions: is %d; want 0 or more", o.decisions))
 	}
 	if o.policy && o.file != "" {
-		faults = append(faults, errors.New("--file and --policy exclude each other; to try a policy on a file of check results, use verdict decide --dry-run"))
+		faults = append(faults, errors.New("--file and --policy cannot be used together; to try a policy on a file of check results, use verdict decide --dry-run"))
 	}
 	faults = append(faults, sandboxFaults(o.api))
 	cfg := o.config("127.0.0.1:9092", "http://127.0.0.1:8081/4.0")

@@ -32,7 +32,7 @@ type demo struct {
 }
 
 // runDemo starts Kafka, the sandbox API and the services, submits decisions and
-// waits until they are settled. It stops the parts in the opposite order, so that
+// waits until they are settled. It stops the parts in the reverse order, so that
 // no service outlives what it uses.
 func runDemo(ctx context.Context, s Process, o demoOptions) error {
 	input, err := openDemoInput(o, s.In)

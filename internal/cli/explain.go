@@ -24,14 +24,14 @@ func explainCommand(s Process) *cobra.Command {
 		Use:   "explain DECISION-ID | PROFILE/TASK",
 		Short: "Show what happened to a decision, or to a task",
 		Long: `Explain finds the records of a decision in the topics of decisions, results and
-dead letters, and prints what happened to it in order of time: submitted,
+dead letters, and prints its history in chronological order: submitted,
 dead-lettered with the error, redriven, settled. A pending decision is shown with
 the number of records between it and the consumer group's offset.
 
 PROFILE/TASK shows every decision on that task. A decision without an ID is named
 by its place, topic/partition/offset.
 
-Explain only reads from Kafka. It fails if it finds nothing since --since.`,
+Explain only reads from Kafka. It fails if it finds nothing newer than --since.`,
 		Example: `  verdict explain spring-review/1741
   verdict explain task-decisions/3/12007
 

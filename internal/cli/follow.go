@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -33,7 +34,7 @@ func followCommand(s Process) *cobra.Command {
 		Short: "Follow a batch until every decision is settled",
 		Long: `Follow reads the decisions of a batch and their results and dead letters, and
 waits until every decision is settled. It only reads from Kafka, so it can be
-started at any time and on any machine, also long after the batch was submitted.
+started at any time and on any machine, even long after the batch was submitted.
 Decisions that "verdict submit" did not send are found by their batch_id.
 
 Each decision counts once, by its latest outcome: a redriven dead letter counts by
@@ -42,7 +43,7 @@ its outcome after the redrive.
 Standard output has the missing decisions, if any, the dead letters by reason, and
 this line, in which the other numbers add up to "submitted":
 
-  submitted=N completed=N already_complete=N skipped=N duplicates=N dead_lettered=N missing=N
+  ` + strings.ReplaceAll(new(bulkfollow.Summary).Reconciliation(), "=0", "=N") + `
 
 The exit status is 1 if a decision was dead-lettered or is missing.`,
 		Example: `  verdict follow spring-review

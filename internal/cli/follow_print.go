@@ -68,7 +68,7 @@ func writeMissing(out io.Writer, sum bulkfollow.Summary, reported bool) {
 			more = " more"
 		}
 		if reported {
-			hint = ", which the report has"
+			hint = ", listed in the report"
 		}
 		fmt.Fprintf(out, "missing %s%s%s\n", term.Commas(n), more, hint)
 	}

@@ -96,7 +96,7 @@ last line is always:
 	f.StringVar(&o.match, "match", "", "only those with this `text` in the error or the value, ignoring case")
 	f.Int64Var(&o.limit, "limit", 0, "maximum `number` of dead letters to send back (0: no limit)")
 	f.Float64Var(&o.rate, "rate", 0, "dead `letters` per second (0: unlimited)")
-	f.IntVar(&o.maxRedrives, "max-redrives", bulkredrive.DefaultMaxRedrives, "list dead letters that were redriven this `number` of times, and leave them")
+	f.IntVar(&o.maxRedrives, "max-redrives", bulkredrive.DefaultMaxRedrives, "do not send back dead letters that were redriven this `number` of times; list them")
 	f.StringVar(&o.edit, "edit", "", "apply the JSON merge patch in this `FILE` to each value (-: standard input)")
 	f.BoolVar(&o.anyTopic, "any-topic", false, "also send back to topics that are not configured")
 	f.BoolVar(&o.dryRun, "dry-run", false, "show what would go back, and send nothing")

@@ -32,7 +32,7 @@ follow an expired task. To use other tasks, give a JSON file with --profiles:
   {"PROFILE-ID": [{"id": "TASK-ID", "type": "…", "state": "…", "is_expired": false,
     "is_skipped": false, "variant": {"id": "…", "alias": "…"}}]}
 
-The ID of a variant is not a task's ID: it is answered with 404.`,
+The ID of a variant is not a task's ID: calls with it are answered with 404.`,
 		Example: `  verdict sandbox --latency 50ms --error-rate 0.01
 
   # Run the service against it
@@ -66,7 +66,7 @@ The ID of a variant is not a task's ID: it is answered with 404.`,
 	f.StringVar(&addr, "addr", "127.0.0.1:8081", "`address` to listen on, as host:port")
 	f.StringVar(&o.Key, "api-key", "sandbox", "accepted API `key`")
 	f.DurationVar(&o.Latency, "latency", 0, "latency of a call")
-	f.DurationVar(&o.Jitter, "jitter", 0, "maximum random latency on top")
+	f.DurationVar(&o.Jitter, "jitter", 0, "maximum random latency to add")
 	f.Float64Var(&o.RateLimit, "rate-limit", 0, "accepted `calls` per second (GCRA; 0: no limit)")
 	f.Float64Var(&o.ErrorRate, "error-rate", 0, "`share` of calls that are answered with 503 (0 to 1)")
 	f.Float64Var(&o.RejectRate, "reject-rate", 0, "`share` of tasks that are answered with 404 (0 to 1)")

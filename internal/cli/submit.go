@@ -99,7 +99,7 @@ With --wait, the output and the exit status of "verdict follow" come after it.`,
 	f.BoolVar(&o.skipInvalid, "skip-invalid", false, "send the valid rows even if others are invalid")
 	f.BoolVar(&o.lastWins, "last-wins", false, "of rows with opposite states for one task, send only the last")
 	f.StringVar(&o.rejects, "rejects", "", "write invalid rows with their faults to this CSV `FILE`")
-	f.BoolVar(&o.wait, "wait", false, "then follow the batch until every decision is settled")
+	f.BoolVar(&o.wait, "wait", false, "after sending, follow the batch until every decision is settled")
 	f.StringVar(&o.report, "report", "", "with --wait: write one row per decision to this CSV `FILE` at the end")
 	f.StringVar(&o.journal, "journal", "", "keep the progress of the batch in the file at this `PATH` (default: FILE"+journalSuffix+"; for standard input "+journalOfStdin+" in the working directory)")
 	completeValues(cmd, "lane", laneNames)

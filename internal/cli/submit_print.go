@@ -20,7 +20,7 @@ func submitWarnings(b *rows.Batch) []string {
 		all = append(all, "there are no rows")
 	}
 	if b.Expired > 0 {
-		all = append(all, fmt.Sprintf("%s past expires_at already, and will be dead-lettered as expired", term.PluralIs(b.Expired, "decision")))
+		all = append(all, fmt.Sprintf("%s already past expires_at, and will be dead-lettered as expired", term.PluralIs(b.Expired, "decision")))
 	}
 	return all
 }

@@ -1,6 +1,6 @@
 package decision
 
-// PauseCause is why the service sends no decisions for a while. Its text is the
+// PauseCause is why the service makes no calls for a while. Its text is the
 // metric label.
 type PauseCause string
 

@@ -1,8 +1,8 @@
 package decision
 
-// CheckResult is what a check came to: the field decision of a check result. Its
-// text is the wire value and the metric label. Deciding tasks from check results
-// is left to package policy.
+// CheckResult is the result of a check: the field decision of a check result's
+// record. Its text is the wire value and the metric label. Deciding tasks from
+// check results is left to package policy.
 type CheckResult string
 
 // The results of a check.

@@ -10,8 +10,8 @@ import (
 	"unicode/utf8"
 )
 
-// SpecVersion is the version of CloudEvents that Verdict reads.
-const SpecVersion = "1.0"
+// specVersion is the version of CloudEvents that Verdict reads.
+const specVersion = "1.0"
 
 // Event is the CloudEvent around a decision, without its data.
 type Event struct {
@@ -49,8 +49,8 @@ func isAttribute(key string) bool {
 	return len(key) > len(headerPrefix) && strings.EqualFold(key[:len(headerPrefix)], headerPrefix)
 }
 
-// mediaType returns the record's content type in lower case, without parameters.
-// Of several the last counts, as with every header.
+// mediaType returns the record's content type in lower case, without parameters. If
+// there are several, the last counts, as with every header.
 func mediaType(rec *Record) string {
 	media := ""
 	for _, h := range rec.Headers {
@@ -62,8 +62,8 @@ func mediaType(rec *Record) string {
 	return media
 }
 
-// OpenEvent separates a record's CloudEvent from its data. The content type tells a
-// structured event and the headers ce_… a binary one; without either the value is
+// OpenEvent separates a record's CloudEvent from its data. The content type marks a
+// structured event and the headers ce_… a binary one; without either, the value is
 // read as a structured event. DecodeValue reports the faults of the event together
 // with those of the data.
 func OpenEvent(rec *Record) (*Event, []byte) {
@@ -136,7 +136,7 @@ func openStructured(rec *Record) (*Event, []byte) {
 	e.check()
 	switch {
 	case data != nil && encoded != nil:
-		e.fault("data", "given beside data_base64; want one of them")
+		e.fault("data", "given together with data_base64; give only one of them")
 	case encoded != nil:
 		var text string
 		err := json.Unmarshal(encoded, &text)
@@ -164,8 +164,8 @@ func (e *Event) check() {
 		case err != nil || bytes.IndexByte(raw, '"') != 0:
 			e.fault(name, "must be a string, is %s", showJSON(raw))
 			e.attrs[i] = nil
-		case name == "specversion" && text != SpecVersion:
-			e.fault(name, "must be %s, is %s", SpecVersion, quote(text))
+		case name == "specversion" && text != specVersion:
+			e.fault(name, "must be %s, is %s", specVersion, quote(text))
 		case text == "":
 			e.fault(name, "empty")
 			e.attrs[i] = nil

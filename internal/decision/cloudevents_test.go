@@ -212,7 +212,7 @@ func TestDecodeNamesEveryFaultOfAnEvent(t *testing.T) {
 			`{"specversion":1.0,"id":"","id":"b","source":{},"time":7,"data":{"state":"PASS"},"data_base64":"e30="}`, headers("content-type", "application/cloudevents+json"),
 			`cloudevent.id: given twice; cloudevent.specversion: must be a string, is 1.0; cloudevent.id: empty; ` +
 				`cloudevent.source: must be a string, is {}; cloudevent.type: missing; cloudevent.time: must be a string, is 7; ` +
-				`cloudevent.data: given beside data_base64; want one of them; ` +
+				`cloudevent.data: given together with data_base64; give only one of them; ` +
 				`profile_id: missing; task_id: missing; state: must be COMPLETED_PASS or COMPLETED_FAIL, is "PASS"`, "",
 		},
 		"structured: no data": {

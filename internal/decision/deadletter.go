@@ -14,8 +14,8 @@ var ErrTooLarge = errors.New("the record is too large for its topic")
 // MaxErrorSize bounds HeaderError, in bytes.
 const MaxErrorSize = 1 << 10
 
-// DeadLetter is what is said of a decision that could not be carried out, or of
-// a record that could not be read as one.
+// DeadLetter describes a decision that could not be carried out, or a record that
+// could not be read as one.
 type DeadLetter struct {
 	Reason     Reason
 	Error      string // one line for people; longer text is cut

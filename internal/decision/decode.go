@@ -12,7 +12,7 @@ func Decode(rec *Record) (Decision, error) {
 }
 
 // DecodeValue reads the decision in value, a JSON object that is in rec or was made
-// from what is. event is the CloudEvent around it, nil for none: its attributes
+// from rec's value. event is the CloudEvent around it, nil for none: its attributes
 // fill in fields that the decision itself does not have.
 func DecodeValue(rec *Record, event *Event, value []byte) (Decision, error) {
 	var d Decision
@@ -52,7 +52,7 @@ func DecodeValue(rec *Record, event *Event, value []byte) (Decision, error) {
 	return d, nil
 }
 
-// Unreadable returns what is known of a record whose value can't be read as a
+// Unreadable returns what is known about a record whose value can't be read as a
 // decision because of one problem: the event's ID, if there is an event, and an
 // *Invalid with every fault.
 func Unreadable(event *Event, problem string) (Decision, error) {

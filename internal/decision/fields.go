@@ -18,6 +18,9 @@ var Fields = [...]string{
 	"decided_at", "expires_at", "source", "reason", "batch_id",
 }
 
+// IsField reports whether a decision has a field of this name.
+func IsField(name string) bool { return fieldIndex(name) >= 0 }
+
 // fieldIndex returns the index of a name among Fields, or -1.
 func fieldIndex(name string) int {
 	for i := range Fields {
@@ -31,7 +34,7 @@ func fieldIndex(name string) int {
 // fields holds the members of an object by their exact name, and what is wrong
 // with them. encoding/json would match names without regard to case and let the
 // last of two members win; a decision that says two things must not be carried
-// out as one of them.
+// out as either of them.
 type fields struct {
 	raw    [len(Fields)][]byte // nil: not given
 	faults []Fault

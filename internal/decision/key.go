@@ -24,7 +24,7 @@ func (f *fields) task() (id string, key Key) {
 	case !f.has("task"):
 		return f.apiID("task_id"), Key{}
 	case f.has("task_id"):
-		f.fault("task", "given beside task_id; give one of them")
+		f.fault("task", "given together with task_id; give only one of them")
 		f.taskKey() // for its faults
 		return f.apiID("task_id"), Key{}
 	}

@@ -1,8 +1,9 @@
 package decision
 
 // Outcome is how a decision was settled. Its text is the metric label and the
-// wire value. A new outcome is one constant and its place in Outcomes; metrics,
-// reports and summaries read that list.
+// wire value. A new outcome is one constant, its place in Outcomes and in
+// schema/result.json, and its row in docs/events.md; tests name what is missing.
+// Metrics, reports and summaries read the list.
 type Outcome string
 
 // The outcomes. A decision that is DeadLettered has a Reason and no result.
@@ -18,8 +19,8 @@ const (
 var Outcomes = [...]Outcome{Completed, AlreadyComplete, Skipped, Duplicate, DeadLettered}
 
 // Reason is why a decision was dead-lettered. Its text is the metric label and
-// the value of the header verdict-reason. A new reason is one constant and its
-// place in Reasons.
+// the value of the header verdict-reason. A new reason is one constant, its place in
+// Reasons and in schema/dead-letter-headers.json, and its row in docs/events.md.
 type Reason string
 
 // The reasons for a dead letter.
@@ -32,7 +33,7 @@ const (
 	Rejected         Reason = "rejected"          // the API refused it, and a retry can't change that
 	Conflict         Reason = "conflict"          // the task was already completed in the opposite state
 	Unconfirmed      Reason = "unconfirmed"       // the API accepted each attempt, and the task did not reach the wanted state
-	RetriesExhausted Reason = "retries_exhausted" // the last attempt failed too: time-out, cut connection or 5xx
+	RetriesExhausted Reason = "retries_exhausted" // the last attempt failed too: timeout, cut connection or 5xx
 )
 
 // Reasons holds every reason.

@@ -1,6 +1,6 @@
 package decision
 
-// Preflight says when a task is looked at before it is completed. Each setting
+// Preflight says when a task is read before it is completed. Each setting
 // includes the one before it.
 type Preflight string
 

@@ -30,7 +30,7 @@ func OneLine(s string, size int) string {
 	return s[:cut] + more
 }
 
-// maxShown bounds a foreign value in a message, in bytes: a message must stay
+// maxShown bounds an untrusted value in a message, in bytes: a message must stay
 // one line of bounded length whatever the record holds.
 const maxShown = 48
 

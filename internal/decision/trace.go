@@ -18,7 +18,7 @@ func Traceparent(headers []Header) string {
 }
 
 // validTraceparent checks for 00-(32 hex)-(16 hex)-(2 hex), in lower case, where
-// neither ID is all zeros. A later version may be longer and is not carried on,
+// neither ID is all zeros. A later version may be longer and is not passed on,
 // since it could hold anything.
 func validTraceparent(b []byte) bool {
 	if len(b) != 55 || b[0] != '0' || b[1] != '0' {

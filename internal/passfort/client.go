@@ -59,19 +59,29 @@ func (c *Client) Close() {
 	}
 }
 
+// completions are the bodies that complete a task, by state. No call makes a task
+// incomplete.
+//
+//exhaustive:ignore
+var completions = map[decision.State]string{
+	decision.CompletedPass: `{"state":"COMPLETED_PASS"}`,
+	decision.CompletedFail: `{"state":"COMPLETED_FAIL"}`,
+}
+
 // CompleteTask completes the task with state s, which must be
 // decision.CompletedPass or decision.CompletedFail. It makes one request. A nil
 // error means that the API named this task in this state; an answer with another
 // state is KindUnconfirmed. Every error is an *Error. If its MaybeApplied is set,
 // look at the task before you complete it again.
 func (c *Client) CompleteTask(ctx context.Context, profileID, taskID string, s decision.State) (Task, Response, error) {
-	if bodies[s] == "" {
+	body := completions[s]
+	if body == "" {
 		return Task{}, noResponse(), invalid(OpComplete, fmt.Sprintf("state %.40q, want %s or %s", s, decision.CompletedPass, decision.CompletedFail))
 	}
 	if err := checkIDs(OpComplete, profileID, taskID); err != nil {
 		return Task{}, noResponse(), err
 	}
-	x := c.call(ctx, OpComplete, taskPath(profileID, taskID), s)
+	x := c.call(ctx, OpComplete, taskPath(profileID, taskID), body)
 	return conclude(x, func(body []byte) (Task, bodyErrors, error) {
 		task, errs, err := decodeTaskOf(taskID, body)
 		if err == nil && !errs.any && task.State != s {

@@ -16,10 +16,10 @@ type Error struct {
 
 	// MaybeApplied reports that the server may have completed the task although no
 	// answer says so, so look at the task before you complete it again. It is set if
-	// no answer, or not all of it, came after the request began to go out, for every
-	// 5xx but 503, and for a 2xx that does not confirm the completion. It is not set
-	// if the server was not reached or refused (503, 408, 429 and every other 4xx),
-	// and never for calls that change nothing.
+	// no answer, or only a part of it, came after the request began to go out, for
+	// every 5xx but 503, and for a 2xx that does not confirm the completion. It is
+	// not set if the server was not reached or refused (503, 408, 429 and every
+	// other 4xx), and never for calls that change nothing.
 	MaybeApplied bool
 
 	err error // the underlying error; nil if the answer itself is the failure
@@ -58,7 +58,7 @@ const (
 	KindThrottled                   // 429
 	KindKey                         // the API refused the key, or the key cannot be sent
 	KindNotFound                    // 404
-	KindRejected                    // refused for good
+	KindRejected                    // refused permanently
 	KindUnconfirmed                 // 2xx that does not say what was asked for
 	KindInvalid                     // bad arguments; no call was made
 	KindCanceled                    // the caller's context ended

@@ -8,14 +8,13 @@ import (
 	"net/http/httptrace"
 	"sync/atomic"
 	"time"
-
-	"verdict/internal/decision"
 )
 
 // exchange is one request and what came of it.
 type exchange struct {
 	Response
 	op       Operation
+	acts     bool // it is a POST, which changes something at the API
 	key      string
 	body     []byte // as much as could be read
 	location string // target of a redirect
@@ -43,11 +42,11 @@ const (
 // nothing may have sent it.
 func (x *exchange) sent() bool { return x.called && x.progress.Load() != connecting }
 
-// call makes one request: a completion if s is set, otherwise a GET. It uses the
+// call makes one request: a POST of body, or a GET if body is empty. It uses the
 // transport directly, because http.Client would follow redirects, keep cookies and
 // put the URL into errors.
-func (c *Client) call(ctx context.Context, op Operation, path string, s decision.State) *exchange {
-	x := &exchange{Response: noResponse(), op: op}
+func (c *Client) call(ctx context.Context, op Operation, path, body string) *exchange {
+	x := &exchange{Response: noResponse(), op: op, acts: body != ""}
 	r, err := c.currentRequests()
 	if err != nil {
 		x.err, x.badKey = err, true
@@ -59,7 +58,7 @@ func (c *Client) call(ctx context.Context, op Operation, path string, s decision
 	defer cancel()
 	if x.err = callCtx.Err(); x.err == nil {
 		x.called = true
-		x.err = c.roundTrip(callCtx, x, r, path, s)
+		x.err = c.roundTrip(callCtx, x, r, path, body)
 	}
 	if x.err == nil {
 		return x
@@ -76,11 +75,11 @@ func (c *Client) call(ctx context.Context, op Operation, path string, s decision
 	return x
 }
 
-func (c *Client) roundTrip(ctx context.Context, x *exchange, r *requests, path string, s decision.State) error {
+func (c *Client) roundTrip(ctx context.Context, x *exchange, r *requests, path, body string) error {
 	template := r.get
-	if s != "" {
-		template = r.complete[s]
-		// net/http itself repeats a completion only if nothing of it reached the server
+	if x.acts {
+		template = r.post
+		// net/http itself repeats a POST only if nothing of it reached the server
 		// (an idle connection that was just closed); it then starts over with GetConn. A
 		// GET changes nothing, so it needs no trace.
 		x.trace.GetConn = func(string) { x.progress.Store(connecting) }
@@ -98,8 +97,8 @@ func (c *Client) roundTrip(ctx context.Context, x *exchange, r *requests, path s
 		req.Header = req.Header.Clone() // the template's header is shared
 		req.Header.Set("traceparent", traceparent)
 	}
-	if req.GetBody != nil {
-		req.Body, _ = req.GetBody() // from memory, never fails
+	if x.acts {
+		setBody(req, body)
 	}
 
 	resp, err := c.transport.RoundTrip(req)
@@ -176,6 +175,6 @@ func conclude[T any](x *exchange, decode func([]byte) (T, bodyErrors, error)) (T
 	var zero T
 	return zero, x.Response, &Error{
 		Operation: x.op, Kind: kind, Status: x.Status, Codes: errs.codes, Message: clean(message, x.key),
-		MaybeApplied: maybeApplied && x.op == OpComplete, err: err,
+		MaybeApplied: maybeApplied && x.acts, err: err,
 	}
 }

@@ -3,9 +3,9 @@
 //
 // Each call makes one request, bounded in time and in the size of its answer, and
 // returns a value or an *Error. The error's Kind says what happened, and its
-// MaybeApplied whether the server may have acted all the same: classify holds the
-// one table. A completion succeeds only if the answer names the task in the wanted
-// state; a 2xx alone is not enough.
+// MaybeApplied says whether the server may have acted nevertheless: classify holds
+// the one table. A completion succeeds only if the answer names the task in the
+// wanted state; a 2xx alone is not enough.
 //
 // The package leaves to its caller whether and when to call again, how many calls
 // to make per second, metrics and logging. It takes the states and IDs of tasks
@@ -64,17 +64,3 @@ type Response struct {
 	Rate   RateLimit // what the answer said about limits
 	Date   time.Time // the server's clock, to the second; WhoAmI only; zero if the answer does not say
 }
-
-// Operation is a kind of call. Its text is the metric label.
-type Operation string
-
-// The operations. Only OpComplete changes anything at the API.
-const (
-	OpComplete  Operation = "complete"
-	OpGetTask   Operation = "get_task"
-	OpListTasks Operation = "list_tasks"
-	OpWhoAmI    Operation = "whoami"
-)
-
-// Operations lists every operation of Client.
-var Operations = [...]Operation{OpComplete, OpGetTask, OpListTasks, OpWhoAmI}

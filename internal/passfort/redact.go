@@ -13,9 +13,9 @@ const (
 	redacted   = "[redacted]"
 )
 
-// clean turns foreign text into one line of valid UTF-8 without the key and without
-// control characters, at most 1 KiB long. It removes the key first, so that no cut
-// or replacement can leave a part of it.
+// clean turns untrusted text into one line of valid UTF-8 without the key and
+// without control characters, at most 1 KiB long. It removes the key first, so that
+// no cut or replacement can leave a part of it.
 func clean(s, key string) string {
 	s = redact(s, key)
 	var b strings.Builder

@@ -7,28 +7,18 @@ import (
 	"io"
 	"net/http"
 	"strings"
-
-	"verdict/internal/decision"
 )
 
 // maxKey is the maximum length of the API key in bytes.
 const maxKey = 1 << 10
 
-// bodies are the bodies of completions, by state. No call makes a task incomplete.
-//
-//exhaustive:ignore
-var bodies = map[decision.State]string{
-	decision.CompletedPass: `{"state":"COMPLETED_PASS"}`,
-	decision.CompletedFail: `{"state":"COMPLETED_FAIL"}`,
-}
-
 // requests are the templates of the requests with one key. Neither they nor their
 // headers change once stored: calls share the headers, which a RoundTripper must not
 // change either.
 type requests struct {
-	key      string
-	get      *http.Request
-	complete map[decision.State]*http.Request
+	key  string
+	get  *http.Request
+	post *http.Request // without its body
 }
 
 // currentRequests returns the requests with the present key.
@@ -46,22 +36,25 @@ func (c *Client) currentRequests() (*requests, error) {
 }
 
 func (c *Client) newRequests(key string) *requests {
-	r := &requests{key: key, complete: make(map[decision.State]*http.Request)}
+	r := &requests{key: key}
 	r.get = &http.Request{
 		Method: http.MethodGet, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Host: c.base.Host,
 		Header: http.Header{"Apikey": {key}, "Accept": {"application/json"}, "User-Agent": {c.userAgent}},
 	}
-	for s, body := range bodies {
-		post := r.get.Clone(context.Background())
-		post.Method = http.MethodPost
-		post.Header.Set("Content-Type", "application/json")
-		post.ContentLength = int64(len(body))
-		// net/http knows that a strings.Reader is in memory. With another reader it
-		// sends the header on its own, which is a second write per call.
-		post.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(body)), nil }
-		r.complete[s] = post
-	}
+	r.post = r.get.Clone(context.Background())
+	r.post.Method = http.MethodPost
+	r.post.Header.Set("Content-Type", "application/json")
 	return r
+}
+
+// setBody gives the request a body.
+func setBody(req *http.Request, body string) {
+	req.ContentLength = int64(len(body))
+	// net/http knows that a strings.Reader is in memory. With another reader it
+	// sends the header on its own, which is a second write per call.
+	req.Body = io.NopCloser(strings.NewReader(body))
+	// For net/http's own repetition, when an idle connection was just closed.
+	req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(body)), nil }
 }
 
 // checkKey says what is wrong with the key without repeating it.

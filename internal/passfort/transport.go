@@ -15,7 +15,8 @@ const (
 
 	// idleTimeout is shorter than the usual idle timeouts of servers and load balancers
 	// (60 s and more), so that the client closes first. A completion that is written to
-	// a connection that the server is closing cannot be told from one that was applied.
+	// a connection that the server is closing cannot be distinguished from one that was
+	// applied.
 	idleTimeout = 30 * time.Second
 
 	// pingTimeout detects a dead HTTP/2 connection. All calls share it, so without pings

@@ -119,7 +119,7 @@ func (c *Counts) Expire(now time.Time) {
 }
 
 // Change is a record to be written to the state topic: the state of a task, or a
-// tombstone (nil Value) for a task that has none any more.
+// tombstone (nil Value) for a task that no longer has one.
 type Change struct {
 	Key, Value []byte
 }
@@ -191,9 +191,9 @@ func (c *Counts) Restored() error {
 	return nil
 }
 
-// WriteAgain marks the state of a key to be written again, because another
-// writer's record of it was found after ours. A key without counts is left alone:
-// either its results are still to come, or it is too old to be restored.
+// WriteAgain marks the state of a key to be written again, because another writer's
+// record of it was found after ours. A key without counts is left alone: either its
+// results are still to come, or it is too old to be restored.
 func (c *Counts) WriteAgain(key []byte) {
 	if s := c.tasks[string(key)]; s != nil {
 		c.markDirty(string(key), s)

@@ -22,7 +22,7 @@ const maxFaults = 100
 // lines, repeated keys and unknown keys.
 func Parse(file string, data []byte) (Set, []Fault) {
 	p := parser{file: file}
-	set := Set{ForgetAfter: DefaultForgetAfter}
+	set := Set{ForgetAfter: defaultForgetAfter}
 	root := p.document(data)
 	if root == nil {
 		return Set{}, p.faults
@@ -48,8 +48,8 @@ func (p *parser) policyList(n *yaml.Node) []policy {
 		p.fault(n, "policies", "must be a list, "+describe(n), "write each policy as - match: …")
 		return nil
 	}
-	if len(n.Content) == 0 || len(n.Content) > MaxPolicies {
-		p.fault(n, "policies", fmt.Sprintf("has %d policies", len(n.Content)), fmt.Sprintf("give 1 to %d", MaxPolicies))
+	if len(n.Content) == 0 || len(n.Content) > maxPolicies {
+		p.fault(n, "policies", fmt.Sprintf("has %d policies", len(n.Content)), fmt.Sprintf("give 1 to %d", maxPolicies))
 		return nil
 	}
 	all := make([]policy, len(n.Content))
@@ -108,7 +108,7 @@ func (p *parser) on(at *yaml.Node, rule map[string]*yaml.Node, key string, lists
 	}
 	results := p.results(n, key+".on", lists)
 	if slices.Contains(results, decision.CheckError) {
-		p.fault(n, key+".on", "has ERROR", "an error of a check says nothing about the person and never decides; take it out")
+		p.fault(n, key+".on", "has ERROR", "an error of a check says nothing about the person and never decides; remove it")
 	}
 	return results
 }
@@ -161,8 +161,8 @@ func (p *parser) times(n *yaml.Node, key string) int {
 		return 1
 	}
 	times, err := strconv.Atoi(n.Value)
-	if n.Kind != yaml.ScalarNode || err != nil || times < 1 || times > MaxTimes {
-		p.fault(n, key, describe(n), fmt.Sprintf("want a whole number from 1 to %d", MaxTimes))
+	if n.Kind != yaml.ScalarNode || err != nil || times < 1 || times > maxTimes {
+		p.fault(n, key, describe(n), fmt.Sprintf("want a whole number from 1 to %d", maxTimes))
 	}
 	return times
 }
@@ -181,7 +181,7 @@ func (p *parser) forgetAfter(n *yaml.Node) time.Duration {
 	} else {
 		d, err = time.ParseDuration(n.Value)
 	}
-	if n.Kind != yaml.ScalarNode || err != nil || d != 0 && d < MinForgetAfter {
+	if n.Kind != yaml.ScalarNode || err != nil || d != 0 && d < minForgetAfter {
 		p.fault(n, "forget_after", describe(n), "want days or hours, such as 90d or 36h, at least 1h; 0 keeps counts forever")
 	}
 	return d

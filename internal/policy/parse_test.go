@@ -150,7 +150,7 @@ func FuzzParse(f *testing.F) {
 			if p.meaningOf(decision.CheckError) == fails || p.meaningOf(decision.CheckError) == passes {
 				t.Fatal("ERROR decides")
 			}
-			if len(p.fail) > 0 && (p.times < 1 || p.times > MaxTimes) {
+			if len(p.fail) > 0 && (p.times < 1 || p.times > maxTimes) {
 				t.Fatalf("times %d", p.times)
 			}
 		}

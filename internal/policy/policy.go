@@ -15,7 +15,7 @@
 //
 // Counts are written by Connection.Append and not by the Publisher, which would
 // keep trying after the partition is lost; what it stored then would come after the
-// records of the next owner. Counts that arrive late all the same are recognised by
+// records of the next owner. Counts that nevertheless arrive late are recognised by
 // the number in each state and by the offsets, which have no gaps while there is
 // one writer. Kafka's transactions would fence a late writer, but kafka-go can't
 // produce in them.
@@ -33,13 +33,13 @@ import (
 // Bounds of a policy file.
 const (
 	MaxFile     = 256 << 10 // bytes
-	MaxPolicies = 1000
-	// MaxTimes is the largest number of fails that a policy may require. It is
+	maxPolicies = 1000
+	// maxTimes is the largest number of fails that a policy may require. It is
 	// below the number of checks that a task's counts remember (maxChecks).
-	MaxTimes = 32
-	// MinForgetAfter keeps counts from being forgotten while a partition moves to
+	maxTimes = 32
+	// minForgetAfter keeps counts from being forgotten while a partition moves to
 	// another instance.
-	MinForgetAfter = time.Hour
+	minForgetAfter = time.Hour
 )
 
 // Set holds the policies of one file.
@@ -61,8 +61,8 @@ type policy struct {
 	reopen             bool // after a decision, counting starts again
 }
 
-// DefaultForgetAfter is the ForgetAfter of a file without forget_after.
-const DefaultForgetAfter = 90 * 24 * time.Hour
+// defaultForgetAfter is the ForgetAfter of a file without forget_after.
+const defaultForgetAfter = 90 * 24 * time.Hour
 
 //go:embed default.yaml
 var defaultFile []byte

@@ -90,13 +90,13 @@ func (w *worker) try(ctx context.Context, what string, attempt func() error) boo
 		switch {
 		case err == nil:
 			if n > 1 {
-				w.log.Info("works again", "what", what)
+				w.log.Info("a Kafka request works again", "what", what)
 			}
 			return true
 		case ctx.Err() != nil || errors.Is(err, errLost):
 			return false
 		case n == 1:
-			w.log.Warn("Kafka does not answer as it should; the partition waits", "what", what, "err", err)
+			w.log.Warn("a Kafka request fails; the partition waits", "what", what, "err", err)
 		}
 		if retry.Sleep(ctx, attempts.Backoff(n)) != nil || ctx.Err() != nil {
 			return false

@@ -20,7 +20,7 @@ func (r *reader) fault(field, problem string, args ...any) {
 // object returns the known members of a JSON object, raw and by their exact names,
 // without those that are null. encoding/json would match names without regard to
 // case and let the last of two win; a result that says two things must not be
-// counted as one of them.
+// counted as either of them.
 func (r *reader) object(field string, raw []byte, known ...string) map[string][]byte {
 	given := make(map[string][]byte)
 	if !decision.Members(raw, func(name, value []byte) {

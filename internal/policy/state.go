@@ -10,7 +10,7 @@ import (
 )
 
 // maxChecks is the number of checks that a task's counts remember: the last ones
-// that changed them. It is above MaxTimes, so that those which count are among them.
+// that changed them. It is above maxTimes, so that those which count are among them.
 const maxChecks = 64
 
 // state holds the counts of one task.
@@ -76,7 +76,7 @@ func decodeState(value []byte) (*state, error) {
 	switch {
 	case r.Version != stateVersion:
 		return nil, fmt.Errorf("it has version %d; this program reads version %d", r.Version, stateVersion)
-	case r.Seq == 0, len(r.Checks) == 0, len(r.Checks) > maxChecks, r.Run < 0, r.Run > min(len(r.Checks), MaxTimes):
+	case r.Seq == 0, len(r.Checks) == 0, len(r.Checks) > maxChecks, r.Run < 0, r.Run > min(len(r.Checks), maxTimes):
 		return nil, errors.New("seq, checks or run is out of range")
 	case r.Decided != "" && r.Decided != decision.CompletedPass && r.Decided != decision.CompletedFail:
 		return nil, fmt.Errorf("decided must be %s or %s, is %q", decision.CompletedPass, decision.CompletedFail, decision.OneLine(string(r.Decided), 48))

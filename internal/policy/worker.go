@@ -12,7 +12,7 @@ import (
 
 const (
 	// maxBatch is the largest number of results that are counted before their
-	// changes are published, and the number that may wait meanwhile.
+	// changes are published, and the number that may wait in the meantime.
 	maxBatch = 256
 	// tooLargePause is the wait before Kafka is sent again a record that it refused
 	// as too large.

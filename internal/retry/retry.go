@@ -1,6 +1,6 @@
-// Package retry holds the one back-off policy of Verdict and the one way to
-// wait. It counts nothing and retries nothing by itself: each loop stays with
-// the code that knows what to try again.
+// Package retry holds Verdict's one back-off policy and its one way to wait.
+// It counts nothing and retries nothing by itself: each loop stays with the
+// code that knows what to try again.
 package retry
 
 import (

@@ -1,6 +1,6 @@
-// Package term formats what Verdict prints for people and talks to a terminal:
-// progress, tables' numbers, text from outside on one line, and questions.
-// What is printed, and the lines that scripts read, are left to internal/cli.
+// Package term formats what Verdict prints for people, and handles terminals:
+// progress, numbers in tables, untrusted text on one line, and questions. What
+// is printed, and the lines that scripts read, are left to internal/cli.
 package term
 
 import (

@@ -1,6 +1,6 @@
-// Package health tells an outage of the API from a decision that fails alone. It
-// is pure: no lock, no clock, no goroutine; the processor owns it and passes the
-// time in.
+// Package health distinguishes an outage of the API from a decision that fails
+// on its own. It is pure: no lock, no clock, no goroutine; the processor owns it
+// and passes the time in.
 //
 // What a call's answer means is left to the processor's classify table; so is
 // what to do while the breaker is open.
@@ -70,7 +70,8 @@ type Permit struct {
 }
 
 // Ready reports whether a call would be let through at now. If not, again says
-// in how long to ask again; 0: once the probe that is under way has ended.
+// how long to wait before asking again; 0: until the probe that is under way has
+// ended.
 func (b *Breaker) Ready(now time.Time) (ok bool, again time.Duration) {
 	switch {
 	case !b.open:

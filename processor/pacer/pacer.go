@@ -39,11 +39,11 @@ type Pacer struct {
 	revision uint64    // of the bucket and the hold: a reservation of an older one is void
 }
 
-// healing is how long a cut takes to heal from nothing to the whole rate.
+// healing is how long a cut takes to heal from zero to the whole rate.
 const healing = time.Minute
 
-// minCeiling is the smallest part of the rate to which the API's own counting
-// may slow calls down: a 429 is its hard word, and a header that is wrong or
+// minCeiling is the smallest part of the rate to which the API's own counting may
+// slow calls down: to stop them it sends a 429, and a header that is wrong or
 // hostile must not stop the service.
 const minCeiling = 0.05
 
@@ -89,7 +89,7 @@ func (p *Pacer) Reserve(now time.Time) Reservation {
 }
 
 // Use uses a token after its wait. It reports whether it was valid: a token of a
-// bucket that was replaced meanwhile is not, nor is one that falls into a hold.
+// bucket that has been replaced is not, nor is one that falls into a hold.
 func (p *Pacer) Use(r Reservation, now time.Time) bool {
 	if r.token == nil || r.revision != p.revision || now.Before(p.holdTo) {
 		return false
@@ -142,9 +142,9 @@ func (p *Pacer) Throttled(wait time.Duration, now time.Time) bool {
 
 // Allowance slows calls down before a 429, by what the API says is left: the
 // remaining calls are spread over the time until the allowance is whole again,
-// reset from now. For GCRA this settles at the limit itself with half of the
-// allowance in hand; a fixed window it uses up exactly. A reset of 0 or less ends
-// the slowdown.
+// reset from now. With GCRA the rate settles at the limit itself, with half of
+// the allowance unused; a fixed window is used up exactly. A reset of 0 or less
+// ends the slowdown.
 func (p *Pacer) Allowance(remaining int, reset time.Duration, now time.Time) {
 	if reset <= 0 {
 		p.expires = time.Time{}
@@ -188,8 +188,8 @@ func (p *Pacer) allowed(now time.Time) float64 {
 }
 
 // group returns the calls a second of the group at now. Cuts and allowances are
-// kept for the group, since the share may be another one by the time they count,
-// or 0 when they are learned.
+// kept for the group, since the share may have changed by the time they apply, or
+// may be 0 when they are learned.
 func (p *Pacer) group(now time.Time) float64 {
 	allowed := p.rate
 	if !p.cutAt.IsZero() {

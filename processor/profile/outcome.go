@@ -5,9 +5,9 @@ import (
 	"verdict/internal/passfort"
 )
 
-// Outcome returns what the tasks of a profile add up to. Expired and skipped
-// tasks do not count. A task in an unknown state counts as open, so that nobody
-// takes the profile for passed.
+// Outcome sums up the tasks of a profile. Expired and skipped tasks do not
+// count. A task in an unknown state counts as open, so that the profile is
+// not taken for passed.
 func Outcome(tasks []passfort.Task) *decision.Profile {
 	var out decision.Profile
 	passed := 0

@@ -53,7 +53,7 @@ type Reviews[R Held] struct {
 	delayed  []*Review[R]
 }
 
-// profile is one of them.
+// profile is a profile with a decision whose call is done.
 type profile[R Held] struct {
 	done    int       // decisions whose call is done and that keep their task
 	held    []R       // results that wait for the next review
@@ -78,9 +78,9 @@ func New[R Held]() *Reviews[R] {
 	return &Reviews[R]{profiles: make(map[string]*profile[R])}
 }
 
-// Hold keeps a result until its profile was reviewed. keepsTask reports that its
-// decision keeps its task and was not held before; Leave is then due when it is
-// gone.
+// Hold keeps a result until its profile has been reviewed. keepsTask reports that
+// its decision keeps its task and was not held before; Leave must then be called
+// once the decision is gone.
 func (r *Reviews[R]) Hold(profileID string, result R, keepsTask bool, now time.Time) {
 	p := r.profiles[profileID]
 	if p == nil {
@@ -114,16 +114,16 @@ func (r *Reviews[R]) forget(profileID string, p *profile[R]) {
 
 func (p *profile[R]) waiting() int { return len(p.held) + len(p.batch) }
 
-// Surroundings is what Due must know of the processor.
+// Surroundings is what Due must know about the processor.
 type Surroundings struct {
 	Tasks   func(profileID string) int // tasks with decisions that are not gone
 	Full    bool                       // as many results wait as may: review at once
-	Blocked bool                       // no call may be made at present
+	Blocked bool                       // no call may be made now
 }
 
 // Due makes the reviews ready that are due, and ends those that took too long:
 // their results are to be published without an outcome. It returns when to ask
-// again, should nothing change before.
+// again if nothing changes before then.
 func (r *Reviews[R]) Due(now time.Time, s Surroundings) (late []R, next time.Time) {
 	next = now.Add(idle)
 	sooner := func(t time.Time) {
@@ -175,7 +175,7 @@ func (p *profile[R]) reviewAt(now time.Time, tasks int, full bool) time.Time {
 func (p *profile[R]) endAt(now time.Time, blocked bool) time.Time {
 	switch {
 	case p.review.working:
-		return now.Add(idle) // the call has its own end
+		return now.Add(idle) // the call ends by itself
 	case p.draining() && (p.review.Attempts > 0 || blocked):
 		return now
 	}

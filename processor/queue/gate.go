@@ -2,11 +2,11 @@ package queue
 
 import "verdict/internal/decision"
 
-// gate keeps the order of a profile's decisions in one lane while the task of
-// one of them is not known yet. A decision that names its task by alias or type
-// can't join the line of its task before that task was looked up, so it closes
-// the gate: later decisions of the profile wait behind it until its task is
-// known. Then it joins its task's line and the others follow.
+// gate keeps the order of a profile's decisions in one lane while the task of one of
+// them is not known yet. A decision that names its task by alias or type can't join
+// the line of its task before that task has been looked up, so it closes the gate:
+// later decisions of the profile wait behind it until its task is known. Then it
+// joins its task's line and the others follow.
 //
 // The active item of a gate is the one that is being looked up. Each lane has gates
 // of its own, so that live never waits behind backfill. Profiles whose decisions all
@@ -65,8 +65,8 @@ func (q *Queue) waitBehindGate(i *Item) bool {
 	return true
 }
 
-// settleGate lets the items go on that stand first and whose tasks are known,
-// makes the next one ready for its look-up, and opens the gate if none is left.
+// settleGate lets the first items go on as long as their tasks are known, makes the
+// next one ready for its look-up, and opens the gate if none is left.
 func (q *Queue) settleGate(g *gate) {
 	if g.active == nil {
 		for len(g.waiting) > 0 && g.waiting[0].Resolved() {
@@ -84,9 +84,9 @@ func (q *Queue) settleGate(g *gate) {
 	}
 }
 
-// Resolve names the tasks of the items that wait behind the same gate as i, by
-// find. It removes and returns those for which find knows none. Behind no gate it
-// does nothing.
+// Resolve sets the tasks of the items that wait behind the same gate as i to those
+// that find returns. It removes and returns the items for which find knows none. If
+// i is behind no gate, it does nothing.
 func (q *Queue) Resolve(i *Item, find func(*Item) (taskID string, ok bool)) (without []*Item) {
 	if i.gate == nil {
 		return nil
@@ -108,8 +108,8 @@ func (q *Queue) Resolve(i *Item, find func(*Item) (taskID string, ok bool)) (wit
 	return without
 }
 
-// Move takes an active item, behind a gate or on a task that is gone, to the task
-// that it is about, where it waits for its turn by its arrival.
+// Move moves an active item from a gate, or from a task that is gone, to the task
+// that it is about, where it waits in the order of arrival.
 func (q *Queue) Move(i *Item, taskID string) {
 	t, g := i.task, i.gate
 	i.task, i.gate = nil, nil

@@ -6,7 +6,7 @@ import (
 	"verdict/internal/decision"
 )
 
-// Item is what the queue knows of a decision. A job embeds its Item:
+// Item is what the queue knows about a decision. A job embeds its Item:
 //
 //	                    ┌── Delay ◄─┐
 //	                    ▼           │
@@ -32,6 +32,3 @@ func (i *Item) Resolved() bool { return i.Task.TaskID != "" }
 
 // Queued reports whether the item is in the queue, waiting or active.
 func (i *Item) Queued() bool { return i.task != nil || i.gate != nil }
-
-// Gated reports whether the item is behind the gate of its profile.
-func (i *Item) Gated() bool { return i.gate != nil }

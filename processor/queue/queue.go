@@ -1,7 +1,7 @@
-// Package queue says which decision goes next. It keeps the decisions on one
-// task in order, holds those back that wait for a retry, and shares calls between
-// the lanes. It is pure: no lock, no clock, no goroutine; the processor owns it
-// and passes the time in.
+// Package queue says which decision goes next. It keeps the decisions on one task
+// in order, holds back those that wait for a retry, and shares calls between the
+// lanes. It is pure: no lock, no clock, no goroutine; the processor owns it and
+// passes the time in.
 //
 // It leaves to others whether a call may be made at all (processor/pacer,
 // processor/health), and everything that happens between Take and Done.
@@ -155,8 +155,8 @@ func (q *Queue) Remove(match func(*Item) bool) []*Item {
 	return removed
 }
 
-// without returns w without the items that leave. The array of w is not changed,
-// since a slice that was popped shares it.
+// without returns w without the items of which leaves is true. The array of w is
+// not changed, since a slice that was popped shares it.
 func without(w []*Item, leaves func(*Item) bool) []*Item {
 	var kept []*Item
 	for _, i := range w {
@@ -167,8 +167,9 @@ func without(w []*Item, leaves func(*Item) bool) []*Item {
 	return kept
 }
 
-// releaseActive takes the active item out of its line if it waits for its turn and
-// leaves. It reports whether the line has no active item now.
+// releaseActive takes the active item out of its line if the item waits for its
+// turn and leaves is true of it. It reports whether the line now has no active
+// item.
 func (q *Queue) releaseActive(active **Item, s *slot, leaves func(*Item) bool) bool {
 	i := *active
 	switch {
@@ -208,7 +209,8 @@ func (i *Item) isActive() bool {
 // queue.
 func (q *Queue) TasksOf(profileID string) int { return q.profiles[profileID] }
 
-// profileCounts is the tasks and gates of each profile; nil: they are not counted.
+// profileCounts holds the number of tasks and gates of each profile; nil: they are
+// not counted.
 type profileCounts map[string]int
 
 func (c profileCounts) add(profileID string, n int) {

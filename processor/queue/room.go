@@ -12,14 +12,14 @@ type Room struct {
 	}
 }
 
-// NewRoom returns an empty Room for so many items, and bytes of their records,
-// in each lane.
+// NewRoom returns an empty Room for maxItems items, and maxBytes bytes of
+// their records, in each lane.
 func NewRoom(maxItems int, maxBytes int64) Room {
 	return Room{maxItems: maxItems, maxBytes: maxBytes}
 }
 
-// Enter counts an item of so many bytes in, if its lane has room. An empty lane
-// takes any item, however large.
+// Enter adds an item of this size to the count, if its lane has room. An empty
+// lane takes any item, however large.
 func (r *Room) Enter(lane decision.Lane, size int64) bool {
 	l := &r.lanes[lane]
 	if l.items > 0 && (l.items >= r.maxItems || l.bytes+size > r.maxBytes) {
@@ -30,7 +30,7 @@ func (r *Room) Enter(lane decision.Lane, size int64) bool {
 	return true
 }
 
-// Leave counts an item out.
+// Leave removes an item from the count.
 func (r *Room) Leave(lane decision.Lane, size int64) {
 	l := &r.lanes[lane]
 	l.items--

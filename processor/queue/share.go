@@ -13,7 +13,7 @@ type Share struct {
 }
 
 // NewShare returns a Share that keeps this part of the calls for backfill, 0 to below
-// 1. With 0 backfill waits for a quiet live lane.
+// 1. With 0, backfill waits until live has no work.
 func NewShare(backfill float64) Share { return Share{min: backfill} }
 
 // Next returns the lane whose turn it is; ok is false when neither has work.

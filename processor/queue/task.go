@@ -29,8 +29,8 @@ func (t *task) next() *Item {
 	return nil
 }
 
-// take makes the first waiting item the active one. An item that is active
-// already stays it.
+// take makes the first waiting item the active one. An item that is already
+// active stays active.
 func (t *task) take(i *Item) {
 	if t.active == nil {
 		t.active = i

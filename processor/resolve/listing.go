@@ -1,6 +1,6 @@
 // Package resolve finds the task that a decision names by alias or type in the
-// list of its profile's tasks, and remembers lists for a moment. It is pure: no
-// lock, no clock, no call. Asking for a list, and what happens to a decision
+// list of its profile's tasks, and remembers lists for a short time. It is pure:
+// no lock, no clock, no call. Asking for a list, and what happens to a decision
 // whose task is not found, is left to the processor.
 package resolve
 

@@ -1,5 +1,5 @@
-// Package docs_test checks that the documents point at things that exist: files,
-// anchors and tests.
+// Package docs_test checks that the documents point at things that exist (files,
+// anchors and tests), and that they explain every outcome and reason.
 package docs_test
 
 import (
@@ -9,6 +9,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"verdict/internal/decision"
 )
 
 const root = "../.."
@@ -109,5 +111,22 @@ func TestDocumentsNameTestsThatExist(t *testing.T) {
 	}
 	if named == 0 {
 		t.Error("no test is named")
+	}
+}
+
+func TestEventsExplainEveryOutcomeAndReason(t *testing.T) {
+	text := documents(t)["docs/events.md"]
+	explain := func(what, value string) {
+		if !strings.Contains(text, "\n| `"+value+"` | ") {
+			t.Errorf("docs/events.md has no row for the %s %s", what, value)
+		}
+	}
+	for _, outcome := range decision.Outcomes {
+		if outcome != decision.DeadLettered { // which has no result
+			explain("outcome", string(outcome))
+		}
+	}
+	for _, reason := range decision.Reasons {
+		explain("reason", string(reason))
 	}
 }

@@ -55,7 +55,7 @@ func TestBulk(t *testing.T) {
 	// Submit, with a kill -9 in the middle.
 	s.killAt(s.topics.backfill, 700, "submit", name, "--batch-id", batch, "--rate", "600")
 	last := s.run(1, []string{"submit", name, "--batch-id", batch, "--wait", "--report", report},
-		"300 decisions are past expires_at already", "dead_lettered task_not_found 300\n", "dead_lettered expired 300\n", "600 dead-lettered of 3,000 decisions")
+		"300 decisions are already past expires_at", "dead_lettered task_not_found 300\n", "dead_lettered expired 300\n", "600 dead-lettered of 3,000 decisions")
 	if want := "submitted=3000 completed=2400 already_complete=0 skipped=0 duplicates=0 dead_lettered=600 missing=0"; last != want {
 		t.Errorf("submit ends with %q, want %q", last, want)
 	}

@@ -90,8 +90,8 @@ func (k *securedKafka) testMissingRights(t *testing.T) {
 	}
 	topics := cfg.Kafka.Topics
 	for name, want := range map[string]string{
-		"topic/" + topics.Decisions: "may not be described", "rights/read/" + topics.Decisions: "not allowed",
-		"rights/write/" + topics.Results: "not allowed", "rights/group": "not allowed", "group": "verdict may not be described",
+		"topic/" + topics.Decisions: "this user may not describe it", "rights/read/" + topics.Decisions: "not allowed",
+		"rights/write/" + topics.Results: "not allowed", "rights/group": "not allowed", "group": "this user may not describe verdict",
 	} {
 		if f := found[name]; f.Status != check.Fail || f.Detail != want || !strings.Contains(f.Hint, "give the Kafka user") {
 			t.Errorf("%s: %+v", name, f)

@@ -15,7 +15,7 @@ import (
 )
 
 // Certificates are valid whatever the clock of a test says; a synctest bubble's
-// begins with the year 2000.
+// starts in the year 2000.
 var (
 	validFrom  = time.Date(1990, 1, 1, 0, 0, 0, 0, time.UTC)
 	validUntil = time.Date(2120, 1, 1, 0, 0, 0, 0, time.UTC)

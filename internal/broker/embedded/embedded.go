@@ -1,5 +1,5 @@
 // Package embedded is a Kafka cluster inside the process, for the demo and for
-// tests. It speaks the real protocol, keeps its log in memory and drops it at
+// tests. It speaks the real protocol, keeps its log in memory and drops it in
 // Close. Tests let it fail on demand (Inject), and run it on a Network inside a
 // synctest bubble. It is the only package that imports franz-go's kfake. How
 // Verdict talks to a cluster, embedded or not, is left to package broker.

@@ -1,7 +1,6 @@
 package embedded
 
 import (
-	"context"
 	"errors"
 	"fmt"
 
@@ -41,8 +40,8 @@ type Fault struct {
 	// kafka.Error.
 	Code int
 	// Times is how many requests fail; 0: every one until Lift. With
-	// REQUEST_TIMED_OUT (7) the broker carries out the request all the same, as
-	// a real one may.
+	// REQUEST_TIMED_OUT (7) the broker carries out the request anyway, as a real
+	// one may.
 	Times int
 }
 
@@ -73,9 +72,6 @@ func (h FaultHandle) Hits() int { return h.handle.Hits() }
 
 // Lift ends the fault.
 func (h FaultHandle) Lift() { h.handle.Remove() }
-
-// Wait waits until the fault has made n requests fail, or ctx ends.
-func (h FaultHandle) Wait(ctx context.Context, n int) error { return h.handle.Wait(ctx, n) }
 
 // LimitMetadata makes the cluster refuse commits with metadata of more than size
 // bytes, like offset.metadata.max.bytes, which the embedded cluster does not know.

@@ -9,7 +9,7 @@ import (
 
 // listener closes the connections that it accepted when it is closed. kfake leaves
 // the connections of a removed broker open: their clients would go on asking a
-// broker that leads nothing any more, even when another listens in its place.
+// broker that no longer leads anything, even when another listens in its place.
 type listener struct {
 	net.Listener
 
@@ -63,7 +63,7 @@ func (l *listener) Close() error {
 // It hides the end of the connection from kfake while a member waits there for the
 // answer to its JoinGroup. kfake starts a member's session with that answer, and
 // only if the connection can still take it: a member that broke off would stay in
-// the group, with partitions, for good. This way the answer goes nowhere, and the
+// the group, with partitions, forever. This way the answer goes nowhere, and the
 // session ends as in a real cluster.
 type accepted struct {
 	net.Conn

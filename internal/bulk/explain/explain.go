@@ -20,7 +20,7 @@ type Options struct {
 	Decisions []string
 	// Results and DeadLetters are the topics in which decisions end. Required.
 	Results, DeadLetters string
-	// Group is the consumer group that carries decisions out. Its committed offsets tell
+	// Group is the consumer group that carries decisions out. Its committed offsets show
 	// how far it is from a pending decision. Empty: not looked up.
 	Group string
 	// Since skips records whose timestamps are older. A decision named by its place is
@@ -33,7 +33,7 @@ type Options struct {
 
 // Explanation is what Explain found.
 type Explanation struct {
-	Events []Event // in the order of time
+	Events []Event // in chronological order
 	Read   int64   // records read
 	More   bool    // there are more than maxEvents
 }
@@ -41,8 +41,8 @@ type Explanation struct {
 // maxEvents bounds the events of an Explanation.
 const maxEvents = 10000
 
-// ErrNotFound reports that no record speaks of the subject.
-var ErrNotFound = errors.New("found no record of it")
+// ErrNotFound reports that no record is about the subject.
+var ErrNotFound = errors.New("found no record about it")
 
 // Explain finds what happened to a decision, or to all decisions on a task. The subject
 // is the ID of a decision, PROFILE/TASK, or topic/partition/offset: the place of
@@ -60,7 +60,7 @@ func Explain(ctx context.Context, o Options, subject string) (Explanation, error
 }
 
 // run searches all topics, the decisions first, so that results and dead letters are
-// recognized by their decisions.
+// recognised by their decisions.
 func (s *search) run(ctx context.Context) error {
 	o := &s.options
 	for _, topic := range append([]string{o.Results, o.DeadLetters}, o.Decisions...) {

@@ -10,8 +10,8 @@ import (
 	"verdict/internal/decision"
 )
 
-// addPending adds an event for each record without a result or dead letter, with how far
-// the group is from it.
+// addPending adds an event for each record without a result or dead letter. The event
+// says how far the group is from the record.
 func (s *search) addPending(ctx context.Context) error {
 	committed := make(map[string]map[int]broker.GroupOffset)
 	for _, ev := range s.found.Events {

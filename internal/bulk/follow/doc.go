@@ -1,21 +1,22 @@
 // Package follow watches a batch until its last decision is settled, reports each
 // decision, and reconciles: every decision of the batch is in exactly one term of
 // Summary.Reconciliation. It only reads Kafka, without a consumer group, so it can be
-// started at any time, on any machine, also long after the batch was sent. Printing
-// is left to the command line, and sending to package submit.
+// started at any time, on any machine, even long after the batch was sent. Printing is
+// left to the command line, and sending to package submit.
 //
-// It reads in rounds. A round takes the ends of the results and dead letters first,
-// then those of the decisions, and reads the decisions first: so what settles
-// a decision finds it in the tally, which takes a byte an offset and a bit a line.
+// It reads in rounds. A round notes the ends of the results and dead letters first,
+// then those of the decisions, and reads the decisions first. So a decision is in the
+// tally before the record that settles it is read. The tally takes a byte per offset
+// and a bit per line.
 //
 // A record belongs to the batch by its header, or without one by the batch_id in its
-// value; a result or dead letter also counts if retention deleted its decision.
-// A redriven copy names the first record of its decision
-// (decision.HeaderRedrivenOrigin). The decision counts by its latest copy: from when
-// the copy is published it is unsettled, until the copy is settled. Where one record
-// was settled twice, by a crash, a result counts before a dead letter. A second record
-// of a line that is not a redrive counts as nothing.
+// value; a result or dead letter also counts if retention deleted its decision. A
+// redriven copy names the first record of its decision
+// (decision.HeaderRedrivenOrigin). The decision counts by its latest copy: it is
+// unsettled from when that copy is published until the copy is settled. If a crash let
+// one record be settled twice, a result takes precedence over a dead letter. A second
+// record of a line, unless it is a redrive, is not counted as a decision.
 //
-// The report is a second pass over the same offsets. It writes a row when the record
-// that settled a decision comes by, so it holds nothing in memory.
+// The report is a second pass over the same offsets. It writes a decision's row when
+// it reads the record that settled the decision, so it holds nothing in memory.
 package follow

@@ -43,7 +43,7 @@ type follower struct {
 	open         []OpenDecision
 	pace         pace
 	lastProgress time.Time // when Progress was called last while reading
-	answered     bool      // Kafka answered once, so that an outage is waited out
+	answered     bool      // Kafka has answered once, so an outage is waited out
 }
 
 // watch reads rounds until everything is settled or the time is up.

@@ -37,7 +37,7 @@ func (f *follower) noBatch() error {
 	}
 	since := ""
 	if !f.options.Since.IsZero() {
-		since = fmt.Sprintf(" since %s (--since goes further back)", decision.Time{Time: f.options.Since})
+		since = fmt.Sprintf(" since %s (to go further back, use --since)", decision.Time{Time: f.options.Since})
 	}
 	topics := append(slices.Clone(f.options.Decisions), f.options.Results, f.options.DeadLetters)
 	return fmt.Errorf("batch %q: %w in %s%s; %s", f.options.BatchID, ErrNoBatch, strings.Join(topics, ", "), since, others)

@@ -12,9 +12,9 @@ import (
 	"verdict/internal/decision"
 )
 
-// readRound reads what was written since the last round. It takes the ends of results
-// and dead letters before those of the decisions, so that what settles a decision finds
-// it in the tally.
+// readRound reads what was written since the last round. It notes the ends of results
+// and dead letters before those of the decisions, so that a decision is in the tally
+// before the record that settles it is read.
 func (f *follower) readRound(ctx context.Context) error {
 	o := &f.options
 	bounds := make(map[string]map[int]broker.Bound)

@@ -42,8 +42,8 @@ func (s *Summary) Terms() []Term {
 	return append(terms, unknown...)
 }
 
-// termName is the name of an outcome's term: the outcome, but for the plural that
-// scripts know.
+// termName returns the name of an outcome's term: the outcome, except for the
+// plural that scripts know.
 func termName(o decision.Outcome) string {
 	if o == decision.Duplicate {
 		return "duplicates"

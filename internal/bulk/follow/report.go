@@ -7,8 +7,9 @@ import (
 	"verdict/internal/decision"
 )
 
-// report reads the topics again, up to where the last round ended. It writes a row for
-// each decision when the record that settled it comes by, and finds the unsettled ones.
+// report reads the topics again, up to where the last round ended. It writes a
+// decision's row when it reads the record that settled the decision, and finds the
+// unsettled decisions.
 func (f *follower) report(ctx context.Context) error {
 	o := &f.options
 	if o.Report == nil && f.tally.counts[unsettled] == 0 {

@@ -18,7 +18,7 @@ var reportHeader = []string{
 // missingName stands for the outcome of a decision that has none.
 const missingName = "missing"
 
-// reportRow is a row of a report. Zero fields are empty in it, but for attempts and
+// reportRow is a row of a report. Zero fields are empty in it, except attempts and
 // redrives.
 type reportRow struct {
 	line                          int64

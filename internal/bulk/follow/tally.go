@@ -127,9 +127,9 @@ func (t *tally) addCopy(copied decision.Position, c redrivenCopy) {
 	}
 }
 
-// settle records how the record at o was settled, which counts for its decision unless
-// a later copy is known. Where a crash let one record be settled twice, a result counts
-// before a dead letter.
+// settle records how the record at o was settled, which counts for its decision unless a
+// later copy is known. If a crash let one record be settled twice, a result takes
+// precedence over a dead letter.
 func (t *tally) settle(o decision.Position, to status) {
 	of, latest := t.decisionOf(o)
 	if !latest || !t.statusOf(of).isMember() {

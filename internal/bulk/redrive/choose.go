@@ -58,7 +58,7 @@ func (r *Redriver) choose(rec *decision.Record) (choice, bool) {
 	case d.ValueOmitted:
 		return refuse(NoValue, "it was too large for its dead letter; the original is at %s", d.Original.Origin())
 	case !slices.Contains(r.targets, d.Original.Topic) || d.Original.Topic == r.options.DeadLetters:
-		return refuse(OtherTopic, "it came from topic %s, which is not configured; --any-topic sends it back all the same", d.Original.Topic)
+		return refuse(OtherTopic, "it came from topic %s, which is not configured; --any-topic sends it back anyway", d.Original.Topic)
 	case !r.existing[d.Original.Topic]:
 		return refuse(OtherTopic, "it came from topic %s, which does not exist", d.Original.Topic)
 	}

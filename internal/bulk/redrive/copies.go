@@ -46,7 +46,8 @@ func (r *Redriver) findCopies(ctx context.Context) error {
 		}
 		err = o.Connection.Scan(ctx, scan, func(rec decision.Record) error {
 			letter, ok := decision.RedrivenFrom(&rec)
-			// A header that somebody else wrote may name a letter that does not exist.
+			// A header that another program wrote may name a letter that does not
+			// exist.
 			if b, known := r.bounds[letter.Partition]; ok && known && letter.Topic == o.DeadLetters && letter.Offset >= b.First && letter.Offset < b.End {
 				r.redriven.add(letter.Partition, letter.Offset)
 			}

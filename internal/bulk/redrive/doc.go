@@ -1,10 +1,11 @@
 // Package redrive sends dead letters back to the topics that they came from, each once.
 // Asking the user and printing is left to the command line.
 //
-// What went back is a set of offsets of the dead letter topic. Filters leave any of them
-// open, so a committed offset alone can't say it: the set is stored as bitmaps in the
-// commits of consumer groups without members (offsetSet), after Kafka acknowledged the
-// copies. Each copy names the dead letter that it repeats (decision.HeaderRedrivenFrom).
+// What went back is a set of offsets of the dead letter topic. Filters can leave gaps
+// anywhere, so a committed offset alone can't express it: the set is stored as bitmaps in
+// the commits of consumer groups without members (offsetSet), after Kafka acknowledged
+// the copies. Each copy names the dead letter that it repeats
+// (decision.HeaderRedrivenFrom).
 //
 // A redrive that ends early, even by kill -9, leaves copies that are not in the
 // set yet. So each redrive begins by reading what the target topics received since the

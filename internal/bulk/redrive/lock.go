@@ -147,8 +147,8 @@ func (l *Lock) isHeld() (held bool, changed <-chan struct{}) {
 	return l.held, l.changed
 }
 
-// AwaitHeld waits until the lock is held. It is not for a while when the coordinator of
-// its group moves; after 30 seconds AwaitHeld returns ErrBusy.
+// AwaitHeld waits until the lock is held. The lock is lost for a while when the
+// coordinator of its group moves; after 30 seconds without it AwaitHeld returns ErrBusy.
 func (l *Lock) AwaitHeld(ctx context.Context) error {
 	if held, _ := l.isHeld(); held {
 		return nil

@@ -21,7 +21,7 @@ type Redriver struct {
 	targetEnds map[string]map[int]int64 // of the targets, at the last checkpoint
 }
 
-// New returns a Redriver for the dead letters that there are now. It reads which of them
+// New returns a Redriver for the dead letters that exist now. It reads which of them
 // went back before.
 func New(ctx context.Context, o Options) (*Redriver, error) {
 	r := &Redriver{
@@ -47,7 +47,7 @@ func New(ctx context.Context, o Options) (*Redriver, error) {
 // service's own.
 func redriveGroup(group string) string { return group + "-redrive" }
 
-// readLetters reads the dead letters that there were at the start.
+// readLetters reads the dead letters that existed at the start.
 func (r *Redriver) readLetters(ctx context.Context, each func(*decision.Record) error) error {
 	ends := make(map[int]int64, len(r.bounds))
 	for partition, b := range r.bounds {

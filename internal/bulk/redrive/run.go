@@ -23,7 +23,7 @@ const (
 // Summary is what a run did.
 type Summary struct {
 	Redriven int64 // acknowledged
-	Failed   int64 // refused by Kafka for good
+	Failed   int64 // refused by Kafka permanently
 	Limited  bool  // Options.Limit left some
 }
 
@@ -72,7 +72,7 @@ type run struct {
 	// Written by the publisher's goroutines, taken by commit.
 	mu           sync.Mutex
 	acknowledged []decision.Position // dead letters that went back
-	refused      []error             // from Kafka, for good
+	refused      []error             // permanent errors from Kafka
 }
 
 // send sends one dead letter back, if it is chosen.

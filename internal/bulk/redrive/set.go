@@ -87,7 +87,7 @@ func (s *offsetSet) load(ctx context.Context, c *broker.Connection, bounds map[i
 		for partition, o := range offsets {
 			w, err := decodeWindow(o.Metadata)
 			if err != nil {
-				return fmt.Errorf("the committed offset of group %s for %s/%d is not of a redrive: %w; if another program uses that group, set kafka.group_id to another",
+				return fmt.Errorf("the committed offset of group %s for %s/%d was not written by a redrive: %w; if another program uses that group, set kafka.group_id to another name",
 					s.groupOf(index), s.topic, partition, err)
 			}
 			if end := bounds[partition].End; index*windowSize+w.end() > end {

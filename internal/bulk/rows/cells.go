@@ -6,8 +6,8 @@ import (
 )
 
 // cells is one parsed row of CSV (RFC 4180). It accepts what encoding/csv accepts.
-// encoding/csv itself would hold the rest of a file in memory after an unclosed
-// quote, and lose all of its rows.
+// But encoding/csv itself would hold the rest of a file in memory after an
+// unclosed quote, and lose all of its rows.
 type cells struct {
 	separator byte
 	text      []byte // the text of all cells, concatenated

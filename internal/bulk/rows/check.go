@@ -26,7 +26,7 @@ type CheckOptions struct {
 	SkipInvalid bool
 	// MaxFindings is the number of findings of each kind to keep. Zero: none.
 	MaxFindings int
-	// TempDir is the folder for temporary files, which take 64 bytes a row. Zero: the
+	// TempDir is the folder for temporary files, which take 64 bytes per row. Zero: the
 	// system's folder.
 	TempDir string
 	// Checked is called every 1,024 rows with the number of rows checked. Nil: not
@@ -102,7 +102,7 @@ func (b *Batch) checkRows(ctx context.Context) error {
 			}
 			b.Warnings = append(b.Warnings, w)
 		}
-		left := reader.Unmapped()
+		left := reader.unmapped()
 		unmapped = slices.DeleteFunc(unmapped, func(name string) bool { return !slices.Contains(left, name) })
 		return nil
 	})

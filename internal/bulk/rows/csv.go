@@ -122,7 +122,7 @@ func (r *Reader) nextCSV() (Row, int, error) {
 	}
 	row := Row{Raw: trimEnd(r.lines.peek(n)), Fault: fault}
 	if fault == "" && len(row.Raw) > 0 && r.cells.count() != len(r.columns) {
-		row.Fault = fmt.Sprintf("the row has %d cells, the header %d", r.cells.count(), len(r.columns))
+		row.Fault = fmt.Sprintf("the row has %d cells, but the header has %d", r.cells.count(), len(r.columns))
 	}
 	if row.Fault != "" {
 		row.Value = slices.Clone(row.Raw)

@@ -6,15 +6,15 @@
 // package submit.
 //
 // A file is read twice: Check judges every row before anything is sent, then
-// Batch.Each reads the rows again for the caller to send. So standard input and
-// pipes are copied to a temporary file first, and both passes fail where a file
-// changes in between.
+// Batch.Each reads the rows again for the caller to send. So standard input and pipes
+// are copied to a temporary file first, and the second pass fails if a file has
+// changed in between.
 //
 // Memory does not grow with the input. A line is bounded by MaxLine. To relate rows,
 // each leaves a hash of its task and one of its ID in an external merge sort (spill),
-// which takes 64 bytes of temporary disk a row (TMPDIR); equal hashes end up next to
-// each other. Checking 1,000,000 rows peaked at 49.9 MiB of resident memory and
-// checking 10,000,000 at 50.2 MiB.
+// which takes 64 bytes of temporary disk space per row (TMPDIR); equal hashes end up
+// next to each other. Checking 1,000,000 rows peaked at 49.9 MiB of resident memory
+// and checking 10,000,000 at 50.2 MiB.
 //
 // A batch's default ID is made from the uncompressed content, not from the file's
 // name or the flags: the same content is the same batch.

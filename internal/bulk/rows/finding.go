@@ -27,8 +27,8 @@ const (
 	// Superseded: a later row decides the same task differently, and the last row wins
 	// (CheckOptions.LastWins). The row is not sent.
 	Superseded Kind = "superseded"
-	// Duplicate: an earlier row says the same. The row is sent all the same, since its
-	// sender may wait for its result.
+	// Duplicate: an earlier row says the same. The row is sent anyway, since its sender
+	// may be waiting for its result.
 	Duplicate Kind = "duplicate"
 )
 

@@ -9,8 +9,8 @@ import (
 // Format is the format of a file's rows.
 type Format string
 
-// The formats. DetectFormat tells the others apart by the first character that is
-// not white space: { begins JSON Lines.
+// The formats. With DetectFormat the first character that is not white space
+// decides: { begins JSON Lines.
 const (
 	DetectFormat Format = ""
 	CSV          Format = "csv"

@@ -69,9 +69,9 @@ func (w *writer) withKey(key []byte) ([]byte, []byte) {
 	return w.b[:n:n], w.b[n:]
 }
 
-// appendCell appends a cell as JSON: a string, but for an is_complete that is a
-// boolean and a task that is an object. Where these two are not, decision.Decode
-// reports the string as a fault.
+// appendCell appends a cell as JSON: a string, except for an is_complete that is a
+// boolean and a task that is an object. If they are not, decision.Decode reports the
+// string as a fault.
 func appendCell(b []byte, field string, cell []byte) []byte {
 	switch {
 	case field == "is_complete" && (string(cell) == "true" || string(cell) == "false"),

@@ -39,12 +39,12 @@ func (o *Options) Validate() error {
 		faults = append(faults, fmt.Errorf("format: must be %s or %s, is %q", CSV, JSONLines, o.Format))
 	}
 	for _, column := range sortedKeys(o.Map) {
-		if field := o.Map[column]; !isField(field) {
+		if field := o.Map[column]; !decision.IsField(field) {
 			faults = append(faults, fmt.Errorf("map: column %q: %q is not a field of a decision; the fields are %s", column, field, allFields))
 		}
 	}
 	for _, field := range sortedKeys(o.Set) {
-		if !isField(field) {
+		if !decision.IsField(field) {
 			faults = append(faults, fmt.Errorf("set: %q is not a field of a decision; the fields are %s", field, allFields))
 		}
 	}
@@ -52,5 +52,3 @@ func (o *Options) Validate() error {
 }
 
 var allFields = strings.Join(decision.Fields[:], ", ")
-
-func isField(name string) bool { return slices.Contains(decision.Fields[:], name) }

@@ -59,7 +59,7 @@ func (r *Reader) begin(o *Options) error {
 	return nil
 }
 
-// Warnings returns what is worth knowing about the file as a whole, each in one line:
+// Warnings returns what is worth knowing about the file as a whole, one line each:
 // ignored columns and, for JSON Lines, ignored members of the rows read so far.
 func (r *Reader) Warnings() []string {
 	if len(r.edit.unknown) == 0 {
@@ -68,9 +68,9 @@ func (r *Reader) Warnings() []string {
 	return append(slices.Clip(r.warnings), "ignored members that are not fields of a decision: "+list(r.edit.unknown))
 }
 
-// Unmapped returns the names in Map that no row had so far. It returns none for CSV,
+// unmapped returns the names in Map that no row had so far. It returns none for CSV,
 // where NewReader requires the header to have every column.
-func (r *Reader) Unmapped() []string {
+func (r *Reader) unmapped() []string {
 	if r.format == CSV {
 		return nil
 	}

@@ -96,8 +96,8 @@ var readerCases = map[string]struct {
 	"CSV: a malformed row is one fault, and reading goes on": {
 		file: "id,state\n1\n2,a,b\n3,a\"b\n4,\"a\"b\n5,\"a\n6,x\n7,y\n",
 		want: []string{
-			`2 1 fault the row has 1 cells, the header 2`,
-			`3 2,a,b fault the row has 3 cells, the header 2`,
+			`2 1 fault the row has 1 cells, but the header has 2`,
+			`3 2,a,b fault the row has 3 cells, but the header has 2`,
 			`4 3,a"b fault a quote inside a cell that does not begin with one`,
 			`5 4,"a"b fault text after a cell's closing quote`,
 			`6 5,"a fault a quote is not closed`,

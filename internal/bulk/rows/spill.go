@@ -40,7 +40,7 @@ const (
 )
 
 // spill sorts any number of entries in bounded memory. Entries beyond the limit are
-// sorted and written to one temporary file as runs, 32 bytes an entry, which merged
+// sorted and written to one temporary file as runs, 32 bytes per entry, which merged
 // joins while reading. It is for one goroutine.
 type spill struct {
 	dir     string // of the temporary file; empty: the system's folder

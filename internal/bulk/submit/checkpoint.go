@@ -6,9 +6,9 @@ import (
 )
 
 // checkpoint waits until everything sent is acknowledged, then records in the journal
-// and the status that the rows up to this one are done. Nothing is sent meanwhile, so
-// later rows get the current offsets or higher ones. It records the ends that readers
-// see: the end of a log can be cut back when its leader is lost.
+// and the status that the rows up to this one are done. Nothing is sent in the
+// meantime, so later rows get the current offsets or higher ones. It records the ends
+// that readers see: the end of a log can be cut back when its leader is lost.
 func (s *submission) checkpoint(ctx context.Context, row int64, ended bool) error {
 	if err := s.inflight.wait(ctx); err != nil {
 		return err

@@ -5,8 +5,8 @@ import (
 	"sync"
 )
 
-// inflight counts the records that the publisher has and has not finished. The sending
-// goroutine adds and waits, those of the publisher finish.
+// inflight counts the records that the publisher has accepted and not finished. The
+// sending goroutine adds and waits; the publisher's goroutines finish.
 type inflight struct {
 	mu   sync.Mutex
 	n    int

@@ -51,8 +51,9 @@ type journalEntry struct {
 	// Begin is where the batch begins in each partition, for its status.
 	Begin map[int]int64 `json:"begin,omitempty"`
 
-	// How far a batch got that has not ended. Rows up to Done are acknowledged, or are
-	// not to be sent. Rows after Done are at Offsets or beyond, if they are in the topic.
+	// The progress of a batch that has not ended. Rows up to Done are acknowledged, or
+	// are not to be sent. Rows after Done are at Offsets or beyond, if they are in the
+	// topic.
 	Done         int64         `json:"done"`
 	Clean        bool          `json:"clean"`        // no row after Done is in the topic
 	Acknowledged int64         `json:"acknowledged"` // decisions among the rows up to Done
@@ -91,7 +92,7 @@ func openJournal(path string) (*journal, error) {
 	}
 	if err := j.read(); err != nil {
 		j.file.Close()
-		return nil, fmt.Errorf("journal %s: %w; move it away to continue without it: Kafka also knows how far the batch got, as far back as it keeps the topic and the offsets of groups", path, err)
+		return nil, fmt.Errorf("journal %s: %w; move it away to continue without it: Kafka also knows how far the batch got, for as long as it keeps the topic's records and the groups' offsets", path, err)
 	}
 	return j, nil
 }

@@ -51,8 +51,8 @@ func describeFlags(flags string) string {
 }
 
 // refuseKnownContent refuses a batch without an ID of its own whose content was sent
-// under an ID that was given. Without an ID nothing says that the same content is
-// meant to be sent again.
+// under an ID that was given. Without an ID nothing shows that the same content is meant
+// to be sent again.
 func (s *submission) refuseKnownContent(cluster string) error {
 	if !s.batch.IDFromContent() {
 		return nil
@@ -80,7 +80,7 @@ func (s *submission) refuseByStatus(in *status) error {
 	case in.Size != b.Size():
 		return fmt.Errorf("batch %s was started on %s with %d decisions to send, and now has %d; give the same flags to continue it", b.ID, in.Host, in.Size, b.Size())
 	case (s.entry == nil || in.Host != s.options.Host) && time.Since(in.At).Abs() < statusTimeout:
-		return fmt.Errorf("batch %s is being sent by %s, whose status in Kafka is %v old; if that submit has stopped, retry when the status is %v old",
+		return fmt.Errorf("batch %s is being sent by %s, whose status in Kafka is %v old; if that submit has stopped, try again when the status is %v old",
 			b.ID, in.Host, time.Since(in.At).Round(time.Second), statusTimeout)
 	}
 	return nil

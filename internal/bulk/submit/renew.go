@@ -38,10 +38,10 @@ func (s *submission) checkOwner(current *status) error {
 	if current == nil || current.Host == s.options.Host || time.Since(current.At).Abs() >= statusTimeout && !current.Ended {
 		return nil
 	}
-	return fmt.Errorf("batch %s was taken over by %s, whose status in Kafka is %v old; watch it there", s.batch.ID, current.Host, time.Since(current.At).Round(time.Second))
+	return fmt.Errorf("batch %s was taken over by %s, whose status in Kafka is %v old; let it finish there", s.batch.ID, current.Host, time.Since(current.At).Round(time.Second))
 }
 
 // warnWithoutStatus warns that the batch's status can't be kept in Kafka.
 func (s *submission) warnWithoutStatus(err error) {
-	s.options.Log.Warn("can't keep the batch's status in Kafka; only the journal will know that it was submitted", "err", err)
+	s.options.Log.Warn("the batch's status can't be kept in Kafka; only the journal will know that the batch was submitted", "err", err)
 }

@@ -2,7 +2,7 @@ package submit
 
 import "math/bits"
 
-// rowSet is a set of row numbers, one bit a row.
+// rowSet is a set of row numbers, one bit per row.
 type rowSet struct {
 	after int64 // the set holds numbers above this one
 	bits  []uint64

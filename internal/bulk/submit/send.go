@@ -23,9 +23,9 @@ func (s *submission) send(ctx context.Context) error {
 		Client: s.options.Connection.Client(), Linger: 5 * time.Millisecond, MaxPendingBytes: 16 << 20, AlreadyStored: s.alreadyStored,
 		OnHealthChange: func(err error) {
 			if err != nil {
-				s.options.Log.Warn("publishing decisions fails; retrying", "err", err)
+				s.options.Log.Warn("decisions can't be published; retrying", "err", err)
 			} else {
-				s.options.Log.Warn("publishing decisions works again")
+				s.options.Log.Warn("decisions can be published again")
 			}
 		},
 	})

@@ -53,7 +53,7 @@ func Submit(ctx context.Context, b *rows.Batch, o Options) (Summary, error) {
 		return Summary{}, err
 	}
 	defer s.journal.close()
-	first, cancel := context.WithTimeoutCause(ctx, answerTimeout, fmt.Errorf("Kafka gave no answer for %v", answerTimeout))
+	first, cancel := context.WithTimeoutCause(ctx, answerTimeout, fmt.Errorf("Kafka did not answer within %v", answerTimeout))
 	err = s.begin(first)
 	cancel()
 	if sent, ok := errors.AsType[*AlreadySentError](err); ok {

@@ -6,7 +6,7 @@
 // those rules are stricter.
 //
 // Decode waits while it needs a schema that it does not know and the registry
-// can't be asked. That holds up the caller's partition and nothing else: schemas
+// can't be queried. That holds up the caller's partition and nothing else: schemas
 // are remembered, so records of known schemas go on. Only a 404 with a registry's
 // error code, or from a server that has answered as a registry before, makes a
 // schema ID unknown; a wrong decode.registry_url therefore waits and dead-letters
@@ -47,8 +47,8 @@ type Options struct {
 
 	Logger *slog.Logger // required
 	// OnState is called with true when records begin to wait because the registry
-	// can't be asked, and with false when none waits any more. It must not block.
-	// Nil: it is not called.
+	// can't be queried, and with false when none waits any longer. It must not
+	// block. Nil: it is not called.
 	OnState func(waiting bool)
 }
 
@@ -100,8 +100,8 @@ func (d *Decoder) Ask(ctx context.Context) error {
 }
 
 // Decode reads the decision in a record. It waits while it needs a schema that it
-// does not know and the registry can't be asked. The error is a *decision.Invalid
-// with every fault, or ctx's.
+// does not know and the registry can't be queried. The error is a
+// *decision.Invalid with every fault, or ctx's.
 func (d *Decoder) Decode(ctx context.Context, rec *decision.Record) (decision.Decision, error) {
 	var event *decision.Event
 	value := rec.Value

@@ -3,10 +3,7 @@ package codec
 import (
 	"encoding/json"
 	"fmt"
-	"slices"
 	"unicode/utf8"
-
-	"verdict/internal/decision"
 )
 
 // object builds a JSON object.
@@ -34,10 +31,6 @@ func (o *object) bytes() []byte {
 // its name is passed on, so that package decision refuses it: it may be meant to
 // narrow down which task it is.
 func isTaskField(name string) bool { return name == "alias" || name == "type" }
-
-// isField reports whether a decision has a field of this name. The others are left
-// out: they mean nothing and could be large.
-func isField(name string) bool { return slices.Contains(decision.Fields[:], name) }
 
 // jsonString returns s as a JSON string.
 func jsonString(s string) []byte {

@@ -59,9 +59,10 @@ func compileProtobuf(ctx context.Context, s sr.Schema, refs []reference) (func([
 		}
 		var o object
 		// Range skips a field without presence that has its zero value: it counts as
-		// not given.
+		// not given. Fields that no decision has are left out: they mean nothing and
+		// could be large.
 		m.Range(func(fd protoreflect.FieldDescriptor, v protoreflect.Value) bool {
-			if name, ok := fieldName(fd, isField); ok {
+			if name, ok := fieldName(fd, decision.IsField); ok {
 				o.add(name, protoValue(name, fd, v))
 			}
 			return true

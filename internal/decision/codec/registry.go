@@ -72,8 +72,8 @@ func (b boundedAnswers) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// ask asks for the schema of some ID, as fetch does. It returns nil also if
-// the registry does not know the ID: it has answered.
+// ask asks for the schema of some ID, as fetch does. It returns nil even if the
+// registry does not know the ID: it has answered.
 func (r *registry) ask(ctx context.Context) error {
 	_, err := call(ctx, r, func(ctx context.Context) (sr.Schema, error) { return r.client.SchemaByID(ctx, 1) })
 	if errors.Is(err, errUnknown) {
@@ -83,7 +83,7 @@ func (r *registry) ask(ctx context.Context) error {
 }
 
 // fetch asks for the schema of an ID and for the schemas that it refers to. An
-// error means that the registry can't be asked.
+// error means that the registry can't be queried.
 func (r *registry) fetch(ctx context.Context, id int) (*schema, error) {
 	s, err := call(ctx, r, func(ctx context.Context) (sr.Schema, error) { return r.client.SchemaByID(ctx, id) })
 	if errors.Is(err, errUnknown) {

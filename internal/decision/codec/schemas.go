@@ -20,11 +20,11 @@ const (
 	unknownFor  = 30 * time.Second // until an ID that the registry does not know is asked for again
 )
 
-// fetchRetry is the wait between requests while the registry can't be asked: 7.5s
+// fetchRetry is the wait between requests while the registry can't be queried: 7.5s
 // on average after the first few.
 var fetchRetry = retry.Policy{Min: 250 * time.Millisecond, Max: 15 * time.Second}
 
-// schema is what is known of a schema ID.
+// schema is what is known about a schema ID.
 type schema struct {
 	kind   sr.SchemaType
 	decode func(value []byte) (object []byte, err error) // nil: see fault
@@ -34,7 +34,7 @@ type schema struct {
 
 func (s *schema) fresh() bool { return s != nil && (s.until.IsZero() || time.Now().Before(s.until)) }
 
-// unknownSchema returns what is known of an ID that the registry does not know.
+// unknownSchema returns the schema of an ID that the registry does not know.
 func unknownSchema(format string, args ...any) *schema {
 	return &schema{fault: valueErrorf(format, args...), until: time.Now().Add(unknownFor)}
 }
@@ -46,8 +46,8 @@ type slot struct {
 	known atomic.Pointer[schema] // written with the turn; read by all
 }
 
-// schemaCache remembers the schemas of the registry, and retries while the
-// registry can't be asked.
+// schemaCache remembers the schemas of the registry, and retries while the registry
+// can't be queried.
 type schemaCache struct {
 	registry *registry
 	log      *slog.Logger
@@ -161,7 +161,7 @@ func (c *schemaCache) logFailure(id int, err error) {
 	defer c.mu.Unlock()
 	if text := err.Error(); c.logged != text {
 		c.logged = text
-		c.log.Warn("the Schema Registry can't be asked; records with an unknown schema wait",
+		c.log.Warn("the Schema Registry can't be queried; records with an unknown schema wait",
 			"pause", string(decision.PausedKafka), "schema_id", id, "err", text)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
 	"verdict/internal/decision"
 	"verdict/internal/passfort"
 )

@@ -4,8 +4,8 @@
 // exists, as INCOMPLETE, from the first call that names it, and a task remembers its
 // state.
 //
-// Listening, TLS and timeouts are left to the caller. Where the documentation is
-// silent, the sandbox does not predict what the real API does.
+// Listening, TLS and timeouts are left to the caller. Where the documentation says
+// nothing, the sandbox does not predict what the real API does.
 package sandbox
 
 import (

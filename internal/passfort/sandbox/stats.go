@@ -28,7 +28,7 @@ func (c *counters) begin() int64 {
 	return c.requests.Add(1)
 }
 
-// end counts a call out.
+// end notes that a call has ended.
 func (c *counters) end() { c.inFlight.Add(-1) }
 
 // Totals are counts since the start, in the JSON form of GET /_sandbox/stats.
