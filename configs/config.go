@@ -45,7 +45,7 @@ type Kafka struct {
 	Topics           Topics        `key:"topics"`
 	StartOffset      StartOffset   `key:"start_offset" default:"earliest" help:"Where to start in a partition that has no committed offset."`
 	CommitInterval   time.Duration `key:"commit_interval" default:"200ms" min:"1ms" help:"Maximum time between settling a decision and committing its offset."`
-	MaxUncommitted   int           `key:"max_uncommitted" default:"20000" min:"1" max:"1000000" help:"How far past the committed offset each partition is read, in offsets. A large value keeps a slow or retrying task from blocking its partition. From about 24000 on, the limit is what fits into the 4096 bytes that a broker accepts as offset metadata."`
+	MaxUncommitted   int           `key:"max_uncommitted" default:"1000000" min:"1" max:"1000000" help:"How far past the committed offset each partition is read, in offsets. A large value keeps a slow or retrying task from blocking its partition. The commit lists what is settled past it in the 4096 bytes that a broker accepts as offset metadata: long runs take a few bytes each. A partition waits only when the list might no longer fit, which cannot happen within about 24000 offsets."`
 	RebalanceTimeout time.Duration `key:"rebalance_timeout" default:"30s" above:"0s" max:"24h" help:"Time that members have to release their partitions in a rebalance. It must exceed processor.shutdown_timeout by more than 3s."`
 	SessionTimeout   time.Duration `key:"session_timeout" default:"30s" above:"0s" max:"24h" help:"Time without a heartbeat after which Kafka removes a member from the group. It must exceed processor.shutdown_timeout by more than 3s."`
 }

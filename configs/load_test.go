@@ -48,7 +48,7 @@ func TestDefaultMatchesTheContract(t *testing.T) {
 				Decisions: "task-decisions", Backfill: "task-decisions-backfill", Results: "task-results",
 				DeadLetters: "task-decisions-dlq", CheckResults: "task-check-results",
 			},
-			StartOffset: StartEarliest, CommitInterval: 200 * time.Millisecond, MaxUncommitted: 20000,
+			StartOffset: StartEarliest, CommitInterval: 200 * time.Millisecond, MaxUncommitted: 1000000,
 			RebalanceTimeout: 30 * time.Second, SessionTimeout: 30 * time.Second,
 		},
 		API: API{

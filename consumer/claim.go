@@ -25,7 +25,8 @@ type Claim struct {
 
 	mu        sync.Mutex // held for short pure sections only
 	tracker   *offsets.Tracker
-	span      int64                       // how many offsets beyond the committed one may be open
+	span      int64                       // from the committed offset on, may be fetched
+	metadata  int                         // bytes of metadata that the brokers accept with a commit
 	open      map[int64]decision.Progress // of unsettled offsets that were attempted
 	lost      bool
 	changedAt time.Time     // when the oldest uncommitted change was made; zero: nothing to commit
@@ -92,12 +93,13 @@ func (c *Claim) lose() {
 }
 
 // track records that the record at offset was fetched. It waits while the span
-// of open offsets is full. It returns whether the record is settled already, and
-// otherwise the progress that it made with a previous owner.
+// is full or a commit's metadata could not carry what settles. It returns whether
+// the record is settled already, and otherwise the progress that it made with a
+// previous owner.
 func (c *Claim) track(ctx context.Context, offset int64) (settled bool, before decision.Progress, err error) {
 	for {
 		c.mu.Lock()
-		if c.tracker.Fits(offset, c.span) || offset < c.tracker.Base() {
+		if c.tracker.Fits(offset, c.span, c.metadata) {
 			base := c.tracker.Base()
 			settled = c.tracker.Track(offset)
 			if c.tracker.Base() != base {
@@ -121,23 +123,32 @@ func (c *Claim) track(ctx context.Context, offset int64) (settled bool, before d
 	}
 }
 
-// narrow reduces the span to what metadata of size bytes can carry.
+// narrow sets how many bytes of metadata the brokers accept with a commit.
 func (c *Claim) narrow(size int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.span = min(c.span, offsets.SpanThatFits(size))
+	c.metadata = size
+}
+
+// recommit makes the position due for a commit, even if it has not changed.
+func (c *Claim) recommit() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.changedAt.IsZero() {
+		c.changedAt = time.Now()
+	}
 }
 
 // takeCommit returns the offset to commit and its metadata, and when the oldest
 // change in it was made. ok is false if there is nothing to commit.
-func (c *Claim) takeCommit(metadataSize int) (offset int64, metadata string, since time.Time, ok bool) {
+func (c *Claim) takeCommit() (offset int64, metadata string, since time.Time, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.changedAt.IsZero() || c.lost {
 		return 0, "", time.Time{}, false
 	}
 	since, c.changedAt = c.changedAt, time.Time{}
-	return c.tracker.Base(), offsets.Encode(c.tracker, c.open, metadataSize), since, true
+	return c.tracker.Base(), offsets.Encode(c.tracker, c.open, c.metadata), since, true
 }
 
 // putBackCommit undoes takeCommit after a commit that failed.
@@ -167,6 +178,14 @@ func (c *Claim) nextOffset() int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.tracker.Next()
+}
+
+// settledUntil returns the first offset from offset on that has to be fetched: the
+// next one that is not settled, or the partition's end.
+func (c *Claim) settledUntil(offset int64) int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return min(c.tracker.SettledUntil(offset), c.end)
 }
 
 // firstOffset returns the first offset to fetch.

@@ -20,6 +20,10 @@ const (
 	// smallestMetadata is the last size to try, in bytes, before commits go
 	// without metadata.
 	smallestMetadata = 64
+
+	// recommitInterval is the time between commits of positions that have not
+	// changed, in a generation that may have a commit under way still.
+	recommitInterval = 10 * time.Second
 )
 
 // commitRetry is the back-off between attempts to commit, except for the last
@@ -56,9 +60,15 @@ func (m *committer) notify() {
 // run commits whenever a commit is due, until ctx ends. It gathers changes for
 // half of the commit interval, which leaves the other half for the commit itself.
 func (m *committer) run(ctx context.Context) {
+	recommit := time.NewTicker(recommitInterval)
+	defer recommit.Stop()
 	for {
 		select {
 		case <-m.due:
+		case <-recommit.C:
+			if !m.recommit() {
+				continue
+			}
 		case <-ctx.Done():
 			return
 		}
@@ -81,10 +91,24 @@ func (m *committer) run(ctx context.Context) {
 	}
 }
 
+// recommit makes every position due for a commit if a commit of this generation
+// got no answer. Such a commit may still be in the network. If it arrived after
+// later ones, nothing else would take back the position that it restores.
+func (m *committer) recommit() bool {
+	if m.consumer.unanswered != m.gen.ID {
+		return false
+	}
+	for _, claim := range m.claims {
+		claim.recommit()
+	}
+	return true
+}
+
 // commitLast commits what the drain settled, before the generation lets go of
 // its partitions. It gives up after commitTimeout: what is not committed is read
 // again.
 func (m *committer) commitLast() {
+	m.recommit()
 	ctx, cancel := context.WithTimeout(context.Background(), commitTimeout)
 	defer cancel()
 	for {
@@ -109,7 +133,7 @@ func (m *committer) commit(ctx context.Context) error {
 	var all []taken
 	topics := make(map[string][]kafka.OffsetCommit)
 	for _, claim := range m.claims {
-		offset, metadata, since, ok := claim.takeCommit(c.metadataSize)
+		offset, metadata, since, ok := claim.takeCommit()
 		if !ok {
 			continue
 		}
@@ -150,6 +174,7 @@ func (m *committer) send(ctx context.Context, topics map[string][]kafka.OffsetCo
 		Topics:       topics,
 	})
 	if err != nil {
+		m.consumer.unanswered = m.gen.ID
 		return fmt.Errorf("commit the offsets of group %s: %w", m.gen.GroupID, err)
 	}
 	for topic, partitions := range answer.Topics {
@@ -169,8 +194,8 @@ func (m *committer) send(ctx context.Context, topics map[string][]kafka.OffsetCo
 	return nil
 }
 
-// narrow halves the metadata, because the broker accepts less than its default,
-// and reduces the span of the claims to what the metadata can carry.
+// narrow halves the metadata, because the broker accepts less than its default.
+// The claims then hold back what it might not carry.
 func (m *committer) narrow() {
 	c := m.consumer
 	if c.metadataSize > smallestMetadata {

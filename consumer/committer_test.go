@@ -10,6 +10,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/segmentio/kafka-go"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"verdict/consumer"
 	"verdict/consumer/offsets"
@@ -81,7 +82,7 @@ func TestCommitCarriesSettledSetAndProgress(t *testing.T) {
 		w.awaitCommitted(0, 1)
 		_, metadata, _ := w.cluster.Committed(group, topic, 0)
 		settled, open, err := offsets.Decode(metadata, 1)
-		if err != nil || !slices.Equal(settled, []int64{3, 4}) {
+		if err != nil || !slices.Equal(settled, []offsets.Run{{From: 3, To: 5}}) {
 			t.Errorf("settled beyond the commit: %v, %v, want 3 and 4", settled, err)
 		}
 		want := decision.Progress{Attempts: 2, MaybeApplied: true}
@@ -115,6 +116,66 @@ func TestCommitIsRetriedWhenCoordinatorMoves(t *testing.T) {
 			w.awaitCommitted(0, int64(i+2))
 		}
 		m.stop()
+	})
+}
+
+// A commit that the network delivers after the client gave it up, and after later
+// ones, moves the offset back. It must not stay there: not while the generation
+// lasts, nor at its end.
+func TestCommitThatArrivesLateIsOverwritten(t *testing.T) {
+	for name, ends := range map[string]bool{"in time": false, "at the end": true} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, 1, func(t *testing.T, w *world) {
+				m := w.newMember("m").start()
+				w.awaitCommitted(0, 0) // where it began
+				const late = 12 * time.Second
+				held := false
+				w.cluster.Kfake().ControlKey(int16(kmsg.OffsetCommit), func(kmsg.Request) (kmsg.Response, error, bool) {
+					w.cluster.Kfake().KeepControl()
+					if !held {
+						held = true
+						w.cluster.Kfake().SleepControl(func() { time.Sleep(late) })
+					}
+					return nil, nil, false
+				})
+				began := time.Now()
+				w.produce(0, numbers(0, 3)...)
+				m.awaitAccepted(3)
+				time.Sleep(time.Second)
+				w.produce(0, numbers(3, 3)...)
+				w.awaitCommitted(0, 6)
+				if took := time.Since(began); took > late {
+					t.Fatalf("committed after %v; the late commit should come after it", took)
+				}
+				w.await(late, "the late commit moves the offset back", func() bool { return w.committed(0) == 3 })
+				if ends {
+					m.stop()
+				} else {
+					time.Sleep(11 * time.Second)
+				}
+				if got := w.committed(0); got != 6 {
+					t.Errorf("committed %d, want 6 again", got)
+				}
+				if !ends {
+					m.stop()
+				}
+			})
+		})
+	}
+}
+
+// As long as each commit is answered, a position is committed once.
+func TestUnchangedPositionIsNotCommittedAgain(t *testing.T) {
+	inWorld(t, 1, func(t *testing.T, w *world) {
+		m := w.newMember("m").start()
+		w.produce(0, "x")
+		w.awaitCommitted(0, 1)
+		w.noteRequests()
+		time.Sleep(time.Minute)
+		m.stop()
+		if got := w.seen("commit"); len(got) > 0 {
+			t.Errorf("commits %q, want none", got)
+		}
 	})
 }
 

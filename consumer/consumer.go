@@ -57,6 +57,11 @@ type Consumer struct {
 	// and writes it, and restore before that committer runs.
 	metadataSize int
 
+	// unanswered is the last generation in which a commit got no answer; -1: none.
+	// A member that joins again may get the same generation. Only the committer
+	// reads and writes it.
+	unanswered int32
+
 	// initialPartitions is how many partitions each topic had when this process
 	// first saw it. Without a commit, StartLatest applies to those alone: a
 	// younger partition has only records that arrived while the group was
@@ -78,6 +83,7 @@ func New(opts Options, handler Handler) (*Consumer, error) {
 		log:               opts.Logger,
 		health:            &health{onChange: opts.OnHealthChange},
 		metadataSize:      offsets.DefaultMetadataSize,
+		unanswered:        -1,
 		initialPartitions: make(map[string]int),
 	}, nil
 }

@@ -9,6 +9,10 @@ import (
 	"verdict/internal/decision"
 )
 
+// skipSettled is how many settled offsets in a row are read and dropped. Beyond
+// that it costs less to fetch from where they end.
+const skipSettled = 1000
+
 // fetch is the loop of one partition: it reads, tracks and hands over records
 // until ctx ends. The claim's span and the handler's room hold it back.
 //
@@ -55,6 +59,9 @@ func (c *Consumer) fetch(ctx context.Context, claim *Claim) {
 			return
 		}
 		if settled {
+			if next := claim.settledUntil(msg.Offset); next-msg.Offset > skipSettled {
+				_ = reader.SetOffset(next) // it fails only when the reader is closed
+			}
 			continue
 		}
 		if isMarker(&msg) {

@@ -2,16 +2,63 @@ package consumer_test
 
 import (
 	"errors"
+	"fmt"
+	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"verdict/consumer"
 	"verdict/internal/decision"
 )
+
+// The head waits while more than a bitmap could carry settles behind it. The next
+// owner repeats none of it, and does not even read it.
+func TestSlowDecisionHoldsNothingBack(t *testing.T) {
+	inWorld(t, 1, func(t *testing.T, w *world) {
+		const n = 60000
+		fast := func(rec decision.Record) bool { return rec.Offset != 0 && rec.Offset != n/2 }
+		a := w.newMember("a")
+		a.settles = fast
+		a.start()
+		for sent := 0; sent < n; sent += 10000 {
+			w.produce(0, numbers(sent, 10000)...)
+		}
+		a.awaitAccepted(n)
+		a.stop()
+		if got := w.committed(0); got != 0 {
+			t.Fatalf("committed %d, though the head is open", got)
+		}
+
+		var mu sync.Mutex
+		fetched := make(map[int64]bool)
+		w.cluster.Kfake().ControlKey(int16(kmsg.Fetch), func(req kmsg.Request) (kmsg.Response, error, bool) {
+			w.cluster.Kfake().KeepControl()
+			mu.Lock()
+			defer mu.Unlock()
+			fetched[req.(*kmsg.FetchRequest).Topics[0].Partitions[0].FetchOffset] = true
+			return nil, nil, false
+		})
+		b := w.newMember("b").start()
+		w.produce(0, "new")
+		b.awaitAccepted(3)
+		w.awaitCommitted(0, n+1)
+		if got := b.values(); !slices.Equal(got, []string{"0", fmt.Sprint(n / 2), "new"}) {
+			t.Errorf("the next owner accepted %d records, want the two that were open and the new one", len(got))
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if !fetched[n/2] || !fetched[n] {
+			t.Errorf("fetched from %v, want to skip what is settled: from %d and from %d", slices.Sorted(maps.Keys(fetched)), n/2, n)
+		}
+		b.stop()
+	})
+}
 
 func TestFetchHandsOverRecordsWhole(t *testing.T) {
 	inWorld(t, 1, func(t *testing.T, w *world) {

@@ -2,12 +2,14 @@ package consumer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
 
 	"github.com/segmentio/kafka-go"
 
+	"verdict/internal/broker"
 	"verdict/internal/retry"
 )
 
@@ -30,23 +32,16 @@ func (c *Consumer) serve(ctx context.Context, gen *kafka.Generation) endReason {
 		return groupEnded // it was over before it began; nothing may be fetched
 	}
 	c.opts.Metrics.Rebalances.Inc()
-	counts, _, err := c.countPartitions(ctx)
-	for err != nil {
-		c.health.failed(PartMetadata, err)
-		if retry.Sleep(ctx, time.Second) != nil {
-			return groupEnded
-		}
-		counts, _, err = c.countPartitions(ctx)
-	}
-	c.health.recovered(PartMetadata)
-	total := sum(counts)
-
 	com := newCommitter(c, gen)
-	claims, err := c.restoreClaims(ctx, gen, com.notify)
-	if err != nil {
+	claims := newClaims(gen, com.notify)
+	com.claims = claims
+	var counts map[string]int
+	var total int
+	if c.untilDone(ctx, PartMetadata, func() (err error) { counts, _, err = c.countPartitions(ctx); return err }) != nil ||
+		c.untilDone(ctx, PartGroup, func() (err error) { total, err = c.countAssigned(ctx, gen); return err }) != nil ||
+		c.untilDone(ctx, PartOffsets, func() error { return c.restoreAll(ctx, claims) }) != nil {
 		return groupEnded
 	}
-	com.claims = claims
 	// What could not be committed belongs to a generation that is over. The pause
 	// for it must end here: while it lasts nothing settles, so no commit could
 	// succeed and end it.
@@ -61,6 +56,7 @@ func (c *Consumer) serve(ctx context.Context, gen *kafka.Generation) endReason {
 	for _, claim := range claims {
 		fetchers.Go(func() { c.fetch(fetching, claim) })
 	}
+	com.notify() // restoring may have moved positions
 	commits.Go(func() { com.run(committing) })
 	reason := c.watch(fetching, claims, counts, com.fenced)
 	stopFetching()
@@ -82,4 +78,51 @@ func (c *Consumer) serve(ctx context.Context, gen *kafka.Generation) endReason {
 	c.handler.Assigned(0, total)
 	c.log.Info("partitions given up", "generation", gen.ID, "owned", len(claims))
 	return reason
+}
+
+// untilDone calls do until it succeeds or ctx ends, and reports what fails
+// meanwhile as a failure of part.
+func (c *Consumer) untilDone(ctx context.Context, part Part, do func() error) error {
+	for {
+		err := do()
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err == nil {
+			c.health.recovered(part)
+			return nil
+		}
+		if !errors.Is(err, kafka.RebalanceInProgress) {
+			c.health.failed(part, err)
+		}
+		if err := retry.Sleep(ctx, time.Second); err != nil {
+			return err
+		}
+	}
+}
+
+// countAssigned returns how many partitions the members of a generation own
+// together: the whole of which each one's partitions are a share. What a member
+// knows of the topics can't be that. While partitions are added, or where members
+// read different topics, each would count to another number, and their shares
+// could add up to more than one.
+func (c *Consumer) countAssigned(ctx context.Context, gen *kafka.Generation) (int, error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	state, err := broker.DescribeGroup(ctx, c.opts.Client, gen.GroupID)
+	if err != nil {
+		return 0, err
+	}
+	total, current := 0, false
+	for _, m := range state.Members {
+		// No later generation has this member, as it joins none before this ends.
+		current = current || m.MemberID == gen.MemberID
+		for _, t := range m.MemberAssignments.Topics {
+			total += len(t.Partitions)
+		}
+	}
+	if state.State != "Stable" || !current {
+		return 0, fmt.Errorf("describe group %s: %w", gen.GroupID, kafka.RebalanceInProgress)
+	}
+	return total, nil
 }

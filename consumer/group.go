@@ -21,7 +21,7 @@ func (c *Consumer) join(ctx context.Context) error {
 		Dialer:            c.opts.Dialer,
 		Topics:            c.opts.Topics,
 		GroupBalancers:    []kafka.GroupBalancer{evenBalancer{c.opts.UserData}},
-		HeartbeatInterval: max(c.opts.SessionTimeout/10, 100*time.Millisecond),
+		HeartbeatInterval: heartbeatInterval(c.opts),
 		SessionTimeout:    c.opts.SessionTimeout,
 		RebalanceTimeout:  c.opts.RebalanceTimeout,
 		JoinGroupBackoff:  time.Second,
@@ -61,4 +61,12 @@ func (c *Consumer) join(ctx context.Context) error {
 			})
 		}
 	}
+}
+
+// heartbeatInterval returns the time between heartbeats. A member learns of a
+// rebalance from the answer, and must then drain and join within the rebalance
+// time-out, however long its session may be.
+func heartbeatInterval(o Options) time.Duration {
+	interval := min(o.SessionTimeout/10, 3*time.Second, (o.RebalanceTimeout-o.DrainTimeout)/2)
+	return max(interval, 100*time.Millisecond)
 }

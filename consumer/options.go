@@ -10,6 +10,7 @@ import (
 
 	"github.com/segmentio/kafka-go"
 
+	"verdict/consumer/offsets"
 	"verdict/internal/decision"
 	"verdict/metrics"
 )
@@ -17,8 +18,8 @@ import (
 // Handler carries out the records that a Consumer reads.
 type Handler interface {
 	// Assigned is called before the first record of a generation and after its
-	// last commit. total is the number of partitions of the group's topics, and
-	// owned the number of those that this instance owns.
+	// last commit. This instance owns owned of the total partitions that the
+	// generation's members own together.
 	Assigned(owned, total int)
 	// Accept takes over a record. It returns at once, or waits while it has no
 	// room. An error means that it did not take the record, and ends fetching
@@ -45,7 +46,7 @@ type Options struct {
 	StartLatest bool     // where a partition without a commit begins: at its end; false: at its start
 
 	CommitInterval   time.Duration // longest time from settled to committed
-	MaxUncommitted   int           // offsets of a partition fetched beyond the committed one
+	MaxUncommitted   int           // offsets of a partition fetched beyond the committed one; at most offsets.MaxSpan
 	SessionTimeout   time.Duration // without a heartbeat for this long a member counts as gone
 	RebalanceTimeout time.Duration // time that members have to join a rebalance
 	DrainTimeout     time.Duration // for Handler.Drain; less than both timeouts above
@@ -76,8 +77,8 @@ func (o *Options) validate() error {
 		return errors.New("consumer: GroupID is required")
 	case len(o.Topics) == 0:
 		return errors.New("consumer: Topics is empty; name at least one topic")
-	case o.MaxUncommitted < 1:
-		return fmt.Errorf("consumer: MaxUncommitted is %d; it must be at least 1", o.MaxUncommitted)
+	case o.MaxUncommitted < 1 || o.MaxUncommitted > offsets.MaxSpan:
+		return fmt.Errorf("consumer: MaxUncommitted is %d; it must be 1 to %d", o.MaxUncommitted, offsets.MaxSpan)
 	case o.CommitInterval <= 0 || o.SessionTimeout <= 0 || o.RebalanceTimeout <= 0 || o.DrainTimeout <= 0:
 		return fmt.Errorf("consumer: CommitInterval (%v), SessionTimeout (%v), RebalanceTimeout (%v) and DrainTimeout (%v) must be more than 0",
 			o.CommitInterval, o.SessionTimeout, o.RebalanceTimeout, o.DrainTimeout)

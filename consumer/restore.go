@@ -10,7 +10,6 @@ import (
 
 	"verdict/consumer/offsets"
 	"verdict/internal/decision"
-	"verdict/internal/retry"
 )
 
 // restoreTimeout bounds one request for the offsets of a generation's partitions.
@@ -21,31 +20,17 @@ type topicPartition struct {
 	partition int
 }
 
-// restoreClaims returns the claims of a generation, each where its partition's
-// commit left off. It retries until it has them all or ctx ends.
-func (c *Consumer) restoreClaims(ctx context.Context, gen *kafka.Generation, onChange func()) ([]*Claim, error) {
-	var claims []*Claim
+// newClaims returns the claims of a generation, which are yet to be restored.
+func newClaims(gen *kafka.Generation, onChange func()) (claims []*Claim) {
 	for topic, partitions := range gen.Assignments {
 		for _, p := range partitions {
 			claims = append(claims, &Claim{Topic: topic, Partition: p.ID, onChange: onChange})
 		}
 	}
-	for {
-		err := c.restoreAll(ctx, claims)
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
-		if err == nil {
-			c.health.recovered(PartOffsets)
-			return claims, nil
-		}
-		c.health.failed(PartOffsets, err)
-		if err := retry.Sleep(ctx, time.Second); err != nil {
-			return nil, err
-		}
-	}
+	return claims
 }
 
+// restoreAll puts each claim where its partition's commit left off.
 func (c *Consumer) restoreAll(ctx context.Context, claims []*Claim) error {
 	if len(claims) == 0 {
 		return nil
@@ -74,7 +59,7 @@ func (c *Consumer) restoreAll(ctx context.Context, claims []*Claim) error {
 // metadata says about the offsets from there on.
 func (c *Consumer) restoreClaim(claim *Claim, commit kafka.OffsetFetchPartition, bound kafka.PartitionOffsets) {
 	claim.end = bound.LastOffset
-	claim.span = min(int64(c.opts.MaxUncommitted), offsets.SpanThatFits(c.metadataSize))
+	claim.span, claim.metadata = int64(c.opts.MaxUncommitted), c.metadataSize
 	claim.open = make(map[int64]decision.Progress)
 	log := c.log.With("topic", claim.Topic, "partition", claim.Partition)
 
@@ -100,7 +85,7 @@ func (c *Consumer) restoreClaim(claim *Claim, commit kafka.OffsetFetchPartition,
 		base, metadata = bound.FirstOffset, ""
 		claim.changedAt = time.Now()
 	}
-	tracker, open, err := offsets.Restore(commit.CommittedOffset, metadata, base, int(claim.span))
+	tracker, open, err := offsets.Restore(commit.CommittedOffset, metadata, base)
 	if errors.Is(err, offsets.ErrMetadata) {
 		log.Warn("ignoring commit metadata that Verdict did not write", "committed", base)
 	}

@@ -42,7 +42,7 @@ func (w *world) deleteRecords(before int64) {
 
 // metadata returns what a commit of base carries when these offsets are settled.
 func metadata(base int64, open map[int64]decision.Progress, settled ...int64) string {
-	t := offsets.NewTracker(base, 100)
+	t := offsets.NewTracker(base)
 	for offset := base; offset < base+20; offset++ {
 		t.Track(offset)
 	}
@@ -135,7 +135,7 @@ func TestRestoreDropsProgressOfSettledOffsets(t *testing.T) {
 		w.awaitCommitted(0, 5)
 		_, metadata, _ := w.cluster.Committed(group, topic, 0)
 		settled, open, err := offsets.Decode(metadata, 5)
-		if want := (decision.Progress{Attempts: 1}); err != nil || !slices.Equal(settled, []int64{6}) || len(open) != 1 || open[5] != want {
+		if want := (decision.Progress{Attempts: 1}); err != nil || !slices.Equal(settled, []offsets.Run{{From: 6, To: 7}}) || len(open) != 1 || open[5] != want {
 			t.Errorf("settled %v, progress %v, %v, want 6 settled and the progress of 5 alone", settled, open, err)
 		}
 		m.stop()
@@ -154,6 +154,20 @@ func TestRestoreCommitsTheEndItBeganAt(t *testing.T) {
 		m.awaitAccepted(1)
 		if got := m.values(); !slices.Equal(got, []string{"without a member"}) {
 			t.Errorf("accepted %q", got)
+		}
+		m.stop()
+	})
+}
+
+// Nor may it do so after a crash, though nothing was ever settled.
+func TestRestoreCommitsAtOnceWhereItBegins(t *testing.T) {
+	inWorld(t, 1, func(t *testing.T, w *world) {
+		w.produce(0, numbers(0, 5)...)
+		m := w.newMember("m").hold().start(startLatest)
+		w.await(time.Minute, "assigned", func() bool { return len(w.seen("m assigned")) > 0 })
+		time.Sleep(time.Second)
+		if got := w.committed(0); got != 5 {
+			t.Errorf("committed %d a second after the start, want the end 5", got)
 		}
 		m.stop()
 	})

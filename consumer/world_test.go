@@ -211,6 +211,8 @@ type member struct {
 	settles func(rec decision.Record) bool
 	// accepts, if set, is what Accept returns before it takes a record.
 	accepts func(rec decision.Record) error
+	// assigned, if set, gets what Assigned is called with.
+	assigned func(owned, total int)
 	// drains, if set, is what Drain does.
 	drains func(ctx context.Context, claims []*consumer.Claim)
 
@@ -281,7 +283,12 @@ func (m *member) stop() {
 	}
 }
 
-func (m *member) Assigned(owned, total int) { m.w.note("%s assigned %d/%d", m.name, owned, total) }
+func (m *member) Assigned(owned, total int) {
+	m.w.note("%s assigned %d/%d", m.name, owned, total)
+	if m.assigned != nil {
+		m.assigned(owned, total)
+	}
+}
 
 func (m *member) Accept(_ context.Context, claim *consumer.Claim, rec decision.Record, before decision.Progress) error {
 	if m.accepts != nil {

@@ -7,7 +7,7 @@ import (
 )
 
 func FuzzDecode(f *testing.F) {
-	tr := NewTracker(7, 500)
+	tr := NewTracker(7)
 	for offset := int64(7); offset < 507; offset++ {
 		tr.Track(offset)
 		if offset%5 > 1 {
@@ -25,13 +25,15 @@ func FuzzDecode(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if len(settled) > maxRestoredSpan {
-			t.Fatalf("%d offsets, the limit is %d", len(settled), maxRestoredSpan)
-		}
-		for i, offset := range settled {
-			if offset < base || i > 0 && offset <= settled[i-1] {
-				t.Fatalf("offset %d after %v, base %d", offset, settled[:i], base)
+		last := base - 1
+		for _, r := range settled {
+			if r.From <= last || r.To <= r.From {
+				t.Fatalf("runs %v, base %d", settled, base)
 			}
+			last = r.To
+		}
+		if last-base > MaxSpan {
+			t.Fatalf("%d offsets, the limit is %d", last-base, MaxSpan)
 		}
 	})
 }

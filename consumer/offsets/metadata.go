@@ -28,13 +28,13 @@ const (
 	kindRuns     = 1 << 0
 	kindAttempts = 1 << 1
 
-	// maxRestoredSpan bounds what a commit's metadata may claim, in offsets: a
-	// few bytes of run lengths could otherwise ask for any amount of memory.
-	maxRestoredSpan = 1 << 20
-
 	// maxCarriedAttempts bounds how many attempts are believed and carried.
 	maxCarriedAttempts = 1 << 16
 )
+
+// MaxSpan is the longest span of offsets that metadata may describe: a few bytes
+// of run lengths could otherwise ask for any amount of memory.
+const MaxSpan = 1 << 20
 
 // DefaultMetadataSize is the default of the broker's offset.metadata.max.bytes
 // (https://kafka.apache.org/documentation/#brokerconfigs).
@@ -44,15 +44,16 @@ const DefaultMetadataSize = 4096
 var ErrMetadata = errors.New("metadata that Verdict did not write")
 
 // SpanThatFits returns the span of offsets whose bitmap always fits a metadata
-// string of size bytes, whichever of them are settled. Run lengths only ever
-// make the string shorter.
-func SpanThatFits(size int) int64 {
-	return max(8*int64(payloadSize(size)-1), 64)
-}
+// string of size bytes, whichever of them are settled; at least 64, so that work
+// goes on even without metadata.
+func SpanThatFits(size int) int64 { return max(8*int64(setSize(size)), 64) }
 
 // payloadSize returns the number of bytes that fit a metadata string of size
 // bytes.
 func payloadSize(size int) int { return (size - len(metadataPrefix)) / 4 * 3 }
+
+// setSize returns how many bytes of them a set may have.
+func setSize(size int) int { return max(payloadSize(size)-1, 0) }
 
 // Encode returns the metadata for a commit of t.Base(), in at most size bytes:
 // the offsets settled beyond it, and the progress of the open ones. What does
@@ -60,7 +61,7 @@ func payloadSize(size int) int { return (size - len(metadataPrefix)) / 4 * 3 }
 // only repeats work after a restart.
 func Encode(t *Tracker, open map[int64]decision.Progress, size int) string {
 	payload := payloadSize(size)
-	kind, set := encodeSet(t, payload-1)
+	kind, set := encodeSet(t, setSize(size))
 	attempts := encodeProgress(t.base, open, payload-1-len(set)-binary.MaxVarintLen16)
 	if len(set) == 0 && len(attempts) == 0 {
 		return ""
@@ -77,28 +78,49 @@ func Encode(t *Tracker, open map[int64]decision.Progress, size int) string {
 	return metadataPrefix + base64.StdEncoding.EncodeToString(b)
 }
 
-// encodeSet returns the shorter of bitmap and run lengths, at most size bytes.
+// encodeSet returns the form that carries the most settled offsets in at most
+// size bytes: the shorter one if both carry all.
 func encodeSet(t *Tracker, size int) (kind byte, set []byte) {
-	bitmap := make([]byte, (t.top-t.base+7)/8)
-	var runs []byte
-	for from, settled := t.base, false; from < t.top; settled = !settled {
-		to := t.runEnd(from, settled)
-		if len(runs) < size-2*binary.MaxVarintLen32 {
-			runs = binary.AppendUvarint(runs, uint64(to-from))
-		}
-		if settled {
-			for i := from - t.base; i < to-t.base; i++ {
-				bitmap[i/8] |= 1 << (i % 8)
-			}
-		}
-		from = to
-	}
-	// Runs that were cut off fill the space they may have, and so lose to a
-	// bitmap that fits. Both describe a prefix of what is settled.
-	if len(runs) < len(bitmap) {
+	runs, inRuns := encodeRuns(t, size)
+	if inRuns == t.settled && int64(len(runs)) < (t.top()-t.base+7)/8 {
 		return kindRuns, runs
 	}
-	return 0, bitmap[:min(len(bitmap), max(size, 0))]
+	bitmap, inBitmap := encodeBitmap(t, size)
+	if inRuns > inBitmap {
+		return kindRuns, runs
+	}
+	return 0, bitmap
+}
+
+// encodeRuns returns as many runs as fit size bytes, and how many settled
+// offsets they are.
+func encodeRuns(t *Tracker, size int) (set []byte, carried int64) {
+	at := t.base
+	for _, r := range t.runs {
+		fits := len(set)
+		set = binary.AppendUvarint(set, uint64(r.From-at))
+		set = binary.AppendUvarint(set, uint64(r.size()))
+		if len(set) > size {
+			return set[:fits], carried
+		}
+		carried += r.size()
+		at = r.To
+	}
+	return set, carried
+}
+
+// encodeBitmap returns as much of the bitmap as fits size bytes, and how many
+// settled offsets are in it.
+func encodeBitmap(t *Tracker, size int) (set []byte, carried int64) {
+	set = make([]byte, min((t.top()-t.base+7)/8, int64(size)))
+	end := t.base + 8*int64(len(set))
+	for _, r := range t.runs {
+		for i := r.From; i < min(r.To, end); i++ {
+			set[(i-t.base)/8] |= 1 << ((i - t.base) % 8)
+			carried++
+		}
+	}
+	return set, carried
 }
 
 func encodeProgress(base int64, open map[int64]decision.Progress, size int) []byte {
@@ -118,10 +140,10 @@ func encodeProgress(base int64, open map[int64]decision.Progress, size int) []by
 	return b
 }
 
-// Decode reads what Encode wrote for a commit of base: the offsets settled
-// beyond base, in order, and the progress of others. If the string is broken or
+// Decode reads what Encode wrote for a commit of base: the runs settled beyond
+// base, in order, and the progress of open offsets. If the string is broken or
 // was written by another program, it returns ErrMetadata and nothing else.
-func Decode(metadata string, base int64) (settled []int64, open map[int64]decision.Progress, err error) {
+func Decode(metadata string, base int64) (settled []Run, open map[int64]decision.Progress, err error) {
 	if metadata == "" {
 		return nil, nil, nil
 	}
@@ -130,7 +152,7 @@ func Decode(metadata string, base int64) (settled []int64, open map[int64]decisi
 		return nil, nil, ErrMetadata
 	}
 	b, err := base64.StdEncoding.DecodeString(text)
-	if err != nil || len(b) == 0 || b[0]&^(kindRuns|kindAttempts) != 0 || base < 0 || base > math.MaxInt64-maxRestoredSpan {
+	if err != nil || len(b) == 0 || b[0]&^(kindRuns|kindAttempts) != 0 || base < 0 || base > math.MaxInt64-MaxSpan {
 		return nil, nil, ErrMetadata
 	}
 	kind, set := b[0], b[1:]
@@ -157,43 +179,51 @@ func Decode(metadata string, base int64) (settled []int64, open map[int64]decisi
 	return settled, open, nil
 }
 
-func decodeBitmap(set []byte, base int64) ([]int64, error) {
-	if len(set)*8 > maxRestoredSpan {
+func decodeBitmap(set []byte, base int64) ([]Run, error) {
+	if len(set)*8 > MaxSpan {
 		return nil, ErrMetadata
 	}
-	var settled []int64
+	var settled []Run
 	for i, by := range set {
 		for ; by != 0; by &= by - 1 {
-			settled = append(settled, base+int64(i)*8+int64(bits.TrailingZeros8(by)))
+			offset := base + int64(i)*8 + int64(bits.TrailingZeros8(by))
+			settled = appendRun(settled, Run{offset, offset + 1})
 		}
 	}
 	return settled, nil
 }
 
-func decodeRuns(set []byte, base int64) ([]int64, error) {
-	var settled []int64
+func decodeRuns(set []byte, base int64) ([]Run, error) {
+	var settled []Run
 	at, isSettled := uint64(0), false
 	for ; len(set) > 0; isSettled = !isSettled {
 		run, width := binary.Uvarint(set)
-		if width <= 0 || run > maxRestoredSpan || at+run > maxRestoredSpan {
+		if width <= 0 || run > MaxSpan || at+run > MaxSpan {
 			return nil, ErrMetadata
 		}
 		set = set[width:]
-		if isSettled {
-			for i := range run {
-				settled = append(settled, base+int64(at+i))
-			}
+		if isSettled && run > 0 {
+			settled = appendRun(settled, Run{base + int64(at), base + int64(at+run)})
 		}
 		at += run
 	}
 	return settled, nil
 }
 
+// appendRun appends a run to those before it, or extends the last of them.
+func appendRun(runs []Run, r Run) []Run {
+	if last := len(runs) - 1; last >= 0 && runs[last].To == r.From {
+		runs[last].To = r.To
+		return runs
+	}
+	return append(runs, r)
+}
+
 func decodeProgress(b []byte, base int64) (map[int64]decision.Progress, error) {
 	open := make(map[int64]decision.Progress)
 	for len(b) > 0 {
 		delta, width := binary.Uvarint(b)
-		if width <= 0 || delta > maxRestoredSpan {
+		if width <= 0 || delta > MaxSpan {
 			return nil, ErrMetadata
 		}
 		b = b[width:]
@@ -210,20 +240,15 @@ func decodeProgress(b []byte, base int64) (map[int64]decision.Progress, error) {
 // Restore returns a Tracker that begins at base with the offsets that the
 // metadata of the commit at committed calls settled, and the progress of the
 // open ones. base is committed, or a later offset where retention deleted
-// records. The Tracker has room for span offsets, or for as many as the
-// metadata covers. With ErrMetadata it returns an empty Tracker.
-func Restore(committed int64, metadata string, base int64, span int) (*Tracker, map[int64]decision.Progress, error) {
+// records. With ErrMetadata it returns an empty Tracker.
+func Restore(committed int64, metadata string, base int64) (*Tracker, map[int64]decision.Progress, error) {
+	t := NewTracker(base)
 	settled, open, err := Decode(metadata, committed)
 	if err != nil {
-		return NewTracker(base, span), nil, err
+		return t, nil, err
 	}
-	if len(settled) > 0 {
-		span = max(span, int(settled[len(settled)-1]-base)+1)
+	for _, r := range settled {
+		t.add(r.From, r.To)
 	}
-	t := NewTracker(base, span)
-	for _, offset := range settled {
-		t.set(offset)
-	}
-	t.advance()
 	return t, open, nil
 }

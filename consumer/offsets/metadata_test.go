@@ -2,6 +2,7 @@ package offsets
 
 import (
 	"maps"
+	"slices"
 	"testing"
 
 	"verdict/internal/decision"
@@ -12,7 +13,7 @@ import (
 // Commits written by earlier versions must stay readable, byte for byte.
 func TestMetadataFormatIsFixed(t *testing.T) {
 	every := func(offsets int, settled func(i int) bool) *Tracker {
-		tr := NewTracker(1000, 4096)
+		tr := NewTracker(1000)
 		for i := range offsets {
 			tr.Track(1000 + int64(i))
 			if settled(i) {
@@ -34,7 +35,8 @@ func TestMetadataFormatIsFixed(t *testing.T) {
 	}{
 		"bitmap":                {every(12, odd), nil, 4096, "v1:AKoK"},
 		"runs":                  {every(300, fromTen), nil, 4096, "v1:AQqiAg=="},
-		"runs cut short":        {every(300, func(i int) bool { return i%3 == 1 }), nil, 24, "v1:AQEBAgE="},
+		"bitmap cut short":      {every(300, func(i int) bool { return i%3 == 1 }), nil, 24, "v1:AJIkSZIkSZIkSZIkSZIk"},
+		"runs cut short":        {every(3000, func(i int) bool { return i%600 > 500 }), nil, 24, "v1:AfUDY/UDY/UDY/UDYw=="},
 		"attempts":              {every(4, none), progress, 4096, "v1:AgAABQPYBA=="},
 		"bitmap with attempts":  {every(12, even), progress, 4096, "v1:AgJUBQAFA9gE"},
 		"runs with attempts":    {every(300, fromTen), progress, 4096, "v1:AwMKogIABQPYBA=="},
@@ -43,13 +45,13 @@ func TestMetadataFormatIsFixed(t *testing.T) {
 		if got := Encode(c.tracker, c.open, c.size); got != c.want {
 			t.Errorf("%s: encoded as %q, want %q", name, got, c.want)
 		}
-		restored, open, err := Restore(c.tracker.Base(), c.want, c.tracker.Base(), 4096)
+		restored, open, err := Restore(c.tracker.Base(), c.want, c.tracker.Base())
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
 		again := Encode(restored, open, c.size)
-		if again != c.want && name != "runs cut short" { // which a bitmap carries in less
+		if again != c.want {
 			t.Errorf("%s: encoded again as %q, want %q", name, again, c.want)
 		}
 		if len(open) != len(c.open) || len(open) > 0 && !maps.Equal(open, c.open) {
@@ -62,7 +64,7 @@ func TestMetadataRestoresSettledAndProgress(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		span := rapid.IntRange(1, 3000).Draw(t, "span")
 		base := rapid.Int64Range(0, 1<<40).Draw(t, "base")
-		tr := NewTracker(base, span)
+		tr := NewTracker(base)
 		open := make(map[int64]decision.Progress)
 		density := rapid.IntRange(1, 20).Draw(t, "density")
 		for offset := base; offset < base+int64(span); offset++ {
@@ -84,7 +86,7 @@ func TestMetadataRestoresSettledAndProgress(t *testing.T) {
 		if len(metadata) > DefaultMetadataSize {
 			t.Fatalf("%d bytes, the limit is %d", len(metadata), DefaultMetadataSize)
 		}
-		got, gotOpen, err := Restore(tr.Base(), metadata, tr.Base(), span)
+		got, gotOpen, err := Restore(tr.Base(), metadata, tr.Base())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -109,7 +111,7 @@ func TestMetadataRestoresSettledAndProgress(t *testing.T) {
 
 func TestMetadataCutShortClaimsNothingFalse(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		tr := NewTracker(100, 5000)
+		tr := NewTracker(100)
 		for offset := int64(100); offset < 5100; offset++ {
 			tr.Track(offset)
 			if rapid.IntRange(0, 2).Draw(t, "settled") > 0 && offset != 100 {
@@ -121,7 +123,7 @@ func TestMetadataCutShortClaimsNothingFalse(t *testing.T) {
 		if len(metadata) > size {
 			t.Fatalf("%d bytes, the limit is %d", len(metadata), size)
 		}
-		got, _, err := Restore(100, metadata, 100, 5000)
+		got, _, err := Restore(100, metadata, 100)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -133,43 +135,74 @@ func TestMetadataCutShortClaimsNothingFalse(t *testing.T) {
 	})
 }
 
-func TestMetadataCarriesDefaultSpanByDefault(t *testing.T) {
-	const span = 20000 // the default of kafka.max_uncommitted
-	tr := NewTracker(0, span)
-	for offset := range int64(span) {
-		tr.Track(offset)
-		if offset%2 == 1 { // the worst case for run lengths
-			tr.Settle(offset)
-		}
-	}
-	metadata := Encode(tr, nil, DefaultMetadataSize)
-	got, _, err := Restore(0, metadata, 0, span)
-	if err != nil || len(metadata) > DefaultMetadataSize {
-		t.Fatal(len(metadata), err)
-	}
-	for offset := range int64(span) {
-		if got.Settled(offset) != (offset%2 == 1) {
-			t.Fatalf("Settled(%d) = %v", offset, got.Settled(offset))
-		}
-	}
-	if fits := SpanThatFits(DefaultMetadataSize); fits < span {
-		t.Errorf("SpanThatFits(%d) = %d, want at least %d", DefaultMetadataSize, fits, span)
+// What earlier versions cut short in a form that would not be chosen any more.
+func TestMetadataOfEarlierVersionsIsRead(t *testing.T) {
+	settled, _, err := Decode("v1:AQEBAgE=", 1000)
+	if want := []Run{{1001, 1002}, {1004, 1005}}; err != nil || !slices.Equal(settled, want) {
+		t.Errorf("settled %v, %v, want %v", settled, err, want)
 	}
 }
 
+func TestMetadataCarriesAllThatFitsInOneForm(t *testing.T) {
+	for _, size := range []int{512, DefaultMetadataSize} {
+		span := SpanThatFits(size)
+		for name, settled := range map[string]func(i int64) bool{
+			"every other": func(i int64) bool { return i%2 == 1 }, // a run each
+			"long runs":   func(i int64) bool { return i%(span/20) > 0 },
+			"one run":     func(i int64) bool { return i > 0 },
+		} {
+			tr := NewTracker(1000)
+			for i := range span {
+				tr.Track(1000 + i)
+				if settled(i) {
+					tr.Settle(1000 + i)
+				}
+			}
+			checkRestores(t, tr, size)
+			if t.Failed() {
+				t.Fatalf("size %d, %s", size, name)
+			}
+		}
+	}
+}
+
+// testingT is what testing.T and rapid.T have in common.
+type testingT interface {
+	Helper()
+	Fatalf(format string, args ...any)
+}
+
+// checkRestores checks that the metadata of a commit carries all that is settled.
+func checkRestores(t testingT, tr *Tracker, size int) *Tracker {
+	t.Helper()
+	metadata := Encode(tr, nil, size)
+	if len(metadata) > size {
+		t.Fatalf("%d bytes of metadata, the limit is %d", len(metadata), size)
+	}
+	got, _, err := Restore(tr.Base(), metadata, tr.Base())
+	if err != nil {
+		t.Fatalf("restore: %v", err)
+	}
+	if got.Base() != tr.Base() || !slices.Equal(got.runs, tr.runs) || got.settled != tr.settled || got.width != tr.width {
+		t.Fatalf("restored base %d, %d offsets settled in %d runs, %d bytes; want %d, %d, %d, %d",
+			got.Base(), got.settled, len(got.runs), got.width, tr.Base(), tr.settled, len(tr.runs), tr.width)
+	}
+	return got
+}
+
 func TestRestoreKeepsSettledPastDeletedRecords(t *testing.T) {
-	tr := NewTracker(0, 1000)
+	tr := NewTracker(0)
 	for offset := range int64(900) {
 		tr.Track(offset)
 		if offset >= 500 {
 			tr.Settle(offset)
 		}
 	}
-	got, _, err := Restore(0, Encode(tr, nil, DefaultMetadataSize), 400, 100)
+	got, _, err := Restore(0, Encode(tr, nil, DefaultMetadataSize), 400)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if got.Base() != 400 || got.Settled(499) || !got.Settled(500) || !got.Settled(899) || got.Settled(900) {
-		t.Errorf("base %d, top %d", got.Base(), got.top)
+		t.Errorf("base %d, top %d", got.Base(), got.top())
 	}
 }

@@ -7,14 +7,30 @@
 // commit's metadata; Restore builds a Tracker from it, so that a restart or a
 // rebalance repeats nothing.
 //
+// The metadata has a fixed size, so a Tracker takes a new offset only if
+// everything settled would still fit, whichever of the fetched offsets settle
+// next (Fits). Long runs cost a few bytes each: one offset that stays open for
+// hours stops nothing, while a set full of holes is held back at what a bitmap
+// can carry.
+//
 // The package is pure: no lock, no goroutine, no clock, no Kafka. Locking,
 // waiting for room and sending commits are left to package consumer.
 package offsets
 
-import "math/bits"
+import (
+	"math/bits"
+	"slices"
+	"sort"
+)
 
-// Tracker records which offsets of one partition are settled. It costs one bit
-// for each offset of its span, whatever the records behind them hold.
+// Run is a range of settled offsets, from From up to but not including To.
+type Run struct{ From, To int64 }
+
+// size returns the number of offsets in the run.
+func (r Run) size() int64 { return r.To - r.From }
+
+// Tracker records which offsets of one partition are settled. Its memory grows
+// with the number of runs, not with their lengths.
 //
 //	      base                  next              top
 //	───────┼──────────────────────┼────────────────┼───────
@@ -24,17 +40,16 @@ import "math/bits"
 //
 // It is not safe for concurrent use.
 type Tracker struct {
-	base  int64    // every offset below is settled: the offset to commit
-	next  int64    // the next offset to fetch
-	top   int64    // no offset from here on is settled
-	words []uint64 // a ring: the bit of offset o is o modulo the ring's size
+	base int64 // every offset below is settled: the offset to commit
+	next int64 // the next offset to fetch
+	runs []Run // what is settled beyond base, in order; between two runs something is not
+
+	settled int64 // offsets in runs
+	width   int64 // bytes of the runs' lengths as uvarints
 }
 
-// NewTracker returns a Tracker that begins at base and has room for span
-// offsets, at least 1.
-func NewTracker(base int64, span int) *Tracker {
-	return &Tracker{base: base, next: base, top: base, words: make([]uint64, (span+63)/64)}
-}
+// NewTracker returns a Tracker that begins at base.
+func NewTracker(base int64) *Tracker { return &Tracker{base: base, next: base} }
 
 // Base returns the offset to commit: every offset below it is settled.
 func (t *Tracker) Base() int64 { return t.base }
@@ -42,19 +57,37 @@ func (t *Tracker) Base() int64 { return t.base }
 // Next returns the next offset to fetch.
 func (t *Tracker) Next() int64 { return t.next }
 
-// capacity returns the number of offsets from base on that have a bit.
-func (t *Tracker) capacity() int64 { return int64(len(t.words)) * 64 }
-
-func (t *Tracker) bit(offset int64) (word *uint64, mask uint64) {
-	i := uint64(offset) % uint64(t.capacity())
-	return &t.words[i/64], 1 << (i % 64)
+// top returns the end of what is settled.
+func (t *Tracker) top() int64 {
+	if len(t.runs) == 0 {
+		return t.base
+	}
+	return t.runs[len(t.runs)-1].To
 }
 
-// Fits reports whether offset can be tracked within span. One that does not fit
-// has to wait until base has moved closer. When nothing that was fetched is
-// unsettled, any offset fits: a compacted topic may jump by millions.
-func (t *Tracker) Fits(offset, span int64) bool {
-	return offset-t.base < min(span, t.capacity()) || t.base >= t.next
+// Fits reports whether offset can be tracked: it lies within span of the base,
+// and metadata of size bytes will carry everything that is settled then and
+// later, until the next offset is tracked. One that does not fit has to wait
+// until something settles. When nothing that was fetched is unsettled, any
+// offset fits: a compacted topic may jump by millions.
+//
+// A bitmap carries any pattern of as many offsets as it has bits. Run lengths
+// never need more than the bytes of the settled runs and one byte for each
+// unsettled offset: an offset that settles gives back its byte, and a settled
+// run that it begins or extends grows by at most that one.
+func (t *Tracker) Fits(offset, span int64, size int) bool {
+	if t.base >= t.next {
+		return true
+	}
+	if offset-t.base >= span {
+		return false
+	}
+	end := max(t.next, t.top())
+	if offset < end || offset-t.base < SpanThatFits(size) {
+		return true
+	}
+	unsettled := end - t.base - t.settled
+	return unsettled+1+t.width+uvarintSize(offset-end) <= int64(setSize(size))
 }
 
 // Track records that offset was fetched, and reports whether it is settled
@@ -62,95 +95,64 @@ func (t *Tracker) Fits(offset, span int64) bool {
 // (compaction, markers of transactions) and count as settled. The offset must
 // fit.
 func (t *Tracker) Track(offset int64) (settled bool) {
-	if offset < t.base {
-		return true
-	}
-	if t.base >= t.next && (t.base >= t.top || offset-t.base >= t.capacity()) {
-		if t.base < t.top { // settled by metadata, and all of it below offset
-			clear(t.words)
-		}
-		t.base, t.next, t.top = offset, offset, offset // nothing is open: jump the gap
-	}
-	for gap := t.next; gap < offset; gap++ {
-		t.set(gap)
-	}
-	if offset >= t.next {
-		t.next = offset + 1
-	}
-	t.advance()
-	if offset < t.base {
-		return true
-	}
-	word, mask := t.bit(offset)
-	return *word&mask != 0
+	t.add(t.next, offset)
+	t.next = max(t.next, offset+1)
+	return t.Settled(offset)
 }
 
-// Settle records that offset is settled, and reports whether that was new.
+// Settle records that offset, which was fetched, is settled, and reports whether
+// that was new.
 func (t *Tracker) Settle(offset int64) bool {
-	if offset < t.base || offset-t.base >= t.capacity() {
+	if offset >= t.next || t.Settled(offset) {
 		return false
 	}
-	word, mask := t.bit(offset)
-	if *word&mask != 0 {
-		return false
-	}
-	t.set(offset)
-	t.advance()
+	t.add(offset, offset+1)
 	return true
-}
-
-func (t *Tracker) set(offset int64) {
-	if offset < t.base {
-		return
-	}
-	word, mask := t.bit(offset)
-	*word |= mask
-	t.top = max(t.top, offset+1)
-}
-
-// advance moves base past what is settled, a word at a time, and clears the
-// bits that it passes so that the ring can use them again.
-func (t *Tracker) advance() {
-	for t.base < t.top {
-		word, mask := t.bit(t.base)
-		shift := bits.TrailingZeros64(mask)
-		run := min(bits.TrailingZeros64(^(*word >> shift)), 64-shift)
-		if run == 0 {
-			return
-		}
-		*word &^= (^uint64(0) >> (64 - run)) << shift
-		t.base += int64(run)
-	}
-	t.next = max(t.next, t.base)
 }
 
 // Settled reports whether offset is settled.
 func (t *Tracker) Settled(offset int64) bool {
-	if offset < t.base {
-		return true
-	}
-	if offset >= t.top {
-		return false
-	}
-	word, mask := t.bit(offset)
-	return *word&mask != 0
+	return t.SettledUntil(offset) > offset
 }
 
-// runEnd returns the offset at which the run of settled or unsettled offsets
-// that begins at from ends.
-func (t *Tracker) runEnd(from int64, settled bool) int64 {
-	for from < t.top {
-		word, mask := t.bit(from)
-		shift := bits.TrailingZeros64(mask)
-		w := *word >> shift
-		if settled {
-			w = ^w
-		}
-		run := min(bits.TrailingZeros64(w), 64-shift)
-		from += int64(run)
-		if run < 64-shift {
-			break
-		}
+// SettledUntil returns the first offset from offset on that is not settled.
+func (t *Tracker) SettledUntil(offset int64) int64 {
+	offset = max(offset, t.base)
+	if i := t.firstEndingAt(offset + 1); i < len(t.runs) && t.runs[i].From <= offset {
+		return t.runs[i].To
 	}
-	return min(from, t.top)
+	return offset
 }
+
+// firstEndingAt returns the index of the first run that ends at offset or later.
+func (t *Tracker) firstEndingAt(offset int64) int {
+	return sort.Search(len(t.runs), func(i int) bool { return t.runs[i].To >= offset })
+}
+
+// add settles the offsets of a range that ends before to, and moves base
+// past what is settled from there on.
+func (t *Tracker) add(from, to int64) {
+	from = max(from, t.base)
+	if from >= to {
+		return
+	}
+	first := t.firstEndingAt(from)
+	end := first
+	for ; end < len(t.runs) && t.runs[end].From <= to; end++ {
+		joined := t.runs[end]
+		from, to = min(from, joined.From), max(to, joined.To)
+		t.settled -= joined.size()
+		t.width -= uvarintSize(joined.size())
+	}
+	if from == t.base {
+		t.runs = slices.Delete(t.runs, first, end)
+		t.base, t.next = to, max(t.next, to)
+		return
+	}
+	t.runs = slices.Replace(t.runs, first, end, Run{from, to})
+	t.settled += to - from
+	t.width += uvarintSize(to - from)
+}
+
+// uvarintSize returns the number of bytes of n as a uvarint; 0 for 0.
+func uvarintSize(n int64) int64 { return int64(bits.Len64(uint64(n))+6) / 7 }

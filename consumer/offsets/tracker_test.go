@@ -26,13 +26,13 @@ func TestTrackerAgreesWithMap(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		span := rapid.IntRange(1, 200).Draw(t, "span")
 		base := rapid.Int64Range(0, 1000).Draw(t, "base")
-		tr := NewTracker(base, span)
+		tr := NewTracker(base)
 		model := &mapTracker{base: base, next: base, settled: make(map[int64]bool)}
 		open := make(map[int64]bool)
 		for range rapid.IntRange(1, 400).Draw(t, "steps") {
 			if rapid.Bool().Draw(t, "fetch") {
 				offset := model.next + int64(rapid.IntRange(0, 3).Draw(t, "gap"))
-				if !tr.Fits(offset, int64(span)) {
+				if !tr.Fits(offset, int64(span), DefaultMetadataSize) {
 					if len(open) == 0 {
 						t.Fatalf("offset %d does not fit, though nothing is open", offset)
 					}
@@ -73,15 +73,15 @@ func TestTrackerAgreesWithMap(t *testing.T) {
 }
 
 func TestTrackerJumpsFarWhenNothingIsOpen(t *testing.T) {
-	tr := NewTracker(0, 64)
-	if !tr.Fits(1<<40, 64) || tr.Track(1<<40) || tr.Base() != 1<<40 {
+	tr := NewTracker(0)
+	if !tr.Fits(1<<40, 64, DefaultMetadataSize) || tr.Track(1<<40) || tr.Base() != 1<<40 {
 		t.Errorf("base %d, want %d", tr.Base(), int64(1)<<40)
 	}
-	if tr.Fits(1<<41, 64) {
+	if tr.Fits(1<<41, 64, DefaultMetadataSize) {
 		t.Error("a jump past an open offset fits; it must wait")
 	}
 	tr.Settle(1 << 40)
-	if !tr.Fits(1<<41, 64) || tr.Track(1<<41) {
+	if !tr.Fits(1<<41, 64, DefaultMetadataSize) || tr.Track(1<<41) {
 		t.Error("a jump does not fit, though nothing is open")
 	}
 }
@@ -89,19 +89,18 @@ func TestTrackerJumpsFarWhenNothingIsOpen(t *testing.T) {
 // The offset that was open at the commit was compacted away, and so were many
 // after it.
 func TestTrackerJumpsFarPastRestoredOffsets(t *testing.T) {
-	const span = 64
 	for _, far := range []int64{110, 163, 164, 5000} {
-		tr, _, err := Restore(100, Encode(trackerWith(100, 101, 105), nil, 4096), 100, span)
+		tr, _, err := Restore(100, Encode(trackerWith(100, 101, 105), nil, 4096), 100)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !tr.Fits(far, 8) {
+		if !tr.Fits(far, 8, DefaultMetadataSize) {
 			t.Fatalf("%d does not fit, though nothing is open", far)
 		}
 		if tr.Track(far) || tr.Base() != far || tr.Next() != far+1 {
 			t.Errorf("%d: base %d, next %d", far, tr.Base(), tr.Next())
 		}
-		for offset := far + 1; offset < far+span; offset++ {
+		for offset := far + 1; offset < far+64; offset++ {
 			if tr.Settled(offset) || tr.Track(offset) {
 				t.Fatalf("%d counts as settled, but never was", offset)
 			}
@@ -109,9 +108,17 @@ func TestTrackerJumpsFarPastRestoredOffsets(t *testing.T) {
 	}
 }
 
+func TestTrackerSettlesOnlyWhatWasFetched(t *testing.T) {
+	tr := NewTracker(5)
+	tr.Track(5)
+	if tr.Settle(4) || tr.Settle(6) || tr.Base() != 5 || tr.Next() != 6 {
+		t.Errorf("base %d, next %d", tr.Base(), tr.Next())
+	}
+}
+
 // trackerWith returns a Tracker from base on in which some offsets are settled.
 func trackerWith(base int64, settled ...int64) *Tracker {
-	t := NewTracker(base, 64)
+	t := NewTracker(base)
 	for offset := base; offset <= settled[len(settled)-1]; offset++ {
 		t.Track(offset)
 	}

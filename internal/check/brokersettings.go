@@ -23,7 +23,7 @@ func (k *kafkaCheck) brokerSettings(ctx context.Context, node int) {
 	}
 	if bytes, err := strconv.Atoi(settings["offset.metadata.max.bytes"]); err == nil && bytes < minMetadataBytes {
 		k.warn("group/metadata", fmt.Sprintf("the brokers accept %d bytes of metadata with a commit (offset.metadata.max.bytes)", bytes),
-			fmt.Sprintf("raise it to %d; with less, a partition can have fewer uncommitted offsets than kafka.max_uncommitted", minMetadataBytes))
+			fmt.Sprintf("raise it to %d; with less, a partition behind slow decisions waits sooner, before kafka.max_uncommitted", minMetadataBytes))
 	}
 	k.sessionTimeout(settings)
 }

@@ -25,6 +25,7 @@ const (
 	Heartbeat       API = 12
 	LeaveGroup      API = 13
 	SyncGroup       API = 14
+	DescribeGroups  API = 15
 	CreateTopics    API = 19
 )
 
