@@ -173,6 +173,14 @@ func (c *Claim) lag() int64 {
 	return max(c.end-c.tracker.Base(), 0)
 }
 
+// backlog returns the number of offsets up to the partition's end that are not
+// settled.
+func (c *Claim) backlog() int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.tracker.Unsettled(c.end)
+}
+
 // nextOffset returns the next offset to fetch.
 func (c *Claim) nextOffset() int64 {
 	c.mu.Lock()

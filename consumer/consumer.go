@@ -51,6 +51,7 @@ type Consumer struct {
 	log     *slog.Logger
 	health  *health
 	joined  atomic.Bool
+	owned   atomic.Pointer[[]*Claim] // of the current generation; nil: none. Stored by serve
 
 	// metadataSize is how many bytes of metadata the brokers have been seen to
 	// accept with a commit. Only the committer of the current generation reads
@@ -106,6 +107,27 @@ func (c *Consumer) Run(ctx context.Context) error {
 // Joined reports whether this instance is a member of the group, with or
 // without partitions. It remains one between the generations of a rebalance.
 func (c *Consumer) Joined() bool { return c.joined.Load() }
+
+// Owned returns how many partitions this instance owns.
+func (c *Consumer) Owned() int { return len(c.claims()) }
+
+// Backlog returns, by topic, how many records in the partitions that this instance
+// owns are not settled, however the commits stand. Between two generations it owns
+// none.
+func (c *Consumer) Backlog() map[string]int64 {
+	all := make(map[string]int64)
+	for _, claim := range c.claims() {
+		all[claim.Topic] += claim.backlog()
+	}
+	return all
+}
+
+func (c *Consumer) claims() []*Claim {
+	if claims := c.owned.Load(); claims != nil {
+		return *claims
+	}
+	return nil
+}
 
 // kafkaLog returns a logger that passes what kafka-go logs on as debug lines.
 // The code that gets the error reports what matters.

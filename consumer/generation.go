@@ -49,6 +49,7 @@ func (c *Consumer) serve(ctx context.Context, gen *kafka.Generation) endReason {
 	c.log.Info("partitions assigned", "generation", gen.ID, "member", gen.MemberID, "owned", len(claims), "of", total)
 	c.opts.Metrics.PartitionsAssigned.Set(float64(len(claims)))
 	c.handler.Assigned(len(claims), total)
+	c.owned.Store(&claims)
 
 	fetching, stopFetching := context.WithCancel(ctx)
 	committing, stopCommitting := context.WithCancel(context.WithoutCancel(ctx))
@@ -69,6 +70,7 @@ func (c *Consumer) serve(ctx context.Context, gen *kafka.Generation) endReason {
 	stopCommitting()
 	commits.Wait()
 	com.commitLast()
+	c.owned.Store(nil)
 	for _, claim := range claims {
 		claim.lose()
 		c.opts.Metrics.ConsumerLag.DeleteLabelValues(claim.Topic, fmt.Sprint(claim.Partition))

@@ -64,6 +64,7 @@ func (c *Consumer) restoreClaim(claim *Claim, commit kafka.OffsetFetchPartition,
 	log := c.log.With("topic", claim.Topic, "partition", claim.Partition)
 
 	base, metadata := commit.CommittedOffset, commit.Metadata
+	settled := settledEnd(commit)
 	switch {
 	case base < 0:
 		base, metadata = bound.FirstOffset, ""
@@ -73,16 +74,16 @@ func (c *Consumer) restoreClaim(claim *Claim, commit kafka.OffsetFetchPartition,
 		// Commit it even if nothing settles: a group that began at the end and was
 		// restarted must not begin at a later end.
 		claim.changedAt = time.Now()
+	case settled > bound.LastOffset:
+		log.Error("the commit reaches beyond the partition's end, so the topic was created again or lost records; reading it from its start, and checking each task before it is completed",
+			"committed", base, "settled", settled, "end", bound.LastOffset)
+		claim.maybeAppliedBelow = settled
+		base, metadata = bound.FirstOffset, ""
+		claim.changedAt = time.Now()
 	case base < bound.FirstOffset:
 		log.Error("decisions were deleted by the topic's retention before they were read; raise retention.ms, or add instances",
 			"committed", base, "first", bound.FirstOffset, "lost", bound.FirstOffset-base)
 		base = bound.FirstOffset
-		claim.changedAt = time.Now()
-	case base > bound.LastOffset:
-		log.Error("the commit lies beyond the partition's end, so the topic was created again or lost records; reading it from its start, and checking each task before it is completed",
-			"committed", base, "end", bound.LastOffset)
-		claim.maybeAppliedBelow = base
-		base, metadata = bound.FirstOffset, ""
 		claim.changedAt = time.Now()
 	}
 	tracker, open, err := offsets.Restore(commit.CommittedOffset, metadata, base)
@@ -95,6 +96,12 @@ func (c *Consumer) restoreClaim(claim *Claim, commit kafka.OffsetFetchPartition,
 			claim.open[offset] = p
 		}
 	}
+}
+
+// settledEnd returns the end of what a commit says is settled.
+func settledEnd(commit kafka.OffsetFetchPartition) int64 {
+	tracker, _, _ := offsets.Restore(commit.CommittedOffset, commit.Metadata, commit.CommittedOffset)
+	return tracker.Top()
 }
 
 // listOffsets returns the offsets of the claims' partitions at the given

@@ -185,12 +185,29 @@ func TestRestoreBeyondTheEndReadsFromTheStart(t *testing.T) {
 		w.produce(0, numbers(10, 5)...)
 		m.awaitAccepted(15)
 		for i, r := range m.all() {
-			if want := (decision.Progress{MaybeApplied: i < 12}); r.rec.Offset != int64(i) || r.before != want {
+			if want := (decision.Progress{MaybeApplied: i < 15}); r.rec.Offset != int64(i) || r.before != want {
 				t.Errorf("record %d is offset %d with %+v, want %+v", i, r.rec.Offset, r.before, want)
 			}
 		}
-		if !w.logged("level=ERROR", "the commit lies beyond the partition's end", "committed=12 end=10") {
+		if !w.logged("level=ERROR", "the commit reaches beyond the partition's end", "committed=12 settled=15 end=10") {
 			t.Error("the log does not say that the commit lies beyond the end")
+		}
+		m.stop()
+	})
+}
+
+// Here only what was settled beyond the commit lies beyond the end.
+func TestRestoreDoesNotTakeNewRecordsForSettledOnes(t *testing.T) {
+	inWorld(t, 1, func(t *testing.T, w *world) {
+		w.produce(0, numbers(0, 10)...)
+		w.commit(0, 2, metadata(2, nil, 3, 4, 5, 14))
+		m := w.newMember("m").start()
+		m.awaitAccepted(10)
+		w.awaitCommitted(0, 10)
+		for i, r := range m.all() {
+			if r.rec.Offset != int64(i) || !r.before.MaybeApplied {
+				t.Errorf("record %d is offset %d with %+v", i, r.rec.Offset, r.before)
+			}
 		}
 		m.stop()
 	})

@@ -34,12 +34,9 @@ type AdminOptions struct {
 	Addr string
 	// Gatherer provides the metrics of /metrics. Nil means prometheus.DefaultGatherer.
 	Gatherer prometheus.Gatherer
-	// Ready decides the answer of /readyz: nil if the service takes work, otherwise why
-	// it does not. A nil function means always ready.
-	Ready func() error
-	// Healthy decides the answer of /healthz: nil if the service works or can recover by
-	// itself, otherwise why not. A nil function means always healthy.
-	Healthy func() error
+	// Ready decides the answer of /readyz: its body, in one line, and whether the service
+	// takes work. A nil function means always ready.
+	Ready func() (line string, ok bool)
 	// Pprof enables /debug/pprof/.
 	Pprof bool
 	// Logger gets faults of the server and of scrapes. Nil means no logging.
@@ -137,7 +134,7 @@ func (a *Admin) Handler() http.Handler {
 		EnableOpenMetrics:   true,
 		MaxRequestsInFlight: maxScrapes,
 	}))
-	mux.Handle("GET /healthz", probe(a.opts.Healthy))
+	mux.Handle("GET /healthz", probe(nil))
 	mux.Handle("GET /readyz", probe(a.opts.Ready))
 	mux.HandleFunc("GET /{$}", a.index)
 	if a.opts.Pprof {
@@ -150,18 +147,20 @@ func (a *Admin) Handler() http.Handler {
 	return mux
 }
 
-// probe answers 200 and ok, or 503 and the reason.
-func probe(check func() error) http.Handler {
+// probe answers 200 or 503, with a line about the service.
+func probe(check func() (line string, ok bool)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Cache-Control", "no-store")
+		line, ok := "ok", true
 		if check != nil {
-			if err := check(); err != nil {
-				http.Error(w, err.Error(), http.StatusServiceUnavailable)
-				return
-			}
+			line, ok = check()
 		}
+		w.Header().Set("Cache-Control", "no-store")
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-		io.WriteString(w, "ok\n")
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		if !ok {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+		io.WriteString(w, line+"\n")
 	})
 }
 

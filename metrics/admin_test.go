@@ -2,7 +2,6 @@ package metrics_test
 
 import (
 	"context"
-	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -24,24 +23,28 @@ func get(t *testing.T, h http.Handler, path string) *httptest.ResponseRecorder {
 	return w
 }
 
-func TestProbesAnswer503WithTheReason(t *testing.T) {
-	var notReady error
-	h := metrics.NewAdmin(metrics.AdminOptions{
-		Gatherer: prometheus.NewRegistry(),
-		Ready:    func() error { return notReady },
-	}).Handler()
+func TestReadyzAnswersWithTheLine(t *testing.T) {
+	h := metrics.NewAdmin(metrics.AdminOptions{Gatherer: prometheus.NewRegistry()}).Handler()
 	for _, path := range []string{"/healthz", "/readyz"} {
 		if w := get(t, h, path); w.Code != 200 || w.Body.String() != "ok\n" {
 			t.Errorf("%s: %d %q, want 200 ok", path, w.Code, w.Body)
 		}
 	}
-	notReady = errors.New("not joined to the group")
-	w := get(t, h, "/readyz")
-	if w.Code != 503 || w.Body.String() != "not joined to the group\n" {
-		t.Errorf("/readyz: %d %q, want 503 and the reason", w.Code, w.Body)
-	}
-	if ct := w.Header().Get("Content-Type"); ct != "text/plain; charset=utf-8" {
-		t.Errorf("/readyz: Content-Type %q", ct)
+	for ready, want := range map[bool]int{true: 200, false: 503} {
+		h := metrics.NewAdmin(metrics.AdminOptions{
+			Gatherer: prometheus.NewRegistry(),
+			Ready:    func() (string, bool) { return "paused=none", ready },
+		}).Handler()
+		w := get(t, h, "/readyz")
+		if w.Code != want || w.Body.String() != "paused=none\n" {
+			t.Errorf("ready %v: %d %q, want %d and the line", ready, w.Code, w.Body, want)
+		}
+		if ct := w.Header().Get("Content-Type"); ct != "text/plain; charset=utf-8" {
+			t.Errorf("ready %v: Content-Type %q", ready, ct)
+		}
+		if w := get(t, h, "/healthz"); w.Code != 200 {
+			t.Errorf("ready %v: /healthz: %d", ready, w.Code)
+		}
 	}
 }
 

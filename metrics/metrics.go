@@ -55,6 +55,7 @@ type Metrics struct {
 	Commits            *prometheus.CounterVec   // outcome, a CommitOutcome
 	PublishDuration    *prometheus.HistogramVec // topic
 	OldestUnsettled    *OldestUnsettled
+	Backlog            *Backlog
 }
 
 // Classic buckets in seconds, for Prometheus servers that do not scrape native
@@ -118,7 +119,10 @@ func New(reg prometheus.Registerer) *Metrics {
 			"Offset commits, by outcome.", "outcome"),
 		PublishDuration: f.histograms("publish_duration_seconds",
 			"Time in seconds from handing a record to the publisher until all in-sync replicas acknowledge it or it fails, by topic.", publishBuckets, "topic"),
-		OldestUnsettled: register(f, newOldestUnsettled()),
+		OldestUnsettled: register(f, &OldestUnsettled{newLaneGauge("oldest_unsettled_timestamp_seconds",
+			"Timestamp of the oldest record that was fetched and is not yet settled, in seconds since 1970, by lane. 0 means none.")}),
+		Backlog: register(f, &Backlog{newLaneGauge("backlog",
+			"Records in the partitions that this instance owns that are not settled, fetched or not, by lane. Unlike the lag it leaves out what is settled beyond the committed offset, so scale by this metric.")}),
 	}
 	m.createSeries()
 	return m

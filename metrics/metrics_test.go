@@ -32,7 +32,7 @@ func TestPromlintAcceptsAllMetrics(t *testing.T) {
 	m := metrics.New(reg)
 	metrics.RegisterProcess(reg, metrics.Build{Version: "v1.0.0", Revision: "abc", GoVersion: "go1.26"})
 	m.APIRequests.WithLabelValues(string(passfort.OpComplete), "200").Inc()
-	metrics.RegisterReady(reg, func() error { return nil })
+	metrics.RegisterReady(reg, func() bool { return true })
 	m.ConsumerLag.WithLabelValues("task-decisions", "0").Set(3)
 	m.TopicInfo.WithLabelValues("task-decisions", "live").Set(1)
 	m.PublishDuration.WithLabelValues("task-results").Observe(time.Millisecond.Seconds())
@@ -60,7 +60,8 @@ func TestNewCreatesEveryClosedSeriesAtZero(t *testing.T) {
 		add("verdict_decision_duration_seconds_count{lane=%q} 0", lane)
 		add("verdict_pending{lane=%q} 0", lane)
 		add("verdict_oldest_unsettled_timestamp_seconds{lane=%q} 0", lane)
-		for _, c := range decision.LanePauseCauses {
+		add("verdict_backlog{lane=%q} 0", lane)
+		for _, c := range []string{"outage", "refused", "held", "ledger"} {
 			add("verdict_lane_paused{cause=%q,lane=%q} 0", c, lane)
 		}
 	}

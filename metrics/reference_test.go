@@ -29,7 +29,7 @@ func kindOf(c prometheus.Collector) string {
 		return "counter"
 	case *prometheus.HistogramVec, prometheus.Histogram:
 		return "histogram"
-	case prometheus.Gauge, *prometheus.GaugeVec, *OldestUnsettled: // before Counter, whose methods gauges have too
+	case prometheus.Gauge, *prometheus.GaugeVec, *OldestUnsettled, *Backlog: // before Counter, whose methods gauges have too
 		return "gauge"
 	case prometheus.Counter:
 		return "counter"
@@ -74,7 +74,7 @@ func rows(t *testing.T, all []prometheus.Collector) []string {
 func reference(t *testing.T) string {
 	var service, decide registered
 	New(&service)
-	RegisterReady(&service, func() error { return nil })
+	RegisterReady(&service, func() bool { return true })
 	RegisterProcess(&service, Build{})
 	NewPolicy(&decide)
 	const head = "\n| metric | kind | labels | meaning |\n| --- | --- | --- | --- |\n"

@@ -1,7 +1,6 @@
 package metrics_test
 
 import (
-	"errors"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -95,32 +94,36 @@ func TestNativeHistogramBucketsAreBounded(t *testing.T) {
 	}
 }
 
-func TestScrapeReadsOldestUnsettledAndReady(t *testing.T) {
+func TestScrapeReadsOldestBacklogAndReady(t *testing.T) {
 	reg := prometheus.NewPedanticRegistry()
 	m := metrics.New(reg)
-	why := errors.New("not yet")
-	metrics.RegisterReady(reg, func() error { return why })
+	ready := false
+	metrics.RegisterReady(reg, func() bool { return ready })
 	text := exposition(t, reg)
 	for _, want := range []string{
 		"verdict_ready 0\n",
 		"verdict_oldest_unsettled_timestamp_seconds{lane=\"live\"} 0\n",
+		"verdict_backlog{lane=\"live\"} 0\n",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("missing at the start: %s", want)
 		}
 	}
-	why = nil
+	ready = true
 	m.OldestUnsettled.From(func(l decision.Lane) time.Time {
 		if l == decision.Live {
 			return time.UnixMilli(1_700_000_000_500)
 		}
 		return time.Time{}
 	})
+	m.Backlog.From(func(l decision.Lane) int64 { return 7 * int64(l) })
 	text = exposition(t, reg)
 	for _, want := range []string{
 		"verdict_ready 1\n",
 		"verdict_oldest_unsettled_timestamp_seconds{lane=\"live\"} 1.7000000005e+09\n",
 		"verdict_oldest_unsettled_timestamp_seconds{lane=\"backfill\"} 0\n",
+		"verdict_backlog{lane=\"live\"} 0\n",
+		"verdict_backlog{lane=\"backfill\"} 7\n",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("missing: %s", want)

@@ -27,6 +27,7 @@ func (a *attempt) run(ctx context.Context) {
 	defer func() { a.p.rescue(a.job, recover()) }()
 	a.triedAt = time.Now()
 	v := a.try()
+	a.cause = v.cause
 	change := a.p.outages.release(a.Lane, a.permit, v.signal(), v.err)
 	if change == health.Confirmed {
 		refund(a.job, a.permit)

@@ -22,6 +22,7 @@ func call[T any](ctx context.Context, p *Processor, op passfort.Operation, do fu
 	err = errUnfinished // if do panics
 	defer func() { endCall(span, resp.Status, code(resp, err), err) }()
 	began := time.Now()
+	p.calls.add(began)
 	value, resp, err = do(ctx)
 	metrics.Observe(p.opts.Metrics.APIRequestDuration.WithLabelValues(string(op)), time.Since(began).Seconds(), passfort.TraceparentOf(ctx))
 	p.opts.Metrics.APIRequests.WithLabelValues(string(op), code(resp, err)).Inc()

@@ -43,13 +43,21 @@ func (c claims) of(claim Claim) *hold {
 }
 
 // oldest returns the timestamp of the oldest record of a lane that is held and
-// not settled; zero: there is none. A partition that is being drained does not
-// count: its records are settled within seconds, or held by the next owner.
+// not settled; zero: there is none.
 func (c claims) oldest(lane decision.Lane) time.Time {
-	var oldest time.Time
+	if j := c.oldestJob(lane); j != nil {
+		return j.rec.Time
+	}
+	return time.Time{}
+}
+
+// oldestJob returns the oldest record of a lane that is held and not settled; nil:
+// there is none. A partition that is being drained does not count: its records are
+// settled within seconds, or held by the next owner.
+func (c claims) oldestJob(lane decision.Lane) (oldest *job) {
 	for _, h := range c {
-		if j := h.unsettled.first; j != nil && j.Lane == lane && (oldest.IsZero() || j.rec.Time.Before(oldest)) {
-			oldest = j.rec.Time
+		if j := h.unsettled.first; j != nil && j.Lane == lane && (oldest == nil || j.rec.Time.Before(oldest.rec.Time)) {
+			oldest = j
 		}
 	}
 	return oldest

@@ -28,6 +28,8 @@ type job struct {
 	received time.Time
 
 	older, newer *job // beside it among the unsettled records of its claim; under Processor.mu
+	shown        int  // its attempts when its worker got it, or when it ended; under Processor.mu
+	ending       bool // its result or dead letter is being published; under Processor.mu
 
 	traceparent string // sent with its calls and its result; "": none
 	spans       *spans // nil: it is not traced
@@ -35,13 +37,14 @@ type job struct {
 	// The fields below are written by whoever has the job: the queue's owner
 	// under Processor.mu, or the one worker that it was given to.
 	decision.Progress
-	triedAt  time.Time // when its latest attempt began; zero: there was none here
-	outage   uint64    // how many outages began before its latest attempts
-	spent    int       // of its attempts, those since that outage
-	working  bool      // a worker has it, or the dispatcher on its behalf
-	settling bool      // it is counted as waiting for Kafka's acknowledgement
-	gone     bool      // it is settled
-	panics   int       // outside of its calls
+	triedAt  time.Time           // when its latest attempt began; zero: there was none here
+	outage   uint64              // how many outages began before its latest attempts
+	spent    int                 // of its attempts, those since that outage
+	cause    decision.RetryCause // of its latest attempt's failure; empty: it did not fail
+	working  bool                // a worker has it, or the dispatcher on its behalf
+	settling bool                // it is counted as waiting for Kafka's acknowledgement
+	gone     bool                // it is settled
+	panics   int                 // outside of its calls
 
 	// settleWith, if set, replaces the API call. It is set after a panic, once
 	// the decision needs no further call.

@@ -14,8 +14,9 @@ const letterLogInterval = time.Minute
 // letterLog chooses the dead letters that are logged: of each reason the first, and
 // then at most one in every letterLogInterval. Its zero value is ready to use.
 type letterLog struct {
-	mu      sync.Mutex // guards reasons; the publisher's goroutines add letters
+	mu      sync.Mutex // guards what follows; the publisher's goroutines add letters
 	reasons map[decision.Reason]*letterCount
+	minute  lastMinute // all of them
 }
 
 // letterCount is the dead letters of one reason since the last log line.
@@ -29,6 +30,7 @@ type letterCount struct {
 func (l *letterLog) add(reason decision.Reason, now time.Time) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.minute.add(now)
 	c := l.reasons[reason]
 	if c == nil {
 		if l.reasons == nil {
@@ -44,4 +46,11 @@ func (l *letterLog) add(reason decision.Reason, now time.Time) int {
 	n := c.since
 	c.logged, c.since = now, 0
 	return n
+}
+
+// inLastMinute returns how many dead letters there were in the last minute.
+func (l *letterLog) inLastMinute(now time.Time) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.minute.count(now)
 }

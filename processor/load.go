@@ -27,7 +27,7 @@ func (l *load) free(lane decision.Lane) {
 
 // startWork notes that a worker has the job.
 func (l *load) startWork(j *job) {
-	j.working = true
+	j.working, j.shown = true, j.Attempts
 	l.occupy(j.Lane)
 }
 

@@ -139,6 +139,7 @@ type Processor struct {
 	outages    outages
 	throttle   throttle
 	letters    letterLog
+	calls      callCounter
 
 	mu          sync.Mutex // guards the fields below; short pure sections only
 	queue       *queue.Queue
@@ -186,7 +187,7 @@ func New(opts Options) (*Processor, error) {
 	}
 	p.lists = newLister(p)
 	p.keys = newKeyCheck(p)
-	p.throttle.p = p
+	p.throttle.p, p.calls.began = p, time.Now()
 	p.dispatcher, p.settler, p.reviewer, p.outages = dispatcher{p}, settler{p}, reviewer{p}, outages{p}
 	if !opts.GroupRate {
 		p.tokens.setShare(1)

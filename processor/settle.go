@@ -88,6 +88,7 @@ func (s settler) settle(ctx context.Context, j *job, e ending) {
 	p := s.p
 	p.mu.Lock()
 	p.load.endWork(j)
+	j.ending, j.shown = true, j.Attempts
 	// A record that was never queued made no call: publishing it again after a
 	// crash costs the API nothing, and a million of them must not keep others from
 	// their calls. Its lane's room bounds it.

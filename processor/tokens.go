@@ -93,3 +93,10 @@ func (t *tokens) heldUntil() time.Time {
 	defer t.mu.Unlock()
 	return t.pacer.HeldUntil()
 }
+
+// limit returns the calls a second that may be made now; +Inf: unlimited.
+func (t *tokens) limit() float64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.pacer.Limit()
+}

@@ -65,7 +65,7 @@ func quantiles(metric, matchers, by, legend string) []query {
 func isItWell() panels {
 	return panels{
 		bigNumber(header{title: "Instances ready", width: 4, alert: "VerdictNoInstanceUp",
-			description: "Instances that take work (/readyz), of all that are running. An instance is not ready before it has joined the group, or while the API refuses its key."},
+			description: "Instances that take work (/readyz), of all that are running. An instance is not ready before it has joined the group, while the API refuses its key, or once Kafka has failed for more than a minute."},
 			units.Short, thresholds("red", step{1, "green"}),
 			query{`sum(verdict_ready{SEL})`, "ready"},
 			query{`count(verdict_ready{SEL})`, "of"}),

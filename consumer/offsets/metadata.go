@@ -82,7 +82,7 @@ func Encode(t *Tracker, open map[int64]decision.Progress, size int) string {
 // size bytes: the shorter one if both carry all.
 func encodeSet(t *Tracker, size int) (kind byte, set []byte) {
 	runs, inRuns := encodeRuns(t, size)
-	if inRuns == t.settled && int64(len(runs)) < (t.top()-t.base+7)/8 {
+	if inRuns == t.settled && int64(len(runs)) < (t.Top()-t.base+7)/8 {
 		return kindRuns, runs
 	}
 	bitmap, inBitmap := encodeBitmap(t, size)
@@ -112,7 +112,7 @@ func encodeRuns(t *Tracker, size int) (set []byte, carried int64) {
 // encodeBitmap returns as much of the bitmap as fits size bytes, and how many
 // settled offsets are in it.
 func encodeBitmap(t *Tracker, size int) (set []byte, carried int64) {
-	set = make([]byte, min((t.top()-t.base+7)/8, int64(size)))
+	set = make([]byte, min((t.Top()-t.base+7)/8, int64(size)))
 	end := t.base + 8*int64(len(set))
 	for _, r := range t.runs {
 		for i := r.From; i < min(r.To, end); i++ {

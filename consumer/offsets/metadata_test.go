@@ -203,6 +203,6 @@ func TestRestoreKeepsSettledPastDeletedRecords(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got.Base() != 400 || got.Settled(499) || !got.Settled(500) || !got.Settled(899) || got.Settled(900) {
-		t.Errorf("base %d, top %d", got.Base(), got.top())
+		t.Errorf("base %d, top %d", got.Base(), got.Top())
 	}
 }

@@ -57,8 +57,8 @@ func (t *Tracker) Base() int64 { return t.base }
 // Next returns the next offset to fetch.
 func (t *Tracker) Next() int64 { return t.next }
 
-// top returns the end of what is settled.
-func (t *Tracker) top() int64 {
+// Top returns the end of what is settled.
+func (t *Tracker) Top() int64 {
 	if len(t.runs) == 0 {
 		return t.base
 	}
@@ -82,7 +82,7 @@ func (t *Tracker) Fits(offset, span int64, size int) bool {
 	if offset-t.base >= span {
 		return false
 	}
-	end := max(t.next, t.top())
+	end := max(t.next, t.Top())
 	if offset < end || offset-t.base < SpanThatFits(size) {
 		return true
 	}
@@ -122,6 +122,21 @@ func (t *Tracker) SettledUntil(offset int64) int64 {
 		return t.runs[i].To
 	}
 	return offset
+}
+
+// Unsettled returns the number of offsets below end that are not settled.
+func (t *Tracker) Unsettled(end int64) int64 {
+	if end <= t.base {
+		return 0
+	}
+	n := end - t.base - t.settled
+	for _, run := range slices.Backward(t.runs) {
+		if run.To <= end {
+			break
+		}
+		n += run.To - max(run.From, end)
+	}
+	return n
 }
 
 // firstEndingAt returns the index of the first run that ends at offset or later.

@@ -62,10 +62,17 @@ func TestTrackerAgreesWithMap(t *testing.T) {
 			if tr.Base() != model.base || tr.Next() != model.next {
 				t.Fatalf("base %d, next %d, want %d and %d", tr.Base(), tr.Next(), model.base, model.next)
 			}
+			unsettled := int64(0)
 			for offset := model.base - 2; offset < model.next+2; offset++ {
 				want := offset < model.base || model.settled[offset]
 				if got := tr.Settled(offset); got != want {
 					t.Fatalf("Settled(%d) = %v, want %v", offset, got, want)
+				}
+				if got := tr.Unsettled(offset); got != unsettled {
+					t.Fatalf("Unsettled(%d) = %d, want %d", offset, got, unsettled)
+				}
+				if !want {
+					unsettled++
 				}
 			}
 		}

@@ -46,8 +46,7 @@ func Decide(ctx context.Context, cfg configs.Config, policies policy.Set, stateT
 	if err != nil {
 		return err
 	}
-	keyRefused := func() bool { return false } // it makes no calls
-	return s.consume(ctx, cfg.Kafka.GroupID+DecideGroup, []string{cfg.Kafka.Topics.CheckResults}, decideHandler{decider}, keyRefused,
+	return s.consume(ctx, cfg.Kafka.GroupID+DecideGroup, []string{cfg.Kafka.Topics.CheckResults}, decideHandler{decider},
 		slog.String("state_topic", stateTopic))
 }
 

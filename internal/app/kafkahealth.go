@@ -1,8 +1,10 @@
 package app
 
 import (
+	"fmt"
 	"log/slog"
 	"sync"
+	"time"
 
 	"verdict/internal/decision"
 )
@@ -23,6 +25,7 @@ type kafkaHealth struct {
 	failing  map[string]error // by part
 	named    string           // the part that the log named last
 	registry bool             // records wait for the Schema Registry
+	since    time.Time        // when the pause began; zero: there is none
 }
 
 // set notes that a part fails with err, or works if err is nil.
@@ -35,6 +38,7 @@ func (k *kafkaHealth) set(part string, err error) {
 	} else {
 		delete(k.failing, part)
 	}
+	k.note()
 	switch {
 	case !was && err != nil:
 		k.named = part
@@ -60,5 +64,29 @@ func (k *kafkaHealth) setRegistry(waiting bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.registry = waiting
+	k.note()
 	k.show(waiting || len(k.failing) > 0)
+}
+
+// note keeps since when the pause lasts. Under mu.
+func (k *kafkaHealth) note() {
+	switch paused := k.registry || len(k.failing) > 0; {
+	case !paused:
+		k.since = time.Time{}
+	case k.since.IsZero():
+		k.since = time.Now()
+	}
+}
+
+// paused returns since when the pause lasts, and why; zero: there is none.
+func (k *kafkaHealth) paused() (since time.Time, why string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	switch err := k.failing[k.named]; {
+	case k.since.IsZero():
+		return time.Time{}, ""
+	case err != nil:
+		return k.since, fmt.Sprintf("Kafka requests fail (%s: %v)", k.named, err)
+	}
+	return k.since, "records wait for the Schema Registry"
 }

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 // kafkaHealthTest is a kafkaHealth with what it logs and shows.
@@ -69,4 +71,32 @@ func TestKafkaHealthShowsTheRegistryAndHoldsNothing(t *testing.T) {
 	if k.shown {
 		t.Error("still shown")
 	}
+}
+
+func TestKafkaHealthKeepsSinceWhenItPauses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKafkaHealthTest()
+		want := func(since time.Time, why string) {
+			t.Helper()
+			if at, text := k.kafkaHealth.paused(); !at.Equal(since) || text != why {
+				t.Errorf("since %v: %q, want %v: %q", at, text, since, why)
+			}
+		}
+		want(time.Time{}, "")
+		began := time.Now()
+		k.setRegistry(true)
+		time.Sleep(time.Second)
+		want(began, "records wait for the Schema Registry")
+		k.set("publish", errors.New("away"))
+		want(began, "Kafka requests fail (publish: away)")
+		k.setRegistry(false)
+		k.set("commit", errors.New("gone"))
+		k.set("publish", nil)
+		want(began, "Kafka requests fail (commit: gone)")
+		k.set("commit", nil)
+		want(time.Time{}, "")
+		time.Sleep(time.Second)
+		k.set("commit", errors.New("gone"))
+		want(began.Add(2*time.Second), "Kafka requests fail (commit: gone)")
+	})
 }

@@ -73,8 +73,10 @@ func Run(ctx context.Context, cfg configs.Config, o Options) (err error) {
 		lanes[in.Topic] = in.Lane
 		s.metrics.TopicInfo.WithLabelValues(in.Topic, in.Lane.String()).Set(1)
 	}
-	keyRefused := func() bool { return work.Paused(decision.PausedAuth) }
-	return s.consume(ctx, cfg.Kafka.GroupID, cfg.Kafka.Topics.Inputs(), runHandler{work, lanes}, keyRefused, slog.String("api", cfg.API.BaseURL))
+	s.status.lanes = lanes
+	s.status.work.Store(work)
+	s.metrics.Backlog.From(func(lane decision.Lane) int64 { return s.status.backlog()[lane] })
+	return s.consume(ctx, cfg.Kafka.GroupID, cfg.Kafka.Topics.Inputs(), runHandler{work, lanes}, slog.String("api", cfg.API.BaseURL))
 }
 
 // runHandler hands the consumer's records to the processor. The two do not know about

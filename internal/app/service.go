@@ -25,7 +25,7 @@ type service struct {
 	cfg        configs.Config
 	opts       Options
 	metrics    *metrics.Metrics
-	readiness  readiness
+	status     statusSource
 	kafka      kafkaHealth
 	admin      *metrics.Admin
 	connection *broker.Connection
@@ -36,9 +36,10 @@ type service struct {
 func newService(cfg configs.Config, o Options, stops *stops) (*service, error) {
 	s := &service{cfg: cfg, opts: o, metrics: metrics.New(o.Registry)}
 	s.kafka.log, s.kafka.failing = o.Log, make(map[string]error)
-	metrics.RegisterReady(o.Registry, s.readiness.err)
+	s.status.kafka = &s.kafka
+	metrics.RegisterReady(o.Registry, func() bool { return s.status.status().NotReady() == "" })
 	s.admin = metrics.NewAdmin(metrics.AdminOptions{
-		Addr: cfg.Admin.Addr, Gatherer: o.Registry, Ready: s.readiness.err, Pprof: cfg.Admin.Pprof, Logger: o.Log,
+		Addr: cfg.Admin.Addr, Gatherer: o.Registry, Ready: s.status.ready, Pprof: cfg.Admin.Pprof, Logger: o.Log,
 	})
 	if err := s.admin.Listen(); err != nil {
 		return nil, err
@@ -69,6 +70,7 @@ func newService(cfg configs.Config, o Options, stops *stops) (*service, error) {
 		defer cancel()
 		return s.publisher.Close(ctx)
 	})
+	stops.add("status line", background(func(ctx context.Context) error { return s.status.log(ctx, o.Log) }))
 	return s, nil
 }
 
@@ -82,9 +84,8 @@ func (s *service) showKafkaPause(on bool) {
 }
 
 // consume hands the records of topics to handler, as a member of group, until ctx ends.
-// keyRefused reports whether the API key is refused, and makes the service not ready.
 // about is added to the log line of the start.
-func (s *service) consume(ctx context.Context, group string, topics []string, handler consumer.Handler, keyRefused func() bool, about slog.Attr) error {
+func (s *service) consume(ctx context.Context, group string, topics []string, handler consumer.Handler, about slog.Attr) error {
 	k := s.cfg.Kafka
 	intake, err := consumer.New(consumer.Options{
 		Brokers: k.Brokers, Dialer: s.connection.Dialer(), Client: s.connection.Client(),
@@ -98,8 +99,8 @@ func (s *service) consume(ctx context.Context, group string, topics []string, ha
 	if err != nil {
 		return err
 	}
-	s.readiness.follow(intake.Joined, keyRefused)
-	context.AfterFunc(ctx, s.readiness.stop)
+	s.status.intake.Store(intake)
+	context.AfterFunc(ctx, s.status.stop)
 	s.opts.Log.LogAttrs(ctx, slog.LevelInfo, "started",
 		about, slog.String("group", group), slog.Any("topics", topics), slog.String("admin", s.admin.Addr()))
 	err = intake.Run(ctx)

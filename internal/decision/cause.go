@@ -21,11 +21,14 @@ type LanePauseCause string
 
 // The causes of a lane's pause.
 const (
-	LanePausedOutage LanePauseCause = "outage" // the lane's calls keep failing; probes find out when they work again
+	LanePausedOutage  LanePauseCause = "outage"  // the lane's calls keep failing; probes find out when they work again
+	LanePausedRefused LanePauseCause = "refused" // the API refuses all of the lane's decisions
+	LanePausedHeld    LanePauseCause = "held"    // an operator holds the lane
+	LanePausedLedger  LanePauseCause = "ledger"  // the control topic can't be read, so it is not known what is held
 )
 
 // LanePauseCauses holds every cause of a lane's pause.
-var LanePauseCauses = [...]LanePauseCause{LanePausedOutage}
+var LanePauseCauses = [...]LanePauseCause{LanePausedOutage, LanePausedRefused, LanePausedHeld, LanePausedLedger}
 
 // RetryCause is why a decision is tried again. Its text is the metric label.
 type RetryCause string

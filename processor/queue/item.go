@@ -32,3 +32,36 @@ func (i *Item) Resolved() bool { return i.Task.TaskID != "" }
 
 // Queued reports whether the item is in the queue, waiting or active.
 func (i *Item) Queued() bool { return i.task != nil || i.gate != nil }
+
+// Turn is how far an item is from its turn.
+type Turn uint8
+
+// The turns.
+const (
+	Outside    Turn = iota // it is not in the queue
+	BehindTask             // another item of its task goes first
+	BehindGate             // the task of another item of its profile has to be known first
+	Delayed                // it waits until it is due
+	Ready                  // it can be taken
+	Taken                  // it is in the caller's hands
+)
+
+// Turn returns how far the item is from its turn and, if it is Delayed, when it is due.
+func (i *Item) Turn() (turn Turn, due time.Time) {
+	switch {
+	case !i.Queued():
+		return Outside, time.Time{}
+	case i.delayed >= 0:
+		return Delayed, i.due
+	}
+	if s := i.place(); s.index >= 0 && s.head == i {
+		return Ready, time.Time{}
+	}
+	switch {
+	case i.gate != nil && i.gate.active == i, i.task != nil && i.task.active == i:
+		return Taken, time.Time{}
+	case i.gate != nil:
+		return BehindGate, time.Time{}
+	}
+	return BehindTask, time.Time{}
+}

@@ -3,15 +3,18 @@
 package deploy_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/VictoriaMetrics/metricsql"
 	"go.yaml.in/yaml/v3"
 
 	"verdict/configs"
+	"verdict/internal/decision"
 )
 
 const base = "../../deploy/kubernetes/base"
@@ -91,24 +94,23 @@ func TestDeploymentFitsItsConfiguration(t *testing.T) {
 	}
 }
 
-func TestScaledObjectUsesTheConfiguredTopicsAndGroup(t *testing.T) {
+func TestScaledObjectScalesByTheBacklogOfEachLane(t *testing.T) {
 	var s struct {
 		Spec struct {
 			Triggers []struct{ Metadata map[string]string }
 		}
 	}
 	document(t, "../../deploy/kubernetes/components/keda/scaledobject.yaml", &s)
-	cfg := configured(t)
-	topics := map[string]bool{cfg.Kafka.Topics.Decisions: false, cfg.Kafka.Topics.Backfill: false}
-	for _, trigger := range s.Spec.Triggers {
-		if trigger.Metadata["consumerGroup"] != cfg.Kafka.GroupID {
-			t.Errorf("consumerGroup is %s", trigger.Metadata["consumerGroup"])
-		}
-		topics[trigger.Metadata["topic"]] = true
+	if len(s.Spec.Triggers) != len(decision.Lanes) {
+		t.Fatalf("%d triggers, want one for each lane", len(s.Spec.Triggers))
 	}
-	for topic, seen := range topics {
-		if !seen || len(topics) != 2 {
-			t.Errorf("triggers for %v, want one for %s", topics, topic)
+	for i, trigger := range s.Spec.Triggers {
+		query := trigger.Metadata["query"]
+		if _, err := metricsql.Parse(query); err != nil {
+			t.Errorf("%s: %v", query, err)
+		}
+		if want := fmt.Sprintf(`sum(verdict_backlog{job="verdict", lane=%q})`, decision.Lanes[i]); !strings.Contains(query, want) {
+			t.Errorf("the query is %s, want %s in it", query, want)
 		}
 	}
 }

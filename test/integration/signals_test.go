@@ -69,6 +69,10 @@ func TestSecondSignalKills(t *testing.T) {
 	p := s.start("verdict", "VERDICT_KAFKA_SESSION_TIMEOUT=290s", "VERDICT_KAFKA_REBALANCE_TIMEOUT=290s", "VERDICT_PROCESSOR_SHUTDOWN_TIMEOUT=280s")
 	p.awaitPartitions(2 * partitions)
 	await(t, "a call hangs", func() bool { return len(s.completions()) > 0 })
+	if status, body := p.get("/readyz"); status != http.StatusOK || !strings.HasPrefix(body, "ready=true paused=none ") ||
+		!strings.Contains(body, " oldest.live.waits_for=call ") || strings.Count(body, "\n") != 1 {
+		t.Errorf("/readyz: %d %q", status, body)
+	}
 	p.signal(syscall.SIGTERM)
 	await(t, "/readyz fails", func() bool {
 		status, _ := p.get("/readyz")
@@ -91,7 +95,9 @@ func TestRunWaitsForAnAbsentKafka(t *testing.T) {
 	closed.Close()
 	p := launch(t, "verdict", []string{"VERDICT_KAFKA_BROKERS=" + addr, "VERDICT_API_KEY=x", "VERDICT_ADMIN_ADDR=127.0.0.1:0"})
 	await(t, "the pause for Kafka", func() bool { return p.metric("verdict_paused", `cause="kafka"`) == 1 })
-	if status, body := p.get("/readyz"); status != http.StatusServiceUnavailable {
+	status, body := p.get("/readyz")
+	if status != http.StatusServiceUnavailable || !strings.HasPrefix(body, `ready=false why="not a member of the consumer group: Kafka requests fail`) ||
+		!strings.Contains(body, " paused=kafka:") {
 		t.Errorf("/readyz: %d %q", status, body)
 	}
 	if status, body := p.get("/healthz"); status != http.StatusOK {

@@ -49,7 +49,7 @@ func known(t *testing.T) map[string]labelSet {
 	reg := prometheus.NewPedanticRegistry()
 	m := metrics.New(reg)
 	metrics.RegisterProcess(reg, metrics.Build{})
-	metrics.RegisterReady(reg, func() error { return nil })
+	metrics.RegisterReady(reg, func() bool { return true })
 	m.APIRequests.WithLabelValues("complete", "200")
 	m.ConsumerLag.WithLabelValues("task-decisions", "0")
 	m.TopicInfo.WithLabelValues("task-decisions", "live")
