@@ -34,6 +34,18 @@ func (SASLMechanism) Choices() []string {
 	return texts(SASLNone, SASLPlain, SASLScramSHA256, SASLScramSHA512)
 }
 
+// Probe says how to tell an outage of the API from a decision that fails on its own.
+type Probe string
+
+// The ways to tell.
+const (
+	ProbeWhoAmI Probe = "whoami"
+	ProbeNone   Probe = "none"
+)
+
+// Choices returns the valid values.
+func (Probe) Choices() []string { return texts(ProbeWhoAmI, ProbeNone) }
+
 // RateLimitScope says whose limit api.rate_limit is.
 type RateLimitScope string
 

@@ -43,6 +43,7 @@ type Kafka struct {
 	TLS              TLS           `key:"tls"`
 	SASL             SASL          `key:"sasl"`
 	Topics           Topics        `key:"topics"`
+	Rack             string        `key:"rack" default:"" help:"Rack or zone of this instance. Records are then read from replicas in the same one, if the brokers allow it (replica.selector.class). Empty means from the partitions' leaders."`
 	StartOffset      StartOffset   `key:"start_offset" default:"earliest" help:"Where to start in a partition that has no committed offset."`
 	CommitInterval   time.Duration `key:"commit_interval" default:"200ms" min:"1ms" help:"Maximum time between settling a decision and committing its offset."`
 	MaxUncommitted   int           `key:"max_uncommitted" default:"1000000" min:"1" max:"1000000" help:"How far past the committed offset each partition is read, in offsets. A large value keeps a slow or retrying task from blocking its partition. The commit lists what is settled past it in the 4096 bytes that a broker accepts as offset metadata: long runs take a few bytes each. A partition waits only when the list might no longer fit, which cannot happen within about 24000 offsets."`
@@ -83,6 +84,7 @@ type API struct {
 	Key              Secret         `key:"key" default:"" help:"API key. Set either this or key_file."`
 	KeyFile          string         `key:"key_file" default:"" help:"File that holds the API key. It is read again when the API refuses the key, so the key can change without a restart."`
 	Timeout          time.Duration  `key:"timeout" default:"65s" above:"0s" help:"Timeout of one API call. The API gives up after 60s: a longer timeout here gets its error instead of a cut connection."`
+	Probe            Probe          `key:"probe" default:"whoami" help:"How to tell an outage of the API from a decision that fails on its own. whoami: ask GET /whoami after a failure. none: don't, where a gateway does not offer it; then a failing API is noticed later."`
 	MaxConnectionAge time.Duration  `key:"max_connection_age" default:"5m" above:"0s" help:"How long a connection to the API is used for new calls. A move of the API's address (DNS) is noticed within this time."`
 	RateLimit        float64        `key:"rate_limit" default:"50" min:"0" zero:"no limit" help:"Maximum API calls per second, for the whole consumer group unless rate_limit_scope is instance."`
 	Burst            int            `key:"burst" default:"10" min:"1" help:"Calls that can be made at once after a quiet period, on top of the rate."`
@@ -92,11 +94,13 @@ type API struct {
 // Processor is the section processor.
 type Processor struct {
 	Workers          int                 `key:"workers" default:"64" min:"1" max:"10000" help:"Maximum number of API calls in flight."`
-	MaxAttempts      int                 `key:"max_attempts" default:"8" min:"1" max:"1000" help:"Calls for one decision before it is dead-lettered as retries_exhausted."`
+	MaxAttempts      int                 `key:"max_attempts" default:"8" min:"1" max:"1000" help:"Minimum number of calls for a decision before it can be dead-lettered as retries_exhausted or unconfirmed."`
+	Patience         time.Duration       `key:"patience" default:"10m" min:"0s" help:"Minimum time since a decision's first failure before it can be dead-lettered as retries_exhausted or unconfirmed, and only while the API works for others."`
+	Guard            int                 `key:"guard" default:"20" min:"0" zero:"never hold" help:"Number of different tasks of a batch that the API refuses in a row, none completed, before the rest of the batch is held. Decisions without a batch count per lane."`
 	BackoffMin       time.Duration       `key:"backoff_min" default:"250ms" above:"0s" help:"Maximum wait before the first retry. It doubles with each retry; the actual wait is a random part of it."`
 	BackoffMax       time.Duration       `key:"backoff_max" default:"1m" help:"Maximum retry back-off. It must be at least backoff_min."`
 	MaxPending       int                 `key:"max_pending" default:"5000" min:"1" help:"Maximum number of decisions held in memory, per lane: fetched and not yet settled."`
-	MaxPendingBytes  Bytes               `key:"max_pending_bytes" default:"32MiB" min:"64KiB" help:"Maximum size of the records held in memory, per lane. The minimum is the largest record that Verdict reads."`
+	MaxPendingBytes  Bytes               `key:"max_pending_bytes" default:"32MiB" min:"64KiB" help:"Maximum size of the records held in memory: three eighths for each lane, and a quarter for what is read ahead. The minimum is the largest record that Verdict reads."`
 	BackfillMinShare float64             `key:"backfill_min_share" default:"0.1" min:"0" below:"1" zero:"backfill waits until live has no work" help:"Share of the rate reserved for the backfill lane while both lanes have work."`
 	Preflight        decision.Preflight  `key:"preflight" default:"retry" help:"When to read a task (GET) before completing it. retry: after a failure that may have completed it. backfill: also before each decision of the backfill lane."`
 	OnConflict       decision.OnConflict `key:"on_conflict" default:"dead_letter" help:"What to do with a decision whose task is already complete in the opposite state."`

@@ -52,11 +52,11 @@ func TestDefaultMatchesTheContract(t *testing.T) {
 			RebalanceTimeout: 30 * time.Second, SessionTimeout: 30 * time.Second,
 		},
 		API: API{
-			BaseURL: "https://api.passfort.com/4.0", Timeout: 65 * time.Second, MaxConnectionAge: 5 * time.Minute,
+			BaseURL: "https://api.passfort.com/4.0", Timeout: 65 * time.Second, Probe: ProbeWhoAmI, MaxConnectionAge: 5 * time.Minute,
 			RateLimit: 50, Burst: 10, RateLimitScope: ScopeGroup,
 		},
 		Processor: Processor{
-			Workers: 64, MaxAttempts: 8, BackoffMin: 250 * time.Millisecond, BackoffMax: time.Minute,
+			Workers: 64, MaxAttempts: 8, Patience: 10 * time.Minute, Guard: 20, BackoffMin: 250 * time.Millisecond, BackoffMax: time.Minute,
 			MaxPending: 5000, MaxPendingBytes: 32 * MiB, BackfillMinShare: 0.1,
 			Preflight: decision.PreflightRetry, OnConflict: decision.ConflictDeadLetter, ShutdownTimeout: 25 * time.Second,
 		},

@@ -106,7 +106,7 @@ func (m *committer) recommit() bool {
 
 // commitLast commits what the drain settled, before the generation lets go of
 // its partitions. It gives up after commitTimeout: what is not committed is read
-// again.
+// again, except by this member; see Consumer.unconfirmed.
 func (m *committer) commitLast() {
 	m.recommit()
 	ctx, cancel := context.WithTimeout(context.Background(), commitTimeout)
@@ -117,7 +117,7 @@ func (m *committer) commitLast() {
 			return
 		}
 		if errors.Is(err, errFenced) || retry.Sleep(ctx, 100*time.Millisecond) != nil {
-			m.consumer.log.Warn("the last commit of the generation failed; the decisions in it will be read again", "generation", m.gen.ID, "err", err)
+			m.consumer.log.Warn("the last commit of the generation failed; if another instance takes over its partitions, it reads the decisions in it again", "generation", m.gen.ID, "err", err)
 			return
 		}
 	}
@@ -133,12 +133,12 @@ func (m *committer) commit(ctx context.Context) error {
 	var all []taken
 	topics := make(map[string][]kafka.OffsetCommit)
 	for _, claim := range m.claims {
-		offset, metadata, since, ok := claim.takeCommit()
+		commit, since, ok := claim.takeCommit()
 		if !ok {
 			continue
 		}
 		all = append(all, taken{claim, since})
-		topics[claim.Topic] = append(topics[claim.Topic], kafka.OffsetCommit{Partition: claim.Partition, Offset: offset, Metadata: metadata})
+		topics[claim.Topic] = append(topics[claim.Topic], kafka.OffsetCommit{Partition: claim.Partition, Offset: commit.CommittedOffset, Metadata: commit.Metadata})
 	}
 	if len(all) == 0 {
 		return nil
@@ -157,6 +157,7 @@ func (m *committer) commit(ctx context.Context) error {
 	c.opts.Metrics.Commits.WithLabelValues(string(metrics.CommitOK)).Inc()
 	c.health.recovered(PartCommit)
 	for _, t := range all {
+		t.claim.confirmCommit()
 		c.showLag(t.claim)
 	}
 	return nil

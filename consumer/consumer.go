@@ -16,17 +16,13 @@
 // with the generation, so the drain must be shorter than both of Kafka's
 // timeouts.
 //
-// kafka-go's Reader delivers the markers of transactions like messages; the
-// fetch loop recognises them by their form. The Reader also delivers the records
-// of aborted transactions, so decisions should not be produced in transactions
-// that may abort.
-//
 // If a partition ends before an offset that was already read, its topic was
-// deleted and created again, or it lost records. Its Reader would wait for the
+// deleted and created again, or it lost records. Its loop would wait for the
 // old offset and pass over everything before it, so the member joins the group
 // again and reads from the start; below the old commit each decision counts as
-// MaybeApplied. A topic that was created again and outgrew the old position
-// within one WatchInterval can't be distinguished from the old one.
+// MaybeApplied. A topic that was created again has another ID too, however much it
+// holds by then. Kafka before 2.8 has no IDs: there a topic that outgrew the old position
+// within one WatchInterval can't be told from the old one.
 //
 // kafka-go assigns nothing at all while one of the topics is missing, so a
 // member joins only once every topic exists.
@@ -42,6 +38,7 @@ import (
 	"github.com/segmentio/kafka-go"
 
 	"verdict/consumer/offsets"
+	"verdict/internal/broker"
 )
 
 // Consumer is one member of the group.
@@ -63,12 +60,25 @@ type Consumer struct {
 	// reads and writes it.
 	unanswered int32
 
+	// unconfirmed is Claim.commits of the partitions that this member had. When it restores
+	// one and Kafka has any of them, nobody else has committed since, so the last one holds
+	// even if it never reached Kafka. Only the current generation reads and writes it.
+	unconfirmed map[topicPartition][]kafka.OffsetFetchPartition
+
 	// initialPartitions is how many partitions each topic had when this process
 	// first saw it. Without a commit, StartLatest applies to those alone: a
 	// younger partition has only records that arrived while the group was
 	// there. Only the current generation, and awaitTopics between two of them,
 	// read and write it.
 	initialPartitions map[string]int
+
+	// topicIDs are those of the topics when they were looked at last, again are the topics
+	// that were made again between two generations, and seenBelow is how far partitions were
+	// read of topics that were deleted since this process began. Only the current generation
+	// reads and writes them.
+	topicIDs  map[string]broker.TopicID
+	again     []string
+	seenBelow map[topicPartition]int64
 }
 
 // New returns a Consumer that hands its records to handler. It dials nothing
@@ -85,7 +95,10 @@ func New(opts Options, handler Handler) (*Consumer, error) {
 		health:            &health{onChange: opts.OnHealthChange},
 		metadataSize:      offsets.DefaultMetadataSize,
 		unanswered:        -1,
+		unconfirmed:       make(map[topicPartition][]kafka.OffsetFetchPartition),
 		initialPartitions: make(map[string]int),
+		topicIDs:          make(map[string]broker.TopicID),
+		seenBelow:         make(map[topicPartition]int64),
 	}, nil
 }
 

@@ -33,15 +33,21 @@ func (c *Consumer) serve(ctx context.Context, gen *kafka.Generation) endReason {
 	}
 	c.opts.Metrics.Rebalances.Inc()
 	com := newCommitter(c, gen)
-	claims := newClaims(gen, com.notify)
+	claims := c.newClaims(gen, com.notify)
 	com.claims = claims
 	var counts map[string]int
 	var total int
 	if c.untilDone(ctx, PartMetadata, func() (err error) { counts, _, err = c.countPartitions(ctx); return err }) != nil ||
+		c.untilDone(ctx, PartMetadata, func() error {
+			again, err := c.madeAgain(ctx)
+			c.again = append(c.again, again...)
+			return err
+		}) != nil ||
 		c.untilDone(ctx, PartGroup, func() (err error) { total, err = c.countAssigned(ctx, gen); return err }) != nil ||
-		c.untilDone(ctx, PartOffsets, func() error { return c.restoreAll(ctx, claims) }) != nil {
+		c.untilDone(ctx, PartOffsets, func() error { return c.restoreAll(ctx, gen, claims, counts) }) != nil {
 		return groupEnded
 	}
+	c.again = nil
 	// What could not be committed belongs to a generation that is over. The pause
 	// for it must end here: while it lasts nothing settles, so no commit could
 	// succeed and end it.
@@ -55,7 +61,7 @@ func (c *Consumer) serve(ctx context.Context, gen *kafka.Generation) endReason {
 	committing, stopCommitting := context.WithCancel(context.WithoutCancel(ctx))
 	var fetchers, commits sync.WaitGroup
 	for _, claim := range claims {
-		fetchers.Go(func() { c.fetch(fetching, claim) })
+		fetchers.Go(func() { c.fetch(fetching, claim, max(min(c.opts.ReadAhead/len(claims), 1<<20), 1)) })
 	}
 	com.notify() // restoring may have moved positions
 	commits.Go(func() { com.run(committing) })
@@ -72,7 +78,7 @@ func (c *Consumer) serve(ctx context.Context, gen *kafka.Generation) endReason {
 	com.commitLast()
 	c.owned.Store(nil)
 	for _, claim := range claims {
-		claim.lose()
+		c.unconfirmed[topicPartition{claim.Topic, claim.Partition}] = claim.lose()
 		c.opts.Metrics.ConsumerLag.DeleteLabelValues(claim.Topic, fmt.Sprint(claim.Partition))
 	}
 	fetchers.Wait()

@@ -11,6 +11,7 @@ import (
 	"github.com/segmentio/kafka-go"
 
 	"verdict/consumer/offsets"
+	"verdict/internal/broker"
 	"verdict/internal/decision"
 	"verdict/metrics"
 )
@@ -37,13 +38,28 @@ type Handler interface {
 // meaning to its zero value.
 type Options struct {
 	Brokers []string      // host:port; at least one
-	Dialer  *kafka.Dialer // for the group and the fetch loops
+	Dialer  *kafka.Dialer // for the group
 	Client  *kafka.Client // for offsets, metadata and commits
+
+	// Fetch reads the next records of a partition, and Deleted tells where to go on where
+	// retention deleted them: those of a broker.Connection. Required.
+	Fetch   func(ctx context.Context, r broker.FetchRequest) (*broker.Fetched, error)
+	Deleted func(ctx context.Context, topic string, partition int, offset int64) (first int64, err error)
+	// TopicIDs tells a topic from one that had its name before.
+	TopicIDs func(ctx context.Context, topics ...string) (map[string]broker.TopicID, error)
+
+	// ReadAt reads the records of a partition at offsets, which ascend, without those that
+	// are gone. Nil: the Handler must not call Claim.Fetch.
+	ReadAt func(ctx context.Context, topic string, partition int, offsets []int64) ([]decision.Record, error)
 
 	GroupID     string
 	Topics      []string // the topics that the group reads; at least one
 	UserData    []byte   // shown to whoever describes the group; nil: none
 	StartLatest bool     // where a partition without a commit begins: at its end; false: at its start
+
+	// ReadAhead bounds what is read and not handed over, in bytes as it is on the wire, over
+	// all partitions; a batch comes whole all the same. More than 0.
+	ReadAhead int
 
 	CommitInterval   time.Duration // longest time from settled to committed
 	MaxUncommitted   int           // offsets of a partition fetched beyond the committed one; at most offsets.MaxSpan
@@ -71,14 +87,16 @@ func (o *Options) validate() error {
 	switch {
 	case len(o.Brokers) == 0:
 		return errors.New("consumer: Brokers is empty; name at least one broker")
-	case o.Dialer == nil || o.Client == nil || o.Metrics == nil || o.Logger == nil:
-		return errors.New("consumer: Dialer, Client, Metrics and Logger are required")
+	case o.Dialer == nil || o.Client == nil || o.Fetch == nil || o.Deleted == nil || o.TopicIDs == nil || o.Metrics == nil || o.Logger == nil:
+		return errors.New("consumer: Dialer, Client, Fetch, Deleted, TopicIDs, Metrics and Logger are required")
 	case o.GroupID == "":
 		return errors.New("consumer: GroupID is required")
 	case len(o.Topics) == 0:
 		return errors.New("consumer: Topics is empty; name at least one topic")
 	case o.MaxUncommitted < 1 || o.MaxUncommitted > offsets.MaxSpan:
 		return fmt.Errorf("consumer: MaxUncommitted is %d; it must be 1 to %d", o.MaxUncommitted, offsets.MaxSpan)
+	case o.ReadAhead <= 0:
+		return fmt.Errorf("consumer: ReadAhead is %d; it must be more than 0", o.ReadAhead)
 	case o.CommitInterval <= 0 || o.SessionTimeout <= 0 || o.RebalanceTimeout <= 0 || o.DrainTimeout <= 0:
 		return fmt.Errorf("consumer: CommitInterval (%v), SessionTimeout (%v), RebalanceTimeout (%v) and DrainTimeout (%v) must be more than 0",
 			o.CommitInterval, o.SessionTimeout, o.RebalanceTimeout, o.DrainTimeout)

@@ -32,8 +32,12 @@ func TestNewRefusesOptionsThatCannotWork(t *testing.T) {
 				t.Errorf("%s: %v, want an error that names it", name, err)
 			}
 		}
-		if _, err := consumer.New(m.options(w.conn), m); err != nil {
-			t.Errorf("the defaults of the configuration: %v", err)
+		for _, span := range []int{m.options(w.conn).MaxUncommitted, 1, 1 << 20} {
+			o := m.options(w.conn)
+			o.MaxUncommitted = span
+			if _, err := consumer.New(o, m); err != nil {
+				t.Errorf("the defaults of the configuration, and a span of %d: %v", span, err)
+			}
 		}
 	})
 }

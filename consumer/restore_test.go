@@ -4,17 +4,18 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/segmentio/kafka-go"
-	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"verdict/consumer"
 	"verdict/consumer/offsets"
 	"verdict/internal/broker/embedded"
 	"verdict/internal/decision"
+	"verdict/test/fixture"
 )
 
 func startLatest(o *consumer.Options) { o.StartLatest = true }
@@ -23,21 +24,7 @@ func startLatest(o *consumer.Options) { o.StartLatest = true }
 // does.
 func (w *world) deleteRecords(before int64) {
 	w.t.Helper()
-	c, err := kgo.NewClient(kgo.SeedBrokers(w.cluster.Addrs()...), kgo.Dialer(w.network.DialContext))
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	defer c.Close()
-	req := kmsg.NewPtrDeleteRecordsRequest()
-	t := kmsg.NewDeleteRecordsRequestTopic()
-	t.Topic = topic
-	p := kmsg.NewDeleteRecordsRequestTopicPartition()
-	p.Offset = before
-	t.Partitions = append(t.Partitions, p)
-	req.Topics = append(req.Topics, t)
-	if _, err := req.RequestWith(w.t.Context(), c); err != nil {
-		w.t.Fatal(err)
-	}
+	fixture.DeleteRecords(w.t, w.cluster, w.network, topic, 0, before)
 }
 
 // metadata returns what a commit of base carries when these offsets are settled.
@@ -77,9 +64,9 @@ var restored = map[string]struct {
 	"progress":                    {commit: 4, metadata: metadata(4, progress, 5, 8), want: []int64{4, 6, 7, 9}, before: progress},
 	"progress of a settled one":   {commit: 4, metadata: metadata(4, progress, 5, 6), want: []int64{4, 7, 8, 9}, before: map[int64]decision.Progress{4: {Attempts: 3}}},
 	"another program's metadata":  {commit: 4, metadata: "theirs", want: []int64{4, 5, 6, 7, 8, 9}, level: "WARN", line: "ignoring commit metadata that Verdict did not write", details: "committed=4"},
-	"commit of a deleted record":  {commit: 2, deleted: 7, want: []int64{7, 8, 9}, level: "ERROR", line: "decisions were deleted by the topic's retention", details: "committed=2 first=7 lost=5"},
-	"all records deleted":         {commit: 2, deleted: 10, level: "ERROR", line: "decisions were deleted by the topic's retention", details: "committed=2 first=10 lost=8"},
-	"settled past what's deleted": {commit: 2, metadata: metadata(2, map[int64]decision.Progress{9: {Attempts: 1}}, 4, 8), deleted: 7, want: []int64{7, 9}, before: map[int64]decision.Progress{9: {Attempts: 1}}, level: "ERROR", line: "decisions were deleted by the topic's retention", details: "lost=5"},
+	"commit of a deleted record":  {commit: 2, deleted: 7, want: []int64{7, 8, 9}, level: "ERROR", line: "decisions were deleted by the topic's retention", details: "next=2 first=7 lost=5"},
+	"all records deleted":         {commit: 2, deleted: 10, level: "ERROR", line: "decisions were deleted by the topic's retention", details: "next=2 first=10 lost=8"},
+	"settled past what's deleted": {commit: 2, metadata: metadata(2, map[int64]decision.Progress{9: {Attempts: 1}}, 4, 8), deleted: 7, want: []int64{7, 9}, before: map[int64]decision.Progress{9: {Attempts: 1}}, level: "ERROR", line: "decisions were deleted by the topic's retention", details: "lost=4"},
 }
 
 func TestRestoreDecidesWhereAClaimBegins(t *testing.T) {
@@ -240,4 +227,78 @@ func TestRestoreRetriesUntilTheOffsetsAreRead(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestPartitionsAddedWhileNobodyRanAreReadFromTheirStart has a group that begins at the end
+// stop before its topic, empty or not, gets another partition.
+func TestPartitionsAddedWhileNobodyRanAreReadFromTheirStart(t *testing.T) {
+	for _, empty := range []bool{false, true} {
+		inWorld(t, 2, func(t *testing.T, w *world) {
+			if !empty {
+				w.produce(0, "old")
+			}
+			m := w.newMember("m").start(startLatest)
+			w.await(time.Minute, "assigned", func() bool { return slices.Contains(w.seen(), "m assigned 2/2") })
+			time.Sleep(time.Second)
+			m.stop()
+			w.addPartitions(topic, 3)
+			w.conn.Close()
+			w.conn = w.connect() // which never knew the topic to be smaller
+			w.produce(2, "early")
+			w.forget()
+			m = w.newMember("n").start(startLatest)
+			m.awaitAccepted(1)
+			w.wantEvents([]string{"n accept 2/0"}, "accept")
+			m.stop()
+		})
+	}
+}
+
+// TestPartitionWithoutALeaderHoldsNobodyElse has one partition that no broker leads when a
+// member begins.
+func TestPartitionWithoutALeaderHoldsNobodyElse(t *testing.T) {
+	inWorld(t, 3, func(t *testing.T, w *world) {
+		for p := range 3 {
+			w.produce(p, "one", "two")
+		}
+		w.commit(1, 1, "")
+		var back atomic.Bool
+		refuse := func(code int16) func(kmsg.Request) (kmsg.Response, error, bool) {
+			return func(req kmsg.Request) (kmsg.Response, error, bool) {
+				w.cluster.Kfake().KeepControl()
+				list, ok := req.(*kmsg.ListOffsetsRequest)
+				if back.Load() || !ok || !slices.ContainsFunc(list.Topics[0].Partitions, func(p kmsg.ListOffsetsRequestTopicPartition) bool { return p.Partition == 1 }) {
+					return nil, nil, false
+				}
+				res := req.ResponseKind().(*kmsg.ListOffsetsResponse)
+				for _, asked := range list.Topics {
+					answer := kmsg.ListOffsetsResponseTopic{Topic: asked.Topic}
+					for _, p := range asked.Partitions {
+						answer.Partitions = append(answer.Partitions, kmsg.ListOffsetsResponseTopicPartition{Partition: p.Partition, ErrorCode: code})
+					}
+					res.Topics = append(res.Topics, answer)
+				}
+				return res, nil, true
+			}
+		}
+		w.cluster.Kfake().ControlKey(int16(kmsg.ListOffsets), refuse(int16(kafka.LeaderNotAvailable)))
+		m := w.newMember("m").start()
+		m.awaitAccepted(4)
+		accepted := slices.Sorted(slices.Values(w.seen("accept")))
+		if want := []string{"m accept 0/0", "m accept 0/1", "m accept 2/0", "m accept 2/1"}; !slices.Equal(accepted, want) {
+			t.Errorf("%q, want %q", accepted, want)
+		}
+		if len(w.seen("health")) > 0 {
+			t.Errorf("one partition is taken for the cluster: %v", w.seen("health"))
+		}
+		if !w.logged("a partition can't be read", "partition=1") {
+			t.Error("the log does not name it")
+		}
+		back.Store(true)
+		m.awaitAccepted(5)
+		if last := w.seen("accept")[4]; last != "m accept 1/1" {
+			t.Errorf("%s, want what follows the commit", last)
+		}
+		m.stop()
+	})
 }

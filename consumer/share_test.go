@@ -13,6 +13,7 @@ import (
 	"verdict/consumer"
 	"verdict/internal/broker"
 	"verdict/internal/broker/embedded"
+	"verdict/test/fixture"
 )
 
 // shares are the shares that members have now, and what they added up to.
@@ -56,15 +57,7 @@ func about(a, b float64) bool { return a-b < 1e-9 && b-a < 1e-9 }
 // addPartitions makes the topic larger.
 func (w *world) addPartitions(topic string, count int) {
 	w.t.Helper()
-	answer, err := w.conn.Client().CreatePartitions(w.t.Context(), &kafka.CreatePartitionsRequest{
-		Topics: []kafka.TopicPartitionsConfig{{Name: topic, Count: int32(count)}},
-	})
-	if err == nil {
-		err = answer.Errors[topic]
-	}
-	if err != nil {
-		w.t.Fatal(err)
-	}
+	fixture.AddPartitions(w.t, w.cluster, w.network, topic, count)
 }
 
 // At no moment do the members' shares add up to more than the group's whole, and

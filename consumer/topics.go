@@ -76,6 +76,41 @@ func (c *Consumer) countPartitions(ctx context.Context) (counts map[string]int, 
 	return counts, missing, nil
 }
 
+// madeAgain returns the topics that were deleted and created again since they were looked
+// at last, once: what was known of their offsets is about others.
+func (c *Consumer) madeAgain(ctx context.Context) (topics []string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	ids, err := c.opts.TopicIDs(ctx, c.opts.Topics...)
+	if err != nil {
+		return nil, err
+	}
+	for topic, id := range ids {
+		if before, seen := c.topicIDs[topic]; seen && before != id {
+			topics = append(topics, topic)
+		}
+		c.topicIDs[topic] = id
+	}
+	return topics, nil
+}
+
+// startOver lets go of what is known of topics that were deleted, and made again or not, so
+// that no commit that comes late is about topics that have their names now.
+func (c *Consumer) startOver(claims []*Claim, topics []string, again bool) {
+	c.noteInitialPartitions(nil, topics)
+	for _, claim := range claims {
+		if !slices.Contains(topics, claim.Topic) {
+			continue
+		}
+		next, lost := claim.startOver(again)
+		c.seenBelow[topicPartition{claim.Topic, claim.Partition}] = next
+		if lost > 0 {
+			c.log.Error("a topic was deleted before all of its decisions were carried out", "topic", claim.Topic, "partition", claim.Partition, "next", next, "lost", lost)
+			c.opts.Metrics.RecordsLost.WithLabelValues(claim.Topic).Add(float64(lost))
+		}
+	}
+}
+
 // sum returns the number of partitions of all topics.
 func sum(counts map[string]int) (total int) {
 	for _, n := range counts {

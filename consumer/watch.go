@@ -34,8 +34,20 @@ func (c *Consumer) watch(ctx context.Context, claims []*Claim, counts map[string
 			continue
 		case len(missing) > 0:
 			c.health.failed(PartTopics, fmt.Errorf("topic %s is gone; create it again or correct kafka.topics", strings.Join(missing, ", ")))
-			c.noteInitialPartitions(nil, missing)
+			c.startOver(claims, missing, false)
 			return topicGone
+		}
+		again, err := c.madeAgain(ctx)
+		switch {
+		case len(again) > 0: // even if ctx has ended: it is said once
+			c.log.Warn("topics were deleted and created again; joining the group again", "topics", again)
+			c.startOver(claims, again, true)
+			return topicChanged
+		case ctx.Err() != nil:
+			return groupEnded
+		case err != nil:
+			c.health.failed(PartMetadata, err)
+			continue
 		case !maps.Equal(now, counts):
 			c.log.Info("the number of partitions changed; joining the group again", "before", sum(counts), "now", sum(now))
 			return topicChanged
@@ -56,11 +68,12 @@ func (c *Consumer) updateEnds(ctx context.Context, claims []*Claim) (shrunk bool
 	for i, claim := range claims {
 		read[i] = claim.nextOffset()
 	}
-	ends, err := c.listOffsets(ctx, claims, kafka.LastOffset)
-	if err != nil {
-		return false // the loops that depend on Kafka report what is wrong with it
-	}
+	// The loops that depend on Kafka report what is wrong with it.
+	ends, _ := c.listOffsets(ctx, claims, kafka.LastOffset)
 	for i, claim := range claims {
+		if !claim.isRestored() {
+			continue
+		}
 		if at, ok := ends[topicPartition{claim.Topic, claim.Partition}]; ok {
 			if at.LastOffset < read[i] {
 				c.log.Warn("a partition ends before an offset that was already read; joining the group again", "topic", claim.Topic, "partition", claim.Partition, "read", read[i], "end", at.LastOffset)

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
-	"github.com/segmentio/kafka-go"
 
 	"verdict/consumer"
 )
@@ -17,12 +16,7 @@ func TestAddedPartitionsAreReadFromTheirStart(t *testing.T) {
 	inWorld(t, 2, func(t *testing.T, w *world) {
 		m := w.newMember("m").start(startLatest)
 		w.await(time.Minute, "assigned", func() bool { return slices.Contains(w.seen(), "m assigned 2/2") })
-		answer, err := w.conn.Client().CreatePartitions(t.Context(), &kafka.CreatePartitionsRequest{
-			Topics: []kafka.TopicPartitionsConfig{{Name: topic, Count: 3}},
-		})
-		if err != nil || answer.Errors[topic] != nil {
-			t.Fatal(err, answer)
-		}
+		w.addPartitions(topic, 3)
 		// Through a client that never knew the topic to be smaller, so before the
 		// member has noticed.
 		w.conn.Close()
@@ -37,11 +31,16 @@ func TestAddedPartitionsAreReadFromTheirStart(t *testing.T) {
 	})
 }
 
+// The topic is small, or has grown beyond the old position before anybody looks. What was
+// read of that is read again, and looked at first.
 func TestRecreatedTopicIsReadFromItsStart(t *testing.T) {
-	for name, latest := range map[string]bool{"earliest": false, "latest": true} {
+	for name, c := range map[string]struct {
+		latest bool
+		refill int
+	}{"earliest": {false, 3}, "latest": {true, 3}, "refilled": {false, 50}, "latest, refilled": {true, 50}} {
 		t.Run(name, func(t *testing.T) {
 			inWorld(t, 1, func(t *testing.T, w *world) {
-				m := w.newMember("m").start(func(o *consumer.Options) { o.StartLatest = latest })
+				m := w.newMember("m").start(func(o *consumer.Options) { o.StartLatest = c.latest })
 				w.await(time.Minute, "assigned", func() bool { return len(w.seen("assigned")) > 0 })
 				w.produce(0, numbers(0, 20)...)
 				m.awaitAccepted(20)
@@ -55,12 +54,30 @@ func TestRecreatedTopicIsReadFromItsStart(t *testing.T) {
 				}
 				w.conn.Close()
 				w.conn = w.connect()
-				w.produce(0, numbers(100, 3)...)
-				m.awaitAccepted(23)
-				if got := m.values()[20:]; !slices.Equal(got, numbers(100, 3)) {
+				w.produce(0, numbers(100, c.refill)...)
+				fresh := func() (values []string) {
+					seen := make(map[string]bool)
+					for _, r := range m.all()[20:] {
+						value := string(r.rec.Value)
+						if seen[value] && !r.before.MaybeApplied {
+							t.Errorf("%s is accepted again without a word", value)
+						}
+						if !seen[value] {
+							values = append(values, value)
+						}
+						seen[value] = true
+					}
+					slices.Sort(values)
+					return values
+				}
+				w.await(time.Minute, "the new topic is read", func() bool { return len(fresh()) >= c.refill })
+				if got := fresh(); !slices.Equal(got, numbers(100, c.refill)) {
 					t.Errorf("accepted %q of the new topic", got)
 				}
-				w.awaitCommitted(0, 3)
+				w.awaitCommitted(0, int64(c.refill))
+				if !w.logged("topics were deleted and created again") {
+					t.Error("the log does not say that the topic is another one")
+				}
 				m.stop()
 			})
 		})

@@ -243,8 +243,8 @@ func (m *member) options(conn *broker.Connection) consumer.Options {
 	cfg := configs.Default()
 	m.metrics = metrics.New(prometheus.NewRegistry())
 	return consumer.Options{
-		Brokers: conn.Brokers(), Dialer: conn.Dialer(), Client: conn.Client(),
-		GroupID: group, Topics: []string{topic},
+		Brokers: conn.Brokers(), Dialer: conn.Dialer(), Client: conn.Client(), Fetch: conn.Fetch, Deleted: conn.Deleted, TopicIDs: conn.TopicIDs,
+		GroupID: group, Topics: []string{topic}, ReadAhead: 1 << 20,
 		CommitInterval: cfg.Kafka.CommitInterval, MaxUncommitted: cfg.Kafka.MaxUncommitted,
 		SessionTimeout: cfg.Kafka.SessionTimeout, RebalanceTimeout: cfg.Kafka.RebalanceTimeout,
 		DrainTimeout: cfg.Processor.ShutdownTimeout,
@@ -290,16 +290,19 @@ func (m *member) Assigned(owned, total int) {
 	}
 }
 
-func (m *member) Accept(_ context.Context, claim *consumer.Claim, rec decision.Record, before decision.Progress) error {
+func (m *member) Accept(ctx context.Context, claim *consumer.Claim, rec decision.Record, before decision.Progress) error {
 	if m.accepts != nil {
 		if err := m.accepts(rec); err != nil {
 			return err
 		}
 	}
+	m.mu.Lock() // ctx ends before Drain begins, which waits for this
+	defer m.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	m.w.note("%s accept %d/%d", m.name, rec.Partition, rec.Offset)
-	m.mu.Lock()
 	m.taken = append(m.taken, taken{claim, rec, before})
-	m.mu.Unlock()
 	if m.settles == nil || m.settles(rec) {
 		claim.Settle(rec.Offset)
 	}
@@ -307,7 +310,9 @@ func (m *member) Accept(_ context.Context, claim *consumer.Claim, rec decision.R
 }
 
 func (m *member) Drain(ctx context.Context, claims []*consumer.Claim) {
+	m.mu.Lock()
 	m.w.note("%s drain", m.name)
+	m.mu.Unlock()
 	if m.drains != nil {
 		m.drains(ctx, claims)
 	}

@@ -44,6 +44,7 @@ type Metrics struct {
 	DecisionDuration   *prometheus.HistogramVec // lane
 	InFlight           prometheus.Gauge
 	Pending            *prometheus.GaugeVec // lane
+	Parked             *prometheus.GaugeVec // lane
 	RateLimit          prometheus.Gauge     // calls per second; +Inf means unlimited
 	RateLimitWait      prometheus.Histogram
 	Paused             *prometheus.GaugeVec // cause
@@ -52,6 +53,7 @@ type Metrics struct {
 	TopicInfo          *prometheus.GaugeVec // topic, lane; 1 for each topic that is read
 	PartitionsAssigned prometheus.Gauge
 	Rebalances         prometheus.Counter
+	RecordsLost        *prometheus.CounterVec   // topic
 	Commits            *prometheus.CounterVec   // outcome, a CommitOutcome
 	PublishDuration    *prometheus.HistogramVec // topic
 	OldestUnsettled    *OldestUnsettled
@@ -97,6 +99,8 @@ func New(reg prometheus.Registerer) *Metrics {
 			"Time in seconds from the timestamp of a decision's record until the decision is settled.", decisionBuckets, "lane"),
 		InFlight: f.gauge("in_flight",
 			"API calls in flight."),
+		Parked: f.gauges("parked",
+			"Decisions of tasks that have their share in memory already. Their records are read again when it is their turn.", "lane"),
 		Pending: f.gauges("pending",
 			"Decisions fetched and not yet settled, by lane.", "lane"),
 		RateLimit: f.gauge("rate_limit",
@@ -115,6 +119,8 @@ func New(reg prometheus.Registerer) *Metrics {
 			"Partitions that this instance owns."),
 		Rebalances: f.counter("rebalances_total",
 			"Generations of the consumer group that this instance joined."),
+		RecordsLost: f.counters("records_lost_total",
+			"Records that were deleted before they were carried out, by the topic's retention or with the topic, by topic.", "topic"),
 		Commits: f.counters("commits_total",
 			"Offset commits, by outcome.", "outcome"),
 		PublishDuration: f.histograms("publish_duration_seconds",
@@ -140,6 +146,7 @@ func (m *Metrics) createSeries() {
 		}
 		m.DecisionDuration.WithLabelValues(lane)
 		m.Pending.WithLabelValues(lane)
+		m.Parked.WithLabelValues(lane)
 		for _, c := range decision.LanePauseCauses {
 			m.LanePaused.WithLabelValues(lane, string(c))
 		}

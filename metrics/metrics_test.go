@@ -35,6 +35,7 @@ func TestPromlintAcceptsAllMetrics(t *testing.T) {
 	metrics.RegisterReady(reg, func() bool { return true })
 	m.ConsumerLag.WithLabelValues("task-decisions", "0").Set(3)
 	m.TopicInfo.WithLabelValues("task-decisions", "live").Set(1)
+	m.RecordsLost.WithLabelValues("task-decisions").Inc()
 	m.PublishDuration.WithLabelValues("task-results").Observe(time.Millisecond.Seconds())
 	problems, err := testutil.GatherAndLint(reg)
 	if err != nil {

@@ -7,7 +7,7 @@ import (
 	"verdict/processor/queue"
 )
 
-// admission bounds the jobs that are held in memory. Under Processor.mu.
+// admission bounds the jobs that are held in memory.
 type admission struct {
 	room  queue.Room
 	gauge *prometheus.GaugeVec               // of the jobs held, by lane

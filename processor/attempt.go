@@ -12,13 +12,15 @@ import (
 // first call:
 //
 //	resolve ─► preflight ─► complete ─► classify ─► settle
-//	                                            └─► retry
+//	                                            └─► retry, or blame
 //
 // Each stage ends the attempt with a verdict, or passes it on.
 type attempt struct {
 	p *Processor
 	*job
 	permit health.Permit
+	first  bool     // nobody tried the decision before
+	seen   evidence // before the attempt began
 }
 
 // run makes the attempt and acts on its verdict. A panic costs the decision this
@@ -28,10 +30,12 @@ func (a *attempt) run(ctx context.Context) {
 	a.triedAt = time.Now()
 	v := a.try()
 	a.cause = v.cause
-	change := a.p.outages.release(a.Lane, a.permit, v.signal(), v.err)
-	if change == health.Confirmed {
-		refund(a.job, a.permit)
-	}
+	a.p.do(func(m *machines, now time.Time) {
+		a.p.outages.release(m, a.permit, v.signal(), a.first, v.err, now)
+		if v.action == actSucceed {
+			a.succeed(m, &v.success, now)
+		}
+	})
 	switch v.action {
 	case actMove:
 		a.p.dispatcher.move(ctx, a.job, v.listing)
@@ -39,11 +43,10 @@ func (a *attempt) run(ctx context.Context) {
 		a.p.settler.result(ctx, a.job, v.success)
 	case actRefuse:
 		a.p.settler.deadLetter(ctx, a.job, v.refusal)
-	case actRetry:
-		a.retry(ctx, v, change)
+	case actBlame, actRetry:
+		a.fail(ctx, v)
 	case actWait:
 		a.wait(v)
-	case actCheckKey: // try has asked
 	case actAbandon:
 		a.MaybeApplied = a.MaybeApplied || v.maybeApplied
 		a.claim.Attempted(a.rec.Offset, a.Progress)
@@ -51,18 +54,25 @@ func (a *attempt) run(ctx context.Context) {
 	}
 }
 
-// try goes through the stages that call the API, and asks about the key where one of
-// them was refused.
+// succeed tells processor/health that the API did what the decision asks for.
+func (a *attempt) succeed(m *machines, s *success, now time.Time) {
+	if s.outcome != decision.Completed && s.outcome != decision.AlreadyComplete {
+		return
+	}
+	if s.called {
+		m.health.Completes(a.Task, a.triedAt)
+	}
+	a.endHold(m, now)
+}
+
+// try goes through the stages that call the API.
 func (a *attempt) try() (v verdict) {
 	defer func() {
 		if r := recover(); r != nil { // the call may have been made
 			v = verdict{action: actRetry, cause: decision.RetryPanic, err: a.p.logPanic(a.job, r), maybeApplied: true}
 		}
 	}()
-	if v = a.stages(a.context()); v.action == actCheckKey {
-		v = a.checkKey(v)
-	}
-	return v
+	return a.stages(a.context())
 }
 
 func (a *attempt) stages(ctx context.Context) verdict {
@@ -81,42 +91,23 @@ func (a *attempt) nextToken(ctx context.Context) (v verdict, done bool) {
 	if err := a.p.tokens.wait(ctx); err != nil {
 		return verdict{action: actAbandon, maybeApplied: a.MaybeApplied}, true
 	}
-	a.p.mu.Lock()
-	defer a.p.mu.Unlock()
+	var wait bool
+	a.p.do(func(m *machines, _ time.Time) { wait = m.pauses.holdCalls() || !m.health.Valid(a.permit) })
 	switch {
 	case ctx.Err() != nil:
 		return verdict{action: actAbandon, maybeApplied: a.MaybeApplied}, true
-	case a.p.pauses.holdCalls() || !a.p.breakers[a.Lane].Valid(a.permit):
+	case wait:
 		return verdict{action: actWait}, true // start again when it is over
 	}
 	return verdict{}, false
 }
 
-// requeue returns the decision to the queue, ready when it is due. One that is
-// being drained is left to its next owner.
+// requeue returns the decision to the queue, ready when it is due.
 func (a *attempt) requeue(due time.Time) {
-	p := a.p
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.load.endWork(a.job)
-	if a.hold.revoked {
-		p.queue.Done(&a.Item)
-		p.leave(a.job)
-	} else {
-		p.queue.Delay(&a.Item, due)
-		a.spans.waits()
-		a.hold.done()
-	}
-	p.nudge()
+	a.p.do(func(m *machines, _ time.Time) { m.giveBack(a.job, due) })
 }
 
 // drop leaves the decision to its next owner.
 func (a *attempt) drop() {
-	p := a.p
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.load.endWork(a.job)
-	p.queue.Done(&a.Item)
-	p.leave(a.job)
-	p.nudge()
+	a.p.do(func(m *machines, _ time.Time) { m.giveUp(a.job) })
 }

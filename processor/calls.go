@@ -24,7 +24,7 @@ func call[T any](ctx context.Context, p *Processor, op passfort.Operation, do fu
 	began := time.Now()
 	p.calls.add(began)
 	value, resp, err = do(ctx)
-	metrics.Observe(p.opts.Metrics.APIRequestDuration.WithLabelValues(string(op)), time.Since(began).Seconds(), passfort.TraceparentOf(ctx))
+	metrics.Observe(p.opts.Metrics.APIRequestDuration.WithLabelValues(string(op)), time.Since(began).Seconds(), passfort.TraceOf(ctx).Parent)
 	p.opts.Metrics.APIRequests.WithLabelValues(string(op), code(resp, err)).Inc()
 	p.answered(began, resp, err)
 	return value, resp, err
@@ -35,9 +35,9 @@ func (p *Processor) answered(began time.Time, resp passfort.Response, err error)
 	r := resp.Rate
 	a := pacer.Answer{Began: began, Remaining: r.Remaining, Reset: r.Reset, HasReset: r.HasReset, Coarse: r.CoarseReset}
 	if e, ok := errors.AsType[*passfort.Error](err); ok && e.Kind == passfort.KindThrottled {
-		a.Throttled, a.Wait = true, p.throttle.wait(r)
+		a.Throttled, a.Wait = true, r.RetryAfter
 		p.tokens.answered(a)
-		p.throttle.begin(a.Wait)
+		p.throttle.begin()
 		return
 	}
 	if resp.Status != 0 { // else there was no answer

@@ -8,8 +8,7 @@ import (
 	"verdict/processor/recent"
 )
 
-// hold is what the processor knows about one claim. Under Processor.mu, except
-// ctx.
+// hold is what the processor knows about one claim.
 type hold struct {
 	ctx       context.Context // ends when calls for the claim's decisions are to be aborted
 	cancel    context.CancelFunc
@@ -42,11 +41,11 @@ func (c claims) of(claim Claim) *hold {
 	return h
 }
 
-// oldest returns the timestamp of the oldest record of a lane that is held and
+// oldest returns the time of the oldest record of a lane that is held and
 // not settled; zero: there is none.
 func (c claims) oldest(lane decision.Lane) time.Time {
 	if j := c.oldestJob(lane); j != nil {
-		return j.rec.Time
+		return j.since()
 	}
 	return time.Time{}
 }
@@ -56,7 +55,7 @@ func (c claims) oldest(lane decision.Lane) time.Time {
 // settled within seconds, or held by the next owner.
 func (c claims) oldestJob(lane decision.Lane) (oldest *job) {
 	for _, h := range c {
-		if j := h.unsettled.first; j != nil && j.Lane == lane && (oldest == nil || j.rec.Time.Before(oldest.rec.Time)) {
+		if j := h.unsettled.first; j != nil && j.Lane == lane && (oldest == nil || j.since().Before(oldest.since())) {
 			oldest = j
 		}
 	}
@@ -70,13 +69,21 @@ func (c claims) oldestJob(lane decision.Lane) (oldest *job) {
 type unsettled struct{ first, last *job }
 
 func (u *unsettled) add(j *job) {
-	j.older, j.newer = u.last, nil
-	if u.last == nil {
-		u.first = j
-	} else {
-		u.last.newer = j
+	older := u.last
+	for older != nil && older.rec.Offset > j.rec.Offset {
+		older = older.older // j was parked
 	}
-	u.last = j
+	j.older = older
+	if older == nil {
+		u.first, j.newer = j, u.first
+	} else {
+		older.newer, j.newer = j, older.newer
+	}
+	if j.newer == nil {
+		u.last = j
+	} else {
+		j.newer.older = j
+	}
 }
 
 func (u *unsettled) remove(j *job) {

@@ -16,11 +16,11 @@ import (
 type verdict struct {
 	action       action
 	success      success             // of actSucceed
-	refusal      refusal             // of actRefuse
-	cause        decision.RetryCause // of actRetry, actWait and actCheckKey
+	refusal      refusal             // of actRefuse and actBlame
+	cause        decision.RetryCause // of actBlame, actRetry and actWait
 	status       int                 // HTTP status of the last call; 0: no answer
 	err          error
-	atLeast      time.Duration    // of actRetry and actWait: the shortest wait before the next try
+	atLeast      time.Duration    // of actBlame, actRetry and actWait: the shortest wait before the next try
 	maybeApplied bool             // a call may have completed the task
 	listing      *resolve.Listing // of actMove
 }
@@ -30,13 +30,13 @@ type action uint8
 
 // The actions.
 const (
-	actSucceed  action = iota // publish a result
-	actRefuse                 // publish a dead letter
-	actRetry                  // try again after a back-off; an attempt is spent
-	actWait                   // try again when calls go on; no attempt is spent
-	actCheckKey               // ask whether the API key is still good; then one of the others
-	actAbandon                // the partition is lost; leave the decision to its next owner
-	actMove                   // the profile has been listed: go to the task that the list names
+	actSucceed action = iota // publish a result
+	actRefuse                // publish a dead letter
+	actBlame                 // publish a dead letter once the API is known to work; an attempt is spent
+	actRetry                 // try again after a back-off; an attempt is spent
+	actWait                  // try again when calls go on; no attempt is spent
+	actAbandon               // the partition is lost; leave the decision to its next owner
+	actMove                  // the profile has been listed: go to the task that the list names
 )
 
 // success settles a decision with a result.
@@ -53,7 +53,6 @@ type refusal struct {
 	reason decision.Reason
 	status int
 	err    error
-	called bool // this attempt is spent as well
 }
 
 // note is an error that is only text.
@@ -83,16 +82,19 @@ func classify(err error) verdict {
 		v.action, v.cause, v.maybeApplied = actRetry, decision.RetryUnconfirmed, true
 	case passfort.KindThrottled: // 429: too early for everyone
 		v.action, v.cause = actWait, decision.RetryThrottled
-	case passfort.KindKey: // the key or this task is refused: ask which
-		v.action, v.cause = actCheckKey, decision.RetryAuth
+	case passfort.KindKey: // the key or this task is refused: whoami tells which
+		v.blame(decision.Forbidden)
+		if v.cause = decision.RetryAuth; e.Foreign { // or a gateway refuses
+			v.action, v.cause, v.refusal = actRetry, decision.RetryForeign, refusal{}
+		}
 	case passfort.KindCanceled: // drained: leave it to the next owner
 		v.action = actAbandon
 	case passfort.KindNotFound: // no such profile or task
-		v.refuse(decision.TaskNotFound)
+		v.blame(decision.TaskNotFound)
 	case passfort.KindInvalid: // arguments with which no call can be made
-		v.refuse(decision.InvalidEvent)
+		v.action, v.refusal = actRefuse, refusal{reason: decision.InvalidEvent, err: err}
 	case passfort.KindRejected: // a retry would get the same answer
-		v.refuse(decision.Rejected)
+		v.blame(decision.Rejected)
 	}
 	return v
 }
@@ -105,9 +107,9 @@ func classifyRead(err error, maybeApplied bool) verdict {
 	return v
 }
 
-func (v *verdict) refuse(reason decision.Reason) {
-	v.action = actRefuse
-	v.refusal = refusal{reason: reason, status: v.status, err: v.err, called: true}
+func (v *verdict) blame(reason decision.Reason) {
+	v.action, v.cause, v.atLeast = actBlame, decision.RetryRefused, max(v.atLeast, refusedWait)
+	v.refusal = refusal{reason: reason, status: v.status, err: v.err}
 }
 
 // signal returns what an attempt says about the API.
@@ -117,12 +119,18 @@ func (v *verdict) signal() health.Signal {
 		switch v.cause {
 		case decision.RetryTimeout, decision.RetryConnection, decision.RetryServerError, decision.RetryForeign:
 			return health.Fails
-		case decision.RetryUnconfirmed, decision.RetryThrottled, decision.RetryAuth, decision.RetryPanic:
+		case decision.RetryUnconfirmed, decision.RetryThrottled, decision.RetryAuth, decision.RetryRefused, decision.RetryPanic:
+		}
+		return health.Neutral
+	case actBlame:
+		return health.Refused
+	case actWait, actAbandon:
+		return health.Neutral
+	case actRefuse:
+		if v.refusal.reason == decision.InvalidEvent { // no call was made
 			return health.Neutral
 		}
-	case actWait, actCheckKey, actAbandon:
-		return health.Neutral
-	case actSucceed, actRefuse, actMove:
+	case actSucceed, actMove:
 	}
 	return health.Works
 }

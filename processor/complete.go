@@ -15,10 +15,7 @@ func (a *attempt) complete(ctx context.Context) verdict {
 	if err != nil {
 		v := classify(err)
 		v.maybeApplied = v.maybeApplied || a.MaybeApplied // by an earlier call, where no preflight finds out
-		if v.refusal.reason == decision.TaskNotFound {
-			v = a.notFound(ctx, v)
-		}
-		return v
+		return a.findAgain(ctx, v)
 	}
 	return verdict{action: actSucceed, success: success{outcome: decision.Completed, status: resp.Status, task: task.Raw, called: true}}
 }

@@ -5,8 +5,6 @@ import (
 	"time"
 
 	"verdict/internal/decision"
-	"verdict/processor/health"
-	"verdict/processor/queue"
 )
 
 // assignment is what a worker does: an attempt at a decision, or the review of a
@@ -24,7 +22,10 @@ type dispatcher struct{ p *Processor }
 // when it was asked for.
 func (d dispatcher) run(ctx context.Context) {
 	for ctx.Err() == nil {
-		if again, ok := d.mayDispatch(); !ok {
+		var again time.Duration
+		var ok bool
+		d.p.do(func(m *machines, now time.Time) { again, ok = m.mayCall(d.p.tokens.heldUntil(), now) })
+		if !ok {
 			d.rest(ctx, again)
 			continue
 		}
@@ -45,198 +46,61 @@ func (d dispatcher) run(ctx context.Context) {
 	}
 }
 
-// rest waits until something changes, or for at most limit (0: no limit).
+// rest waits until something changes, or for at most limit (0: no limit). Every
+// condition is looked at again within a second all the same.
 func (d dispatcher) rest(ctx context.Context, limit time.Duration) {
-	var due <-chan time.Time
-	if limit > 0 {
-		timer := time.NewTimer(limit)
-		defer timer.Stop()
-		due = timer.C
+	if limit <= 0 {
+		limit = time.Second
 	}
+	timer := time.NewTimer(min(limit, time.Second))
+	defer timer.Stop()
 	select {
-	case <-d.p.wake:
-	case <-due:
+	case <-d.p.dispatch:
+	case <-timer.C:
 	case <-ctx.Done():
 	}
 }
 
-// mayDispatch reports whether a call could be made now, apart from its token. If
-// not, again says in how long to ask again even if nothing changes (0: never).
-func (d dispatcher) mayDispatch() (again time.Duration, ok bool) {
-	p := d.p
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	now := time.Now()
-	again = d.ripen(now)
-	if p.pauses.holdCalls() {
-		return again, false
-	}
-	if _, ready := d.nextLane(now); ready {
-		return 0, true
-	}
-	return d.nextProbe(now, again), false
-}
-
-// nextProbe returns in how long a probe of a lane with work is due, unless again
-// comes first. Under mu.
-func (d dispatcher) nextProbe(now time.Time, again time.Duration) time.Duration {
-	for _, lane := range decision.Lanes {
-		if !d.waiting(lane) {
-			continue
-		}
-		if ready, in := d.p.breakers[lane].Ready(now); !ready && in > 0 && (again == 0 || in < again) {
-			again = in
-		}
-	}
-	return again
-}
-
-// ripen makes ready what is due at now, and ends a hold that is over. It returns
-// how long until the next of these; 0: none is known. Under mu.
-func (d dispatcher) ripen(now time.Time) (again time.Duration) {
-	for _, due := range [...]time.Time{d.p.queue.Ripen(now), d.p.reviews.Ripen(now)} {
-		if left := due.Sub(now); !due.IsZero() && (again == 0 || left < again) {
-			again = left
-		}
-	}
-	if left := d.p.throttle.lift(now); left > 0 && (again == 0 || left < again) {
-		again = left
-	}
-	return again
-}
-
-// nextLane returns the lane whose turn it is, if any call may begin: a worker is
-// free, and so few finished calls wait for Kafka's acknowledgement or for their
-// profile's review that a crash now would not repeat too much. At that bound only
-// reviews may begin. Under mu.
-func (d dispatcher) nextLane(now time.Time) (decision.Lane, bool) {
-	p := d.p
-	if p.load.inFlight[decision.Live]+p.load.inFlight[decision.Backfill] >= p.opts.Workers {
-		return 0, false
-	}
-	backfill := d.mayBackfill()
-	if all, _ := d.full(); all {
-		for _, lane := range decision.Lanes {
-			if p.reviews.Ready(lane) && (lane == decision.Live || backfill) && d.letsCall(lane, now) {
-				return lane, true
-			}
-		}
-		return 0, false
-	}
-	return p.share.Next(d.ready(decision.Live, now), backfill && d.ready(decision.Backfill, now))
-}
-
-// ready reports whether something in a lane can start. Under mu.
-func (d dispatcher) ready(lane decision.Lane, now time.Time) bool {
-	return d.waiting(lane) && d.letsCall(lane, now)
-}
-
-// waiting reports whether something in a lane waits for nothing but a call. Under mu.
-func (d dispatcher) waiting(lane decision.Lane) bool {
-	return d.p.queue.Ready(lane) || d.p.reviews.Ready(lane)
-}
-
-// letsCall reports whether the lane's breaker lets a call through. Under mu.
-func (d dispatcher) letsCall(lane decision.Lane, now time.Time) bool {
-	ok, _ := d.p.breakers[lane].Ready(now)
-	return ok
-}
-
-// mayBackfill keeps a tenth of the workers, at least one, and a tenth of what may
-// wait to be acknowledged, free of backfill, so that a live decision always finds
-// room. Under mu.
-func (d dispatcher) mayBackfill() bool {
-	p := d.p
-	kept := min(keptForLive(p.opts.Workers), p.opts.Workers-1)
-	_, full := d.full()
-	return p.load.inFlight[decision.Backfill] < p.opts.Workers-kept && (!full || p.reviews.Ready(decision.Backfill))
-}
-
-// maxHeldBytes bounds the API's answers in results that wait for a review, in
-// bytes. An answer is usually about 1 KiB, but may be 1 MiB.
-const maxHeldBytes = 32 << 20
-
-// full reports whether the bound on decisions that are done and not acknowledged is
-// reached: by both lanes together, or by backfill, which may not take the last
-// tenth. Backfill's calls in flight count too, since they will be done soon. Under
-// mu.
-func (d dispatcher) full() (all, backfill bool) {
-	p := d.p
-	most := maxSettling(p.opts.Workers)
-	liveHeld, liveBytes := p.reviews.Waiting(decision.Live)
-	heldCount, heldBytes := p.reviews.Waiting(decision.Backfill)
-	waiting := p.load.settling[decision.Backfill] + heldCount
-	all = waiting+p.load.settling[decision.Live]+liveHeld >= most || heldBytes+liveBytes >= maxHeldBytes
-	backfill = waiting+p.load.inFlight[decision.Backfill] >= most-keptForLive(most) || heldBytes >= maxHeldBytes-keptForLive(maxHeldBytes)
-	return all, backfill
-}
-
-// maxSettling bounds the decisions whose call is done and whose result is not
-// acknowledged yet. At its bound dispatching waits.
-func maxSettling(workers int) int { return 4 * workers }
-
-// keptForLive returns the part of a bound that backfill may not take.
-func keptForLive(n int) int { return (n + 9) / 10 }
-
 // choose takes what goes next; nil: nothing may. Decisions that need no call are
 // settled on the way, and do not use up the token.
 func (d dispatcher) choose(ctx context.Context) assignment {
-	p := d.p
 	for {
-		p.mu.Lock()
-		now := time.Now()
-		d.ripen(now)
-		lane, ok := d.nextLane(now)
-		if p.pauses.holdCalls() || !ok {
-			p.mu.Unlock()
-			return nil
+		var next assignment
+		var again func()
+		d.p.do(func(m *machines, now time.Time) { next, again = d.take(ctx, m, now) })
+		if again == nil {
+			return next
 		}
-		permit, ok := p.breakers[lane].Acquire(now)
-		if !ok {
-			p.mu.Unlock()
-			return nil
-		}
-		j := d.begin(lane, permit)
-		if j == nil {
-			w := p.reviewer.begin(lane, permit)
-			p.mu.Unlock()
-			return w
-		}
-		settle := d.withoutCall(j, now)
-		if settle == nil {
-			p.share.Charge(lane, d.ready(decision.Backfill, now))
-			p.mu.Unlock()
-			return &attempt{p: p, job: j, permit: permit}
-		}
-		p.breakers[lane].Unused(permit)
-		p.mu.Unlock()
-		p.settler.withoutCall(ctx, j, settle)
+		again()
 	}
 }
 
-// begin takes the decision of a lane that goes next; nil: a review goes before
-// it. A probe takes a decision that was never tried, if there is one, and else the
-// one that was not tried for longest, so that a few bad decisions can't keep an
-// outage up. Under mu.
-func (d dispatcher) begin(lane decision.Lane, permit health.Permit) *job {
+// take takes out what goes next. If that needs no call, it returns again, which goes on
+// with it; then the token is still there for another.
+func (d dispatcher) take(ctx context.Context, m *machines, now time.Time) (next assignment, again func()) {
 	p := d.p
-	var i *queue.Item
-	if permit.Probe {
-		i = p.queue.TakeFirst(lane, func(i *queue.Item) bool { return jobOf(i).untried() })
+	m.ripen(p.tokens.heldUntil(), now)
+	lane, ok := m.nextLane(now)
+	if m.pauses.holdCalls() || !ok {
+		return nil, nil
 	}
-	if i == nil {
-		switch {
-		case p.reviews.Ready(lane):
-			return nil
-		case permit.Probe:
-			i = p.queue.TakeLeast(lane, func(i *queue.Item) time.Time { return jobOf(i).triedAt })
-		default:
-			i = p.queue.Take(lane)
-		}
+	permit, ok := m.health.Acquire(lane, now)
+	if !ok {
+		return nil, nil
 	}
-	j := jobOf(i)
-	j.spans.chosen()
-	j.hold.active++
-	p.load.startWork(j)
-	return j
+	j := m.begin(lane, permit)
+	if j == nil {
+		return p.reviewer.begin(m, lane, permit, now), nil
+	}
+	if settle := d.withoutCall(m, j, now); settle != nil {
+		m.health.Unused(permit)
+		return nil, func() { p.settler.withoutCall(ctx, j, settle) }
+	}
+	if m.holdBack(j, now) {
+		m.health.Unused(permit)
+		return nil, func() {}
+	}
+	m.share.Charge(lane, m.ready(decision.Backfill, now))
+	j.held, j.probe = false, false
+	return &attempt{p: p, job: j, permit: permit, first: j.untried(), seen: m.evidenceFor(j, now)}, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"verdict/internal/decision"
 	"verdict/processor/queue"
 )
 
@@ -17,7 +18,8 @@ const drainGrace = time.Second
 // ended before Drain is called. When ctx ends first, calls in flight are aborted, and
 // what they may have done is noted with the claim.
 func (p *Processor) Drain(ctx context.Context, claims []Claim) {
-	holds := p.revoke(claims)
+	var holds []*hold
+	p.do(func(m *machines, _ time.Time) { holds = m.revoke(claims) })
 	for _, h := range holds {
 		select {
 		case <-h.idle:
@@ -37,31 +39,47 @@ func (p *Processor) Drain(ctx context.Context, claims []Claim) {
 		select {
 		case <-h.idle:
 		case <-grace.C:
+			p.noteUnacknowledged(holds)
 			return
 		}
 	}
 }
 
+// noteUnacknowledged notes with the claims the decisions whose call is done and whose
+// record Kafka has not acknowledged, so that their next owner looks first.
+func (p *Processor) noteUnacknowledged(holds []*hold) {
+	p.do(func(*machines, time.Time) {
+		for _, h := range holds {
+			for j := h.unsettled.first; j != nil; j = j.newer {
+				if j.ending && j.shown > 0 {
+					j.claim.Attempted(j.rec.Offset, decision.Progress{Attempts: j.shown, MaybeApplied: true})
+				}
+			}
+		}
+	})
+}
+
 // revoke removes the claims' decisions that have not started.
-func (p *Processor) revoke(claims []Claim) (holds []*hold) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+func (m *machines) revoke(claims []Claim) (holds []*hold) {
 	for _, claim := range claims {
-		h := p.claims.of(claim)
+		h := m.claims.of(claim)
 		h.revoked, h.idle = true, make(chan struct{})
 		h.active++ // until the end of revoke, so that idle is closed once
 		holds = append(holds, h)
-		delete(p.claims, claim)
+		delete(m.claims, claim)
 	}
-	for _, i := range p.queue.Remove(func(i *queue.Item) bool { return jobOf(i).hold.revoked }) {
+	for _, i := range m.queue.Remove(func(i *queue.Item) bool { return jobOf(i).hold.revoked }) {
 		j := jobOf(i)
 		j.hold.active++ // leave takes it back
-		p.leave(j)
+		m.leave(j)
+	}
+	m.parking.Remove(func(e parked) bool { return e.hold.revoked })
+	for _, lane := range decision.Lanes {
+		m.parkingChanged(lane)
 	}
 	for _, h := range holds {
 		h.done()
 	}
-	p.nudgeReviewer()
-	p.nudge()
+	m.wants.review, m.wants.dispatch = true, true
 	return holds
 }

@@ -25,8 +25,8 @@ func TestSubmitTakesNoRecordAfterDrain(t *testing.T) {
 		time.Sleep(time.Minute)
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if len(s.calls) != 1 || len(s.p.claims) != 0 {
-			t.Errorf("calls %v, %d claims", s.calls, len(s.p.claims))
+		if len(s.calls) != 1 || len(s.p.m.claims) != 0 {
+			t.Errorf("calls %v, %d claims", s.calls, len(s.p.m.claims))
 		}
 	})
 }

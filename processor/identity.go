@@ -9,10 +9,9 @@ import (
 )
 
 // settledAsDuplicate returns how to settle a decision that was settled with a
-// result before; nil: it was not, or it must look at its task first. Under mu;
-// what it returns is called without.
-func (d dispatcher) settledAsDuplicate(j *job) func(context.Context) {
-	before, ok := j.hold.recent.Find(recent.PrintOf(&j.dec, j.identity))
+// result before; nil: it was not, or it must look at its task first.
+func (d dispatcher) settledAsDuplicate(m *machines, j *job) func(context.Context) {
+	before, ok := j.hold.recent.Find(recent.PrintOf(&j.dec, j.identity, j.Task))
 	j.repeat = before.Overtaken
 	if !ok || before.Overtaken {
 		return nil
@@ -21,7 +20,7 @@ func (d dispatcher) settledAsDuplicate(j *job) func(context.Context) {
 	if taskID == "" {
 		taskID = j.Task.TaskID
 	}
-	if !j.Resolved() && (taskID == "" || d.p.queue.Busy(decision.Task{ProfileID: j.Task.ProfileID, TaskID: taskID})) {
+	if !j.Resolved() && (taskID == "" || m.queue.Busy(decision.Task{ProfileID: j.Task.ProfileID, TaskID: taskID})) {
 		// Behind its profile's gate, it has not lined up behind the decisions that
 		// came before it on its task. One of them may overtake it.
 		return nil
@@ -33,14 +32,18 @@ func (d dispatcher) settledAsDuplicate(j *job) func(context.Context) {
 
 // remember notes that a decision was settled. It reports whether its ID was
 // another decision's before. Partitions have memories of their own, but one task's
-// decisions may come in several. Under mu.
-func (p *Processor) remember(j *job, e *ending) (reused bool) {
+// decisions may come in several.
+func (m *machines) remember(j *job, e *ending) (reused bool) {
 	if j.identity == (decision.Identity{}) {
 		return false
 	}
-	this := recent.PrintOf(&j.dec, j.identity)
+	on := j.Task
+	if e.taskID != "" {
+		on.TaskID = e.taskID
+	}
+	this := recent.PrintOf(&j.dec, j.identity, on)
 	hasID, same := false, false
-	for _, h := range p.claims {
+	for _, h := range m.claims {
 		h.recent.Overtake(this)
 		if j.dec.OwnID && h.recent.HasID(this) {
 			hasID = true
@@ -61,16 +64,16 @@ func (p *Processor) remember(j *job, e *ending) (reused bool) {
 // reportReuse counts a decision whose ID was another decision's before.
 func (p *Processor) reportReuse(j *job) {
 	p.opts.Metrics.IDReuse.Inc()
-	p.mu.Lock()
-	unlogged, ok := p.idReuse.take(time.Now())
-	p.mu.Unlock()
+	var unlogged int
+	var ok bool
+	p.do(func(m *machines, now time.Time) { unlogged, ok = m.idReuse.take(now) })
 	if ok {
 		p.log.Warn("the ID of a decision was another decision's before, with another task, state or source; give each decision an ID of its own",
 			"decision_id", j.dec.ID, "decision_key", j.identity.String(), "origin", j.origin(), "unlogged", unlogged)
 	}
 }
 
-// sampler lets one log line a minute through. Under Processor.mu.
+// sampler lets one log line a minute through.
 type sampler struct {
 	next     time.Time
 	unlogged int // since the last line

@@ -48,6 +48,11 @@ func ofAlias(id string, state decision.State) sent {
 	return sent{value: fmt.Sprintf(`{"id":%q,%s,"task":{"alias":"a"},"state":%q}`, id, ofProfile, state)}
 }
 
+// ofListed returns a decision that names the task of alias a by its ID.
+func ofListed(id string, state decision.State) sent {
+	return sent{value: fmt.Sprintf(`{"id":%q,%s,"task_id":%q,"state":%q}`, id, ofProfile, listedID, state)}
+}
+
 // eventOf returns a decision with the ID of an event of a source.
 func eventOf(source, id string, task int, state decision.State) sent {
 	return sent{event: true, value: fmt.Sprintf(`{"specversion":"1.0","type":"t","source":%q,"id":%q,"data":%s}`, source, id, byID("", task, state).value)}
@@ -225,6 +230,8 @@ func TestRepeatAfterAnotherDecisionLooksFirst(t *testing.T) {
 		"in another partition":        {[]sent{first, byID("e", 1, failed).in(1), first}, decision.ConflictDeadLetter, "completed completed conflict"},
 		"on another task":             {[]sent{first, byID("e", 2, failed), first}, decision.ConflictDeadLetter, "completed completed duplicate"},
 		"by alias":                    {[]sent{ofAlias("d", pass), ofAlias("e", failed), ofAlias("d", pass)}, decision.ConflictDeadLetter, "completed completed conflict"},
+		"by ID, and by alias between": {[]sent{ofListed("d", pass), ofAlias("e", failed), ofListed("d", pass)}, decision.ConflictDeadLetter, "completed completed conflict"},
+		"by alias, and by ID between": {[]sent{ofAlias("d", pass), ofListed("e", failed), ofAlias("d", pass)}, decision.ConflictDeadLetter, "completed completed conflict"},
 		"and itself, several times":   {[]sent{first, byID("e", 1, failed), first, first}, decision.ConflictDeadLetter, "completed completed conflict conflict"},
 		"and the other after it":      {[]sent{first, byID("e", 1, failed), first, byID("e", 1, failed)}, decision.ConflictDeadLetter, "completed completed conflict already_complete"},
 		"overwritten, and once more":  {[]sent{first, byID("e", 1, failed), first, first}, decision.ConflictOverwrite, "completed completed completed duplicate"},
@@ -329,9 +336,9 @@ func TestDrainFreesWhatIsRemembered(t *testing.T) {
 	onStage(t, func(s *stage) {
 		s.carryOut(byID("d", 1, pass), byID("e", 1, pass).in(1))
 		memory := func(partition int) weak.Pointer[recent.Memory] {
-			s.p.mu.Lock()
-			defer s.p.mu.Unlock()
-			return weak.Make(&s.p.claims[s.claim(partition)].recent)
+			s.p.owner.mu.Lock()
+			defer s.p.owner.mu.Unlock()
+			return weak.Make(&s.p.m.claims[s.claim(partition)].recent)
 		}
 		drained, kept := memory(1), memory(0)
 		s.p.Drain(s.t.Context(), []Claim{s.claim(1)})
@@ -354,9 +361,9 @@ func TestDecisionsWithoutAnIDTakeNoMemory(t *testing.T) {
 	onStage(t, func(s *stage) {
 		s.carryOut(byID("", 1, pass))
 		d := decision.Decision{ID: "decisions/0/0"}
-		s.p.mu.Lock()
-		defer s.p.mu.Unlock()
-		if s.p.claims[s].recent.HasID(recent.PrintOf(&d, d.Identity())) {
+		s.p.owner.mu.Lock()
+		defer s.p.owner.mu.Unlock()
+		if s.p.m.claims[s].recent.HasID(recent.PrintOf(&d, d.Identity(), d.Task)) {
 			t.Error("it is remembered")
 		}
 	})

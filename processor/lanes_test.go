@@ -79,3 +79,29 @@ func TestLiveDoesNotWaitForBackfillAcknowledgements(t *testing.T) {
 		}
 	}
 }
+
+// TestUnacknowledgedResultsAreBounded by four times the workers, of which backfill leaves a
+// tenth; calls that are in flight then may be added.
+func TestUnacknowledgedResultsAreBounded(t *testing.T) {
+	const workers = 4
+	for lane, most := range map[decision.Lane]int{decision.Live: 4 * workers, decision.Backfill: 4*workers - 2} {
+		t.Run(lane.String(), func(t *testing.T) {
+			onStage(t, func(s *stage) {
+				for i := range 40 {
+					rec := decision.Record{Topic: "decisions", Offset: int64(i), Value: []byte(onProfile(i, i, "")), Time: time.Now()}
+					if err := s.p.Submit(s.t.Context(), lane, s, rec, decision.Progress{}); err != nil {
+						t.Fatal(err)
+					}
+				}
+				s.p.Assigned(1, 1)
+				time.Sleep(time.Second / 2) // of the second that Kafka takes
+				s.mu.Lock()
+				if n := len(s.calls); n < most || n >= most+workers {
+					t.Errorf("%d calls, want %d and what was in flight", n, most)
+				}
+				s.mu.Unlock()
+				s.await(40)
+			}, func(o *Options) { o.Workers, o.Publisher = workers, slowStage{o.Publisher.(*stage)} })
+		})
+	}
+}

@@ -11,11 +11,7 @@ import (
 
 // lister gets lists of profiles' tasks: from memory, from a call that is under
 // way, or from a call of its own.
-type lister struct {
-	p       *Processor
-	memory  resolve.Memory          // under Processor.mu
-	pending map[string]*pendingList // by profile; under Processor.mu
-}
+type lister struct{ p *Processor }
 
 // pendingList is one call for a list, whose answer others may be waiting for.
 type pendingList struct {
@@ -25,41 +21,41 @@ type pendingList struct {
 	err  error
 }
 
-func newLister(p *Processor) lister {
-	return lister{p: p, memory: resolve.NewMemory(), pending: make(map[string]*pendingList)}
-}
-
 // recall returns a remembered list that was asked for at since or later; nil:
 // there is none.
-func (l *lister) recall(profileID string, since time.Time) *resolve.Listing {
-	l.p.mu.Lock()
-	defer l.p.mu.Unlock()
-	return l.memory.Recall(profileID, since, time.Now())
+func (l lister) recall(profileID string, since time.Time) (list *resolve.Listing) {
+	l.p.do(func(m *machines, now time.Time) { list = m.lists.Recall(profileID, since, now) })
+	return list
 }
 
 // remember keeps a list.
-func (l *lister) remember(profileID string, list *resolve.Listing) {
-	l.p.mu.Lock()
-	defer l.p.mu.Unlock()
-	l.memory.Remember(profileID, list, time.Now())
+func (l lister) remember(profileID string, list *resolve.Listing) {
+	l.p.do(func(m *machines, now time.Time) { m.lists.Remember(profileID, list, now) })
 }
 
 // list returns the profile's tasks as they were at since or later: from memory,
 // from the call that is under way, or from a call of its own, for which the caller
 // has a token. called reports that the token was used.
-func (l *lister) list(ctx context.Context, profileID string, since time.Time) (list *resolve.Listing, called bool, err error) {
-	p := l.p
+func (l lister) list(ctx context.Context, profileID string, since time.Time) (list *resolve.Listing, called bool, err error) {
 	for {
-		p.mu.Lock()
-		if list := l.memory.Recall(profileID, since, time.Now()); list != nil {
-			p.mu.Unlock()
+		own := &pendingList{done: make(chan struct{}), err: errUnfinished} // if it panics
+		var other *pendingList
+		l.p.do(func(m *machines, now time.Time) {
+			if list = m.lists.Recall(profileID, since, now); list != nil {
+				return
+			}
+			if other = m.listing[profileID]; other == nil || other.at.Before(since) {
+				own.at, other = now, nil
+				m.listing[profileID] = own
+			}
+		})
+		switch {
+		case list != nil:
 			return list, false, nil
+		case other == nil:
+			l.callFor(ctx, profileID, own)
+			return own.list, true, own.err
 		}
-		other := l.pending[profileID]
-		if other == nil || other.at.Before(since) {
-			break
-		}
-		p.mu.Unlock()
 		select {
 		case <-other.done:
 		case <-ctx.Done():
@@ -70,23 +66,22 @@ func (l *lister) list(ctx context.Context, profileID string, since time.Time) (l
 		}
 		return other.list, false, other.err
 	}
-	own := &pendingList{at: time.Now(), done: make(chan struct{}), err: errUnfinished} // if it panics
-	l.pending[profileID] = own
-	p.mu.Unlock()
+}
 
+// callFor makes a call for which others may wait.
+func (l lister) callFor(ctx context.Context, profileID string, own *pendingList) {
 	defer func() {
-		p.mu.Lock()
-		if l.pending[profileID] == own {
-			delete(l.pending, profileID)
-		}
-		if own.err == nil {
-			l.memory.Remember(profileID, own.list, time.Now())
-		}
-		p.mu.Unlock()
+		l.p.do(func(m *machines, now time.Time) {
+			if m.listing[profileID] == own {
+				delete(m.listing, profileID)
+			}
+			if own.err == nil {
+				m.lists.Remember(profileID, own.list, now)
+			}
+		})
 		close(own.done)
 	}()
 	own.list, own.err = l.now(ctx, profileID)
-	return own.list, true, own.err
 }
 
 func canceled(ctx context.Context) error {
@@ -94,7 +89,7 @@ func canceled(ctx context.Context) error {
 }
 
 // now makes the call, for which the caller has a token.
-func (l *lister) now(ctx context.Context, profileID string) (*resolve.Listing, error) {
+func (l lister) now(ctx context.Context, profileID string) (*resolve.Listing, error) {
 	at := time.Now()
 	tasks, resp, err := call(ctx, l.p, passfort.OpListTasks, func(ctx context.Context) ([]passfort.Task, passfort.Response, error) {
 		return l.p.opts.API.ListTasks(ctx, profileID)

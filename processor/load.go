@@ -6,7 +6,7 @@ import (
 	"verdict/internal/decision"
 )
 
-// load counts, per lane, what is under way. Under Processor.mu.
+// load counts, per lane, what is under way.
 type load struct {
 	gauge    prometheus.Gauge         // of inFlight, over all lanes
 	inFlight [len(decision.Lanes)]int // assignments that a worker has

@@ -17,28 +17,26 @@ import (
 func (d dispatcher) move(ctx context.Context, j *job, l *resolve.Listing) {
 	p := d.p
 	id, refused := moveTarget(j, l)
-	p.mu.Lock()
-	var ends []*job     // that have no task; each is settled below, by its settleWith
-	if refused != nil { // until then it keeps its place
-		j.settleWith = func(ctx context.Context) { p.settler.deadLetter(ctx, j, *refused) }
-		ends = append(ends, j)
-	}
-	ends = append(ends, d.resolveBehind(j, l)...)
-	if refused == nil {
-		p.load.endWork(j)
-		if j.hold.revoked {
-			p.queue.Done(&j.Item)
-			p.leave(j)
-		} else {
+	var ends []*job // that have no task; each is settled below, by its settleWith
+	p.do(func(m *machines, now time.Time) {
+		if refused != nil { // until then it keeps its place
+			j.settleWith = func(ctx context.Context) { p.settler.deadLetter(ctx, j, *refused) }
+			ends = append(ends, j)
+		}
+		ends = append(ends, d.resolveBehind(m, j, l, now)...)
+		switch {
+		case refused != nil:
+		case j.hold.revoked:
+			m.giveUp(j)
+		default:
+			m.load.endWork(j)
 			j.listedAt = l.At
-			p.queue.Move(&j.Item, id)
+			m.queue.Move(&j.Item, id)
 			j.spans.waits()
 			j.hold.done()
 		}
-	}
-	p.nudgeReviewer()
-	p.mu.Unlock()
-	p.nudge()
+		m.wants.review, m.wants.dispatch = true, true
+	})
 	for _, j := range ends {
 		p.settler.withoutCall(ctx, j, j.settleWith)
 	}
@@ -64,11 +62,9 @@ func moveTarget(j *job, l *resolve.Listing) (id string, refused *refusal) {
 }
 
 // resolveBehind names the tasks of the decisions behind the same gate. It returns
-// those that have none, taken out of the queue, with how to settle them. Under mu.
-func (d dispatcher) resolveBehind(j *job, l *resolve.Listing) (ends []*job) {
-	p := d.p
-	now := time.Now()
-	for _, i := range p.queue.Resolve(&j.Item, func(i *queue.Item) (string, bool) {
+// those that have none, taken out of the queue, with how to settle them.
+func (d dispatcher) resolveBehind(m *machines, j *job, l *resolve.Listing, now time.Time) (ends []*job) {
+	for _, i := range m.queue.Resolve(&j.Item, func(i *queue.Item) (string, bool) {
 		w := jobOf(i)
 		id, err := l.Find(w.dec.Key)
 		w.listedAt = l.At
@@ -76,10 +72,10 @@ func (d dispatcher) resolveBehind(j *job, l *resolve.Listing) (ends []*job) {
 	}) {
 		w := jobOf(i)
 		w.hold.active++
-		if w.settleWith = d.settledWithoutCall(w, now); w.settleWith == nil {
+		if w.settleWith = d.settledWithoutCall(m, w, now); w.settleWith == nil {
 			_, err := l.Find(w.dec.Key)
 			r := refusalOf(err)
-			w.settleWith = func(ctx context.Context) { p.settler.deadLetter(ctx, w, r) }
+			w.settleWith = func(ctx context.Context) { d.p.settler.deadLetter(ctx, w, r) }
 		}
 		ends = append(ends, w)
 	}

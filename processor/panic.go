@@ -25,7 +25,6 @@ func (p *Processor) rescue(j *job, r any) {
 	}
 	p.countRetry(decision.RetryPanic)
 	j.spans.published(err)
-	j.spans.waits()
 	j.panics++
 	if j.settleWith == nil {
 		// Its call may have been made, and its record may be on its way.
@@ -37,24 +36,9 @@ func (p *Processor) rescue(j *job, r any) {
 		}
 		p.noteAttempt(j)
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.load.end(j)
-	if !j.hold.revoked {
-		if !j.Queued() {
-			// It could not be read as a decision, or its task was not found. No
-			// decision's task has such an ID.
-			p.queue.Adopt(&j.Item, decision.Task{TaskID: j.origin()})
-		}
-		p.queue.Delay(&j.Item, time.Now().Add(p.retry.Backoff(j.panics)))
-		j.hold.done()
-	} else {
-		if j.Queued() {
-			p.queue.Done(&j.Item)
-		}
-		p.leave(j)
-	}
-	p.nudge()
+	p.do(func(m *machines, now time.Time) {
+		m.putBack(j, now.Add(p.retry.Backoff(j.panics)))
+	})
 }
 
 // noteAttempt reports the attempt to the claim. A panic of the claim must not

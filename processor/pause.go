@@ -9,8 +9,8 @@ import (
 	"verdict/metrics"
 )
 
-// pauses holds the causes for which calls are held at present. Under
-// Processor.mu, so that the gauge shows what was set last.
+// pauses holds the causes for which calls are held at present. The gauges show what was
+// set last.
 type pauses struct {
 	gauge *prometheus.GaugeVec // by cause
 	lanes *prometheus.GaugeVec // by lane and cause
@@ -68,7 +68,7 @@ func gaugeValue(on bool) float64 {
 }
 
 // holdCalls reports whether calls are held for a cause that neither the pacer nor
-// the breaker knows.
+// processor/health knows.
 func (s *pauses) holdCalls() bool {
 	return s.on[decision.PausedAuth] || s.on[decision.PausedKafka]
 }

@@ -46,16 +46,13 @@ func (a *attempt) look(ctx context.Context) (v verdict, done bool) {
 		return a.p.opts.API.GetTask(ctx, a.Task.ProfileID, a.Task.TaskID)
 	})
 	if err != nil {
-		if v = classifyRead(err, a.MaybeApplied); v.refusal.reason == decision.TaskNotFound {
-			v = a.notFound(ctx, v)
-		}
-		return v, true
+		return a.findAgain(ctx, classifyRead(err, a.MaybeApplied)), true
 	}
 	stands := stand(&task, a.dec.State)
 	if a.keyed() && task.IsExpired && (!a.MaybeApplied || stands == standsOpen) {
 		a.MaybeApplied = false
 		v = verdict{action: actRefuse, refusal: refusal{reason: decision.TaskNotFound, status: resp.Status, err: note(fmt.Sprintf("the task %s is expired", a.Task.TaskID))}}
-		return a.notFound(ctx, v), true
+		return a.findAgain(ctx, v), true
 	}
 	switch stands {
 	case standsWanted:

@@ -9,8 +9,9 @@
 //	health   is the API well                   resolve  a task's ID from alias or type
 //	profile  when to review a profile          recent   what was settled lately
 //
-// The Processor guards them with one mutex (the pacer with its own), feeds them
-// events and acts on their answers. An attempt at a decision goes through stages, a
+// Their owner (owner.go) feeds them events, one at a time; the pacer has its own
+// (tokens.go). The rest of the package waits, calls and publishes, and acts on their
+// answers. An attempt at a decision goes through stages, a
 // file each: resolve, preflight, complete, classify, and then retry or settle.
 //
 // Where decisions come from and where their offsets go is left to the Claim that each
@@ -29,8 +30,6 @@ import (
 	"verdict/internal/passfort"
 	"verdict/internal/retry"
 	"verdict/metrics"
-	"verdict/processor/profile"
-	"verdict/processor/queue"
 )
 
 // API is the part of passfort.Client that decisions need. Each call is made
@@ -59,6 +58,9 @@ type Claim interface {
 	Settle(offset int64)
 	// Attempted notes how far an unsettled decision got.
 	Attempted(offset int64, p decision.Progress)
+	// Fetch reads records of the partition once more, at offsets that ascend, and leaves
+	// out those that are gone. It retries until ctx ends.
+	Fetch(ctx context.Context, offsets []int64) ([]decision.Record, error)
 }
 
 // Options configure a Processor. Every field is required unless it says
@@ -86,6 +88,9 @@ type Options struct {
 	MaxBytes   int64   // bytes of their records, per lane; more than 0
 
 	MaxAttempts      int           // attempts before retries_exhausted; at least 1
+	Patience         time.Duration // since the first failure, before retries_exhausted; at least 0
+	Guard            int           // dead letters in a row before a batch is held; 0: never
+	WithoutWhoAmI    bool          // the API has no whoami to ask
 	BackoffMin       time.Duration // maximum wait before the first retry; more than 0
 	BackoffMax       time.Duration // maximum wait before any retry; at least BackoffMin
 	BackfillMinShare float64       // of the calls, for backfill while both lanes have work; 0 to below 1
@@ -108,6 +113,8 @@ func (o *Options) validate() error {
 		return errors.New("processor: Results and DeadLetters must be set")
 	case o.RateLimit < 0 || o.Burst < 1 || o.Workers < 1 || o.MaxAttempts < 1 || o.MaxPending < 1 || o.MaxBytes < 1:
 		return errors.New("processor: RateLimit must be at least 0; Burst, Workers, MaxAttempts, MaxPending and MaxBytes at least 1")
+	case o.Patience < 0 || o.Guard < 0:
+		return errors.New("processor: Patience and Guard must be at least 0")
 	case o.BackoffMin <= 0 || o.BackoffMax < o.BackoffMin:
 		return errors.New("processor: BackoffMin must be more than 0, and BackoffMax at least BackoffMin")
 	case o.BackfillMinShare < 0 || o.BackfillMinShare >= 1:
@@ -120,41 +127,26 @@ func (o *Options) validate() error {
 
 // Processor is the dispatcher with its workers.
 type Processor struct {
+	*owner
 	opts   Options
 	log    *slog.Logger
 	tokens *tokens
 	retry  retry.Policy
-	keys   keyCheck
 
-	work       chan assignment // from the dispatcher to workers; size 0: a send means that a worker has it
-	wake       chan struct{}   // size 1; full: the dispatcher will check the state anyway
-	reviewWake chan struct{}   // the same for the reviewer; nil: there is none
-	running    sync.WaitGroup
-	life       context.Context // of Run; set before any goroutine starts
+	work    chan assignment // from the dispatcher to workers; size 0: a send means that a worker has it
+	running sync.WaitGroup
+	life    context.Context // of Run; set before any goroutine starts
 
-	// What acts on the state below, each with a part of the work.
+	// What acts on the machines' answers, each with a part of the work.
 	dispatcher dispatcher
 	settler    settler
 	reviewer   reviewer
 	outages    outages
+	lists      lister
 	throttle   throttle
+	parker     parker
 	letters    letterLog
 	calls      callCounter
-
-	mu          sync.Mutex // guards the fields below; short pure sections only
-	queue       *queue.Queue
-	share       queue.Share
-	admission   admission
-	breakers    breakers
-	foreignSaid bool // the log says that this outage is one of foreign answers
-	claims      claims
-	idReuse     sampler // of the warning
-	lists       lister
-	reviewFault string // of the latest review, so that it is logged when it changes
-	reviews     *profile.Reviews[heldResult]
-	reviewCalls map[*profile.Review[heldResult]]context.CancelFunc // of the review calls under way
-	pauses      pauses
-	load        load
 }
 
 // New returns a Processor. It does nothing before Run.
@@ -166,29 +158,16 @@ func New(opts Options) (*Processor, error) {
 		opts.ReloadKey = func() error { return nil }
 	}
 	p := &Processor{
-		opts:        opts,
-		log:         opts.Logger,
-		tokens:      newTokens(opts.RateLimit, opts.Burst, opts.Metrics),
-		retry:       retry.Policy{Min: opts.BackoffMin, Max: opts.BackoffMax},
-		work:        make(chan assignment),
-		wake:        make(chan struct{}, 1),
-		queue:       queue.New(opts.ProfileOutcome),
-		share:       queue.NewShare(opts.BackfillMinShare),
-		admission:   newAdmission(&opts),
-		breakers:    newBreakers(),
-		claims:      make(claims),
-		reviews:     profile.New[heldResult](),
-		reviewCalls: make(map[*profile.Review[heldResult]]context.CancelFunc),
-		pauses:      newPauses(opts.Metrics),
-		load:        load{gauge: opts.Metrics.InFlight},
+		opts:   opts,
+		log:    opts.Logger,
+		tokens: newTokens(opts.RateLimit, opts.Burst, opts.Metrics),
+		retry:  retry.Policy{Min: opts.BackoffMin, Max: opts.BackoffMax},
+		work:   make(chan assignment),
 	}
-	if opts.ProfileOutcome {
-		p.reviewWake = make(chan struct{}, 1)
-	}
-	p.lists = newLister(p)
-	p.keys = newKeyCheck(p)
-	p.throttle.p, p.calls.began = p, time.Now()
+	p.owner = newOwner(&p.opts)
+	p.calls.began = time.Now()
 	p.dispatcher, p.settler, p.reviewer, p.outages = dispatcher{p}, settler{p}, reviewer{p}, outages{p}
+	p.lists, p.parker, p.throttle.p = lister{p}, parker{p}, p
 	if !opts.GroupRate {
 		p.tokens.setShare(1)
 	}
@@ -210,6 +189,10 @@ func (p *Processor) Run(ctx context.Context) {
 	if p.opts.ProfileOutcome {
 		p.running.Go(func() { p.reviewer.watch(ctx) })
 	}
+	p.running.Go(func() { p.outages.watch(ctx) })
+	for _, lane := range decision.Lanes {
+		p.running.Go(func() { p.parker.run(ctx, lane) })
+	}
 	p.running.Go(func() {
 		defer close(p.work)
 		p.dispatcher.run(ctx)
@@ -227,37 +210,19 @@ func (p *Processor) Assigned(owned, total int) {
 
 // Pause stops or resumes dispatching for a cause that others notice first: Kafka.
 func (p *Processor) Pause(cause decision.PauseCause, on bool) {
-	p.mu.Lock()
-	was := p.pauses.set(cause, on)
-	p.mu.Unlock()
-	if was && !on {
-		p.nudge()
-	}
+	p.do(func(m *machines, _ time.Time) {
+		was := m.pauses.set(cause, on)
+		m.wants.dispatch = was && !on
+	})
 }
 
 // Paused reports whether dispatching is paused for a cause.
-func (p *Processor) Paused(cause decision.PauseCause) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.pauses.on[cause]
+func (p *Processor) Paused(cause decision.PauseCause) (on bool) {
+	p.do(func(m *machines, _ time.Time) { on = m.pauses.on[cause] })
+	return on
 }
 
-func (p *Processor) oldest(lane decision.Lane) time.Time {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.claims.oldest(lane)
-}
-
-// nudge makes the dispatcher check the state.
-func (p *Processor) nudge() { notify(p.wake) }
-
-// nudgeReviewer makes the reviewer check the state.
-func (p *Processor) nudgeReviewer() { notify(p.reviewWake) }
-
-// notify fills a channel of size 1.
-func notify(c chan struct{}) {
-	select {
-	case c <- struct{}{}:
-	default:
-	}
+func (p *Processor) oldest(lane decision.Lane) (at time.Time) {
+	p.do(func(m *machines, _ time.Time) { at = m.claims.oldest(lane) })
+	return at
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"verdict/internal/decision"
 	"verdict/processor/resolve"
 )
 
@@ -31,58 +32,47 @@ func (a *attempt) resolve(ctx context.Context) (v verdict, done bool) {
 	return a.nextToken(ctx)
 }
 
-// notFound handles a 404 for the task, or a preflight that finds it expired. v is
-// the verdict if nothing more is found out.
-func (a *attempt) notFound(ctx context.Context, v verdict) verdict {
-	if a.keyed() {
-		return a.findAgain(ctx, v)
-	}
-	return a.explainNotFound(ctx, v)
-}
-
 // explainNotFound asks whether the ID is a variant's instead of a task's. That is
-// only an explanation, so it is left out if the list can't be had at once.
-func (a *attempt) explainNotFound(ctx context.Context, v verdict) verdict {
+// only an explanation, so it is left out ("") if the list can't be had at once.
+func (a *attempt) explainNotFound(ctx context.Context) string {
 	l := a.p.lists.recall(a.Task.ProfileID, time.Time{})
 	if l == nil {
 		if _, done := a.nextToken(ctx); done {
-			if ctx.Err() != nil {
-				return verdict{action: actAbandon}
-			}
-			return v
+			return ""
 		}
 		l, _, _ = a.p.lists.list(ctx, a.Task.ProfileID, time.Now().Add(-resolve.Life))
 	}
-	if l != nil {
-		if text := l.ExplainVariant(a.Task.TaskID); text != "" {
-			v.refusal.err = note(text)
-		}
+	if l == nil {
+		return ""
 	}
-	return v
+	return l.ExplainVariant(a.Task.TaskID)
 }
 
-// findAgain lists the tasks once more, since the decision's task may have been
-// replaced.
+// findAgain handles a task that was named by alias or type and is gone: it lists the
+// tasks once more, since the task may have been replaced. v is the verdict if nothing
+// more is found out.
 func (a *attempt) findAgain(ctx context.Context, v verdict) verdict {
-	if a.relisted {
+	if v.refusal.reason != decision.TaskNotFound || !a.keyed() {
 		return v
 	}
-	after := time.Now().Add(1) // what was known until now led here
-	if v, done := a.nextToken(ctx); done {
-		return v
+	if !a.relisted {
+		after := time.Now().Add(1) // what was known until now led here
+		if v, done := a.nextToken(ctx); done {
+			return v
+		}
+		l, _, err := a.p.lists.list(ctx, a.Task.ProfileID, after)
+		if err != nil {
+			return classifyRead(err, a.MaybeApplied)
+		}
+		a.relisted = true // MaybeApplied stays: the 404 says nothing about an earlier call
+		id, err := l.Find(a.dec.Key)
+		if a.yetListed = err == nil && id == a.Task.TaskID; !a.yetListed {
+			a.Attempts++
+			return verdict{action: actMove, listing: l}
+		}
 	}
-	l, _, err := a.p.lists.list(ctx, a.Task.ProfileID, after)
-	if err != nil {
-		return classifyRead(err, a.MaybeApplied)
+	if a.yetListed {
+		v.refusal.err = note(fmt.Sprintf("the profile's list has %s as its live task of %s, and yet: %s", a.Task.TaskID, a.dec.Key, v.refusal.err))
 	}
-	a.relisted = true // MaybeApplied stays: the 404 says nothing about an earlier call
-	if v.refusal.called {
-		a.Attempts++
-		v.refusal.called = false
-	}
-	if id, err := l.Find(a.dec.Key); err == nil && id == a.Task.TaskID {
-		v.refusal.err = note(fmt.Sprintf("the profile's list has %s as its live task of %s, and yet: %s", id, a.dec.Key, v.refusal.err))
-		return v
-	}
-	return verdict{action: actMove, listing: l}
+	return v
 }

@@ -8,34 +8,91 @@ import (
 	"verdict/processor/health"
 )
 
-// unknownKeyRetry is the number of the retry whose back-off applies while it is
-// not known whether the API key is good.
-const unknownKeyRetry = 3
+const (
+	// refusedWait is the shortest wait after a refusal. Within it, whoami says whether
+	// the API works.
+	refusedWait = 1500 * time.Millisecond
 
-// retry lets the decision wait and be tried again, or dead-letters it after its
-// last attempt. A failure during an outage is not an attempt.
-func (a *attempt) retry(ctx context.Context, v verdict, change health.Change) {
-	p := a.p
-	a.MaybeApplied = v.maybeApplied
-	p.countRetry(v.cause)
-	if v.signal() != health.Fails || change == health.Opened || change == health.None && p.outages.none(a.Lane) {
-		a.Attempts++
-		if a.outage != a.permit.Outage {
-			a.outage, a.spent = a.permit.Outage, 0
-		}
-		a.spent++
+	// aloneFor is how long a decision fails before whoami is evidence enough, where
+	// nothing else completes.
+	aloneFor = time.Hour
+)
+
+// evidence is what was known of the API before an attempt began: the best evidence that
+// it worked after the decision failed first, and not too long ago.
+type evidence struct {
+	refused health.Evidence // after it was refused first, within the longest back-off
+	failed  health.Evidence // after it failed first, within half of the patience
+	badKey  bool            // the key was refused since the decision was refused first
+	alone   bool            // nothing else was completed since the attempt before began
+}
+
+// evidenceFor returns the evidence before an attempt at a decision.
+func (m *machines) evidenceFor(j *job, now time.Time) (e evidence) {
+	if j.failedAt.IsZero() {
+		return e
 	}
-	if a.Attempts >= p.opts.MaxAttempts {
-		reason := decision.RetriesExhausted
-		if v.cause == decision.RetryUnconfirmed {
-			reason = decision.Unconfirmed
+	lately := max(time.Minute, m.opts.BackoffMax)
+	since := func(at time.Time, d time.Duration) health.Evidence {
+		if before := now.Add(-d); before.After(at) {
+			at = before
 		}
-		p.settler.deadLetter(ctx, a.job, refusal{reason: reason, status: v.status, err: v.err})
+		return m.health.Evidence(j.Task, at)
+	}
+	e.failed = since(j.failedAt, max(lately, m.opts.Patience/2))
+	e.alone = m.health.Evidence(j.Task, j.triedAt) != health.Completed
+	if e.badKey = m.health.KeyRefusedAfter(j.refusedAt); j.refused != "" && !e.badKey {
+		e.refused = since(j.refusedAt, lately)
+	}
+	return e
+}
+
+// fail counts a failed attempt. The decision is dead-lettered if it is to blame; else it
+// waits and is tried again.
+func (a *attempt) fail(ctx context.Context, v verdict) {
+	p := a.p
+	now := time.Now()
+	a.MaybeApplied = v.maybeApplied
+	a.Attempts++
+	if a.seen.alone {
+		a.alone++
+	}
+	if a.failedAt.IsZero() {
+		a.failedAt = now
+	}
+	if reason := v.refusal.reason; a.refused != reason || a.seen.badKey {
+		// What was known of the API says nothing about this: the key may be bad again.
+		a.refused, a.refusedAt, a.seen.refused = reason, now, health.NoEvidence
+	}
+	if a.isToBlame(&v, now) && a.blame(ctx, &v) {
 		return
 	}
+	p.countRetry(v.cause)
 	p.log.Debug("decision will be tried again", "decision_id", a.dec.ID, "origin", a.origin(), "attempts", a.Attempts, "err", v.err)
 	a.claim.Attempted(a.rec.Offset, a.Progress)
-	a.requeue(time.Now().Add(max(p.retry.Backoff(max(a.Attempts, 1)), v.atLeast)))
+	a.requeue(time.Now().Add(max(p.retry.Backoff(a.Attempts), v.atLeast)))
+}
+
+// isToBlame reports whether a failure is the decision's own fault: the API was seen
+// working after the decision failed first, or was refused first for this reason, and before
+// this attempt began. The probe of a paused lane never is. Attempts that were made while
+// nothing else was completed either don't count, for an hour.
+func (a *attempt) isToBlame(v *verdict, now time.Time) bool {
+	o := &a.p.opts
+	failedFor, refusedFor := now.Sub(a.failedAt), now.Sub(a.refusedAt)
+	switch {
+	case v.cause == decision.RetryPanic:
+		return a.Attempts >= o.MaxAttempts
+	case a.permit.Probe:
+		return false
+	case v.action == actBlame:
+		return a.seen.refused != health.NoEvidence || o.WithoutWhoAmI && refusedFor > 0 && refusedFor >= o.Patience
+	case a.Attempts < o.MaxAttempts || failedFor < o.Patience:
+		return false
+	case failedFor >= aloneFor:
+		return a.seen.failed != health.NoEvidence
+	}
+	return a.seen.failed == health.Completed && a.Attempts-a.alone >= o.MaxAttempts
 }
 
 // wait returns the decision to the queue until calls go on.
@@ -44,29 +101,6 @@ func (a *attempt) wait(v verdict) {
 		a.p.countRetry(v.cause)
 	}
 	a.requeue(time.Now().Add(v.atLeast))
-}
-
-// checkKey finds out what was refused: the key, in which case all calls pause; this
-// task alone; or neither, because it was not the API that refused.
-func (a *attempt) checkKey(v verdict) verdict {
-	p := a.p
-	good, err := p.keys.isGood(a.context())
-	switch {
-	case a.hold.ctx.Err() != nil:
-		v.action = actAbandon
-	case err != nil:
-		// Not known, because whoami itself failed. No attempt is spent, since
-		// nothing is known against the decision.
-		p.log.Debug("whoami failed, so it is not known whether the API key is good", "err", err)
-		v.action, v.cause, v.atLeast = actWait, "", p.retry.Backoff(unknownKeyRetry)
-	case good && isForeign(v.err):
-		v.action, v.cause = actRetry, decision.RetryForeign
-	case good:
-		v.refuse(decision.Forbidden)
-	default:
-		v.action = actWait
-	}
-	return v
 }
 
 func (p *Processor) countRetry(cause decision.RetryCause) {

@@ -31,25 +31,22 @@ func (h heldResult) Draining() bool      { return h.hold.revoked }
 // called means that the decision's own call completed the task. That is noted with
 // the claim first, so that after a crash the next owner looks at the task first
 // and finds it completed.
-func (r reviewer) keep(j *job, wire *decision.Result, called bool) bool {
-	p := r.p
+func (r reviewer) keep(j *job, wire *decision.Result, called bool) (kept bool) {
 	if called {
 		j.claim.Attempted(j.rec.Offset, decision.Progress{Attempts: j.Attempts, MaybeApplied: true})
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if j.hold.ctx.Err() != nil { // a drain has no time left to wait
-		return false
-	}
-	p.load.endWork(j)
-	keepsTask := j.Queued() && !j.reviewed
-	if keepsTask {
-		j.reviewed = true
-	}
-	p.reviews.Hold(j.Task.ProfileID, heldResult{j, wire}, keepsTask, time.Now())
-	p.nudgeReviewer()
-	p.nudge()
-	return true
+	r.p.do(func(m *machines, now time.Time) {
+		if j.hold.ctx.Err() != nil { // a drain has no time left to wait
+			return
+		}
+		m.load.endWork(j)
+		keepsTask := j.Queued() && !j.reviewed
+		j.reviewed = j.reviewed || keepsTask
+		m.reviews.Hold(j.Task.ProfileID, heldResult{j, wire}, keepsTask, now)
+		m.wants.review, m.wants.dispatch = true, true
+		kept = true
+	})
+	return kept
 }
 
 // watch makes reviews ready, each at its time, until ctx ends.
@@ -58,7 +55,7 @@ func (r reviewer) watch(ctx context.Context) {
 	defer timer.Stop()
 	for {
 		select {
-		case <-r.p.reviewWake:
+		case <-r.p.review:
 		case <-timer.C:
 		case <-ctx.Done():
 			return
@@ -70,38 +67,37 @@ func (r reviewer) watch(ctx context.Context) {
 // makeReady makes the reviews ready that are due, and publishes the results that
 // waited too long. It returns when to do so again.
 func (r reviewer) makeReady() (next time.Time) {
-	p := r.p
-	p.mu.Lock()
-	all, backfill := p.dispatcher.full()
-	late, next := p.reviews.Due(time.Now(), profile.Surroundings{
-		Tasks:   p.queue.TasksOf,
-		Full:    all || backfill,
-		Blocked: p.pauses.holdCalls() || p.pauses.on[decision.PausedThrottled] || !p.breakers.closed(),
+	var late []heldResult
+	r.p.do(func(m *machines, now time.Time) {
+		all, backfill := m.full()
+		late, next = m.reviews.Due(now, profile.Surroundings{
+			Tasks:   m.queue.TasksOf,
+			Full:    all || backfill,
+			Blocked: m.pauses.holdCalls() || m.pauses.on[decision.PausedThrottled] || m.health.AnyPaused(),
+		})
+		m.countSettling(late)
+		m.wants.dispatch = true
 	})
-	r.countSettling(late)
-	p.mu.Unlock()
 	r.publish(late, nil)
-	p.nudge()
 	return next
 }
 
-// begin takes the next review of a lane out for a worker. Under mu.
-func (r reviewer) begin(lane decision.Lane, permit health.Permit) assignment {
-	p := r.p
-	p.share.Charge(lane, p.dispatcher.ready(decision.Backfill, time.Now()))
-	p.load.occupy(lane)
-	c := &reviewCall{reviewer: r, review: p.reviews.Begin(lane), permit: permit}
-	c.ctx, c.cancel = context.WithCancel(p.life)
-	p.reviewCalls[c.review] = c.cancel
+// begin takes the next review of a lane out for a worker.
+func (r reviewer) begin(m *machines, lane decision.Lane, permit health.Permit, now time.Time) assignment {
+	m.share.Charge(lane, m.ready(decision.Backfill, now))
+	m.load.occupy(lane)
+	c := &reviewCall{reviewer: r, review: m.reviews.Begin(lane), permit: permit}
+	c.ctx, c.cancel = context.WithCancel(r.p.life)
+	m.reviewCalls[c.review] = c.cancel
 	return c
 }
 
 // countSettling counts results that are about to be published among those that
 // wait for Kafka. It does so at once, since otherwise others would take their
-// room. Under mu.
-func (r reviewer) countSettling(results []heldResult) {
+// room.
+func (m *machines) countSettling(results []heldResult) {
 	for _, h := range results {
-		r.p.load.startSettling(h.job)
+		m.load.startSettling(h.job)
 	}
 }
 
@@ -117,16 +113,17 @@ func (r reviewer) publish(results []heldResult, outcome *decision.Profile) {
 // flush publishes the results of a drain that ran out of time. Where a review's
 // call is in flight, its worker does so once the call is aborted.
 func (r reviewer) flush() {
-	p := r.p
-	p.mu.Lock()
-	results, working := p.reviews.Flush(time.Now())
-	r.countSettling(results)
-	for _, v := range working {
-		p.reviewCalls[v]()
-	}
-	p.mu.Unlock()
+	var results []heldResult
+	r.p.do(func(m *machines, now time.Time) {
+		var working []*profile.Review[heldResult]
+		results, working = m.reviews.Flush(now)
+		m.countSettling(results)
+		for _, v := range working {
+			m.reviewCalls[v]()
+		}
+	})
 	if len(results) > 0 {
-		p.running.Go(func() { r.publish(results, nil) }) // it may wait for Kafka, and a drain must end
+		r.p.running.Go(func() { r.publish(results, nil) }) // it may wait for Kafka, and a drain must end
 	}
 }
 
@@ -149,9 +146,7 @@ func (c *reviewCall) run(context.Context) {
 		}
 	}()
 	p := c.p
-	p.mu.Lock()
-	p.reviews.Collect(c.review)
-	p.mu.Unlock()
+	p.do(func(m *machines, _ time.Time) { m.reviews.Collect(c.review) })
 	var v verdict
 	l, err := p.lists.now(c.ctx, c.review.ProfileID)
 	if err != nil {
@@ -160,10 +155,10 @@ func (c *reviewCall) run(context.Context) {
 		v = verdict{action: actMove, listing: l}
 	}
 	signal := v.signal()
-	if signal == health.Fails {
+	if signal != health.Works {
 		signal = health.Neutral
 	}
-	p.outages.release(c.review.Lane, c.permit, signal, v.err)
+	p.do(func(m *machines, now time.Time) { p.outages.release(m, c.permit, signal, false, v.err, now) })
 	c.logFault(v)
 	if wait, again := c.retryIn(v); again && c.tryAgain(v, wait) {
 		return
@@ -187,76 +182,72 @@ func (c *reviewCall) retryIn(v verdict) (wait time.Duration, again bool) {
 	case actWait:
 		p.countRetry(v.cause)
 		return 0, true
-	case actCheckKey:
-		good, err := p.keys.isGood(c.ctx)
-		return p.retry.Backoff(unknownKeyRetry), err != nil || !good
+	case actBlame:
+		// A key that is refused pauses all calls meanwhile.
+		c.review.Attempts++
+		return v.atLeast, v.refusal.reason == decision.Forbidden && c.review.Attempts < 2
 	case actSucceed, actRefuse, actAbandon, actMove:
 	}
 	return 0, false
 }
 
 // tryAgain makes the review ready again later, unless its results can't wait.
-func (c *reviewCall) tryAgain(v verdict, wait time.Duration) bool {
-	p := c.p
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if c.ctx.Err() != nil || v.action != actWait && !p.reviews.MayRetry(c.review) {
-		return false
-	}
-	c.leaveWorker()
-	p.reviews.Again(c.review, time.Now().Add(wait))
-	p.nudgeReviewer()
-	p.nudge()
-	return true
+func (c *reviewCall) tryAgain(v verdict, wait time.Duration) (again bool) {
+	c.p.do(func(m *machines, now time.Time) {
+		if c.ctx.Err() != nil || v.action != actWait && !m.reviews.MayRetry(c.review) {
+			return
+		}
+		c.leaveWorker(m)
+		m.reviews.Again(c.review, now.Add(wait))
+		m.wants.review, m.wants.dispatch = true, true
+		again = true
+	})
+	return again
 }
 
 // end ends the review and publishes what waited for it.
 func (c *reviewCall) end(outcome *decision.Profile) {
-	p := c.p
-	p.mu.Lock()
 	var results []heldResult
-	if p.reviews.Active(c.review) {
-		results = p.reviews.End(c.review, time.Now())
-	}
-	c.countSettling(results)
-	c.leaveWorker()
-	p.nudgeReviewer()
-	p.mu.Unlock()
+	c.p.do(func(m *machines, now time.Time) {
+		if m.reviews.Active(c.review) {
+			results = m.reviews.End(c.review, now)
+		}
+		m.countSettling(results)
+		c.leaveWorker(m)
+		m.wants.review, m.wants.dispatch = true, true
+	})
 	c.publish(results, outcome)
-	p.nudge()
 }
 
 // drop ends a call that was not made, at the end of the process.
 func (c *reviewCall) drop() {
-	c.p.mu.Lock()
-	defer c.p.mu.Unlock()
 	c.cancel()
-	c.leaveWorker()
+	c.p.do(func(m *machines, _ time.Time) { c.leaveWorker(m) })
 }
 
-// leaveWorker frees the worker, once. Under mu.
-func (c *reviewCall) leaveWorker() {
-	if _, has := c.p.reviewCalls[c.review]; has {
-		delete(c.p.reviewCalls, c.review)
-		c.p.load.free(c.review.Lane)
+// leaveWorker frees the worker, once.
+func (c *reviewCall) leaveWorker(m *machines) {
+	if _, has := m.reviewCalls[c.review]; has {
+		delete(m.reviewCalls, c.review)
+		m.load.free(c.review.Lane)
 	}
 }
 
 // logFault logs why results are published without their profile's outcome, when
 // the reason changes.
 func (c *reviewCall) logFault(v verdict) {
-	p := c.p
 	fault := ""
 	if v.action != actMove && v.action != actWait && v.err != nil {
 		fault = plain(v.err)
 	}
-	p.mu.Lock()
-	changed := fault != p.reviewFault
-	if v.action != actWait {
-		p.reviewFault = fault
-	}
-	p.mu.Unlock()
+	changed := false
+	c.p.do(func(m *machines, _ time.Time) {
+		changed = fault != m.reviewFault
+		if v.action != actWait {
+			m.reviewFault = fault
+		}
+	})
 	if changed && fault != "" {
-		p.log.Warn("a profile's tasks could not be listed; if retries fail too, its results are published without the profile's outcome", "err", v.err)
+		c.p.log.Warn("a profile's tasks could not be listed; if retries fail too, its results are published without the profile's outcome", "err", v.err)
 	}
 }

@@ -57,9 +57,9 @@ func TestHeldAnswersAreBoundedInBytes(t *testing.T) {
 		if first := time.Duration(looked.Load() - 1); first < 0 || first >= 100*time.Millisecond {
 			t.Errorf("the first look came after %v", first)
 		}
-		s.p.mu.Lock()
-		defer s.p.mu.Unlock()
-		if !s.p.reviews.Empty() {
+		s.p.owner.mu.Lock()
+		defer s.p.owner.mu.Unlock()
+		if !s.p.m.reviews.Empty() {
 			t.Error("results or their bytes are still held")
 		}
 	}, func(o *Options) { o.ProfileOutcome, o.Workers = true, 8 })
@@ -100,9 +100,9 @@ func TestPanicInAReviewLosesNoResult(t *testing.T) {
 				if completed != 6 || len(s.outcomes()) != 6 {
 					t.Errorf("%d completions, %d outcomes", completed, len(s.outcomes()))
 				}
-				s.p.mu.Lock()
-				defer s.p.mu.Unlock()
-				if !s.p.reviews.Empty() {
+				s.p.owner.mu.Lock()
+				defer s.p.owner.mu.Unlock()
+				if !s.p.m.reviews.Empty() {
 					t.Error("results are still held")
 				}
 			}, func(o *Options) { o.ProfileOutcome = true })

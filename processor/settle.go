@@ -30,7 +30,6 @@ type ending struct {
 func (s settler) result(ctx context.Context, j *job, r success) {
 	if r.called {
 		j.Attempts++
-		s.p.throttle.completed()
 	}
 	if r.taskID == "" {
 		r.taskID = j.Task.TaskID
@@ -60,9 +59,6 @@ func (s settler) publishResult(ctx context.Context, j *job, wire *decision.Resul
 
 // deadLetter ends a decision, or a record that is not one, with a dead letter.
 func (s settler) deadLetter(ctx context.Context, j *job, r refusal) {
-	if r.called {
-		j.Attempts++
-	}
 	letter := decision.DeadLetter{
 		Reason: r.reason, HTTPStatus: r.status, Attempts: j.Attempts,
 		DecisionID: j.dec.ID, DecisionKey: j.identity.String(), FailedAt: decision.Time{Time: time.Now()}, Instance: s.p.opts.Instance,
@@ -85,18 +81,17 @@ func (s settler) withoutCall(ctx context.Context, j *job, settle func(context.Co
 }
 
 func (s settler) settle(ctx context.Context, j *job, e ending) {
-	p := s.p
-	p.mu.Lock()
-	p.load.endWork(j)
-	j.ending, j.shown = true, j.Attempts
-	// A record that was never queued made no call: publishing it again after a
-	// crash costs the API nothing, and a million of them must not keep others from
-	// their calls. Its lane's room bounds it.
-	if j.Queued() {
-		p.load.startSettling(j)
-	}
-	p.mu.Unlock()
-	p.nudge()
+	s.p.do(func(m *machines, _ time.Time) {
+		m.load.endWork(j)
+		j.ending, j.shown = true, j.Attempts
+		// A record that was never queued made no call: publishing it again after a
+		// crash costs the API nothing, and a million of them must not keep others from
+		// their calls. Its lane's room bounds it.
+		if j.Queued() {
+			m.load.startSettling(j)
+		}
+		m.wants.dispatch = true
+	})
 	s.publish(ctx, j, e)
 }
 
@@ -129,10 +124,32 @@ func (s settler) published(ctx context.Context, j *job, e ending, err error) {
 		})
 		return
 	case errors.Is(err, decision.ErrTooLarge):
-		p.log.Error("Kafka refuses even the smallest record as too large; the decision stays unsettled and will be read again (raise the topic's max.message.bytes)",
-			"topic", e.rec.Topic, "decision_id", j.dec.ID, "origin", j.origin())
+		s.publishLater(j, e)
+		return
 	}
 	s.dismiss(j, e, false)
+}
+
+// refusedRetry is how often a record is published again that Kafka refuses at its smallest.
+const refusedRetry = time.Minute
+
+// publishLater keeps a decision whose record Kafka refuses at its smallest, until somebody
+// lets the topic take it.
+func (s settler) publishLater(j *job, e ending) {
+	p := s.p
+	j.settleWith = func(ctx context.Context) { s.settle(ctx, j, e) } // no second call
+	if j.Attempts > 0 {
+		j.claim.Attempted(j.rec.Offset, decision.Progress{Attempts: j.Attempts, MaybeApplied: true})
+	}
+	p.do(func(m *machines, now time.Time) {
+		m.putBack(j, now.Add(refusedRetry))
+		if unlogged, ok := m.refusals.take(now); ok {
+			m.say(func() {
+				p.log.Error("Kafka refuses even the smallest record as too large; publishing it again every minute (raise the topic's max.message.bytes)",
+					"topic", e.rec.Topic, "decision_id", j.dec.ID, "origin", j.origin(), "unlogged", unlogged)
+			})
+		}
+	})
 }
 
 // acknowledged settles a decision whose record Kafka has.
@@ -160,19 +177,13 @@ func (s settler) logLetter(j *job, e ending) {
 // dismiss lets go of a decision: it is settled, or left to its next owner. reused
 // reports that its ID was another decision's before.
 func (s settler) dismiss(j *job, e ending, settled bool) (reused bool) {
-	p := s.p
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	j.gone = true
-	p.load.end(j)
-	if settled {
-		reused = p.remember(j, &e)
-	}
-	if j.Queued() {
-		p.queue.Done(&j.Item)
-	}
-	p.leave(j)
-	p.nudge()
+	s.p.do(func(m *machines, _ time.Time) {
+		j.gone = true
+		if settled {
+			reused = m.remember(j, &e)
+		}
+		m.giveUp(j)
+	})
 	return reused
 }
 
@@ -183,6 +194,6 @@ func (s settler) count(j *job, e ending) {
 		m.DeadLetters.WithLabelValues(lane, string(e.reason)).Inc()
 	}
 	if !j.rec.Time.IsZero() {
-		metrics.Observe(m.DecisionDuration.WithLabelValues(lane), max(time.Since(j.rec.Time).Seconds(), 0), j.traceparent)
+		metrics.Observe(m.DecisionDuration.WithLabelValues(lane), max(time.Since(j.rec.Time).Seconds(), 0), j.trace.Parent)
 	}
 }

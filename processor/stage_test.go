@@ -87,18 +87,18 @@ func (s *stage) wantNothingLeft() {
 	s.t.Helper()
 	p := s.p
 	for _, lane := range decision.Lanes {
-		if n := p.admission.room.Items(lane); n != 0 {
+		if n := p.m.admission.room.Items(lane); n != 0 {
 			s.t.Errorf("%d decisions of lane %s are still held", n, lane)
 		}
 	}
-	if !p.load.none() {
-		s.t.Errorf("after the end %v are in flight, %v settling", p.load.inFlight, p.load.settling)
+	if !p.m.load.none() {
+		s.t.Errorf("after the end %v are in flight, %v settling", p.m.load.inFlight, p.m.load.settling)
 	}
-	if !p.queue.Empty() || len(p.claims) != 0 || len(p.lists.pending) != 0 {
-		s.t.Errorf("after the end: queue empty %v, %d claims, %d look-ups", p.queue.Empty(), len(p.claims), len(p.lists.pending))
+	if !p.m.queue.Empty() || len(p.m.claims) != 0 || len(p.m.listing) != 0 {
+		s.t.Errorf("after the end: queue empty %v, %d claims, %d look-ups", p.m.queue.Empty(), len(p.m.claims), len(p.m.listing))
 	}
-	if !p.reviews.Empty() || len(p.reviewCalls) != 0 {
-		s.t.Errorf("after the end: reviews empty %v, %d review calls", p.reviews.Empty(), len(p.reviewCalls))
+	if !p.m.reviews.Empty() || len(p.m.reviewCalls) != 0 {
+		s.t.Errorf("after the end: reviews empty %v, %d review calls", p.m.reviews.Empty(), len(p.m.reviewCalls))
 	}
 }
 
@@ -187,6 +187,9 @@ func (s *stage) Settle(offset int64) {
 	defer s.mu.Unlock()
 	s.settled = append(s.settled, offset)
 }
+
+// Fetch finds nothing: no stage holds more than a task may have.
+func (s *stage) Fetch(context.Context, []int64) ([]decision.Record, error) { return nil, nil }
 
 func (s *stage) Attempted(int64, decision.Progress) {
 	if s.onAttempted != nil {

@@ -67,35 +67,38 @@ const (
 // Status returns the status at now.
 func (p *Processor) Status(now time.Time) Status {
 	s := Status{RateAllowed: p.tokens.limit(), RateUsed: p.calls.perSecond(now), DeadLetters: p.letters.inLastMinute(now)}
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	p.do(func(m *machines, _ time.Time) { m.describe(&s, now) })
+	return s
+}
+
+// describe adds to a status what the machines know.
+func (m *machines) describe(s *Status, now time.Time) {
 	paused := false // every lane; an outage pauses its own
 	for _, cause := range decision.PauseCauses {
-		if since, on := p.pauses.since[cause]; on {
+		if since, on := m.pauses.since[cause]; on {
 			s.Pauses = append(s.Pauses, Pause{cause, since})
 			paused = paused || cause != decision.PausedOutage
 		}
 	}
 	for _, lane := range decision.Lanes {
-		s.InFlight += p.load.inFlight[lane]
+		s.InFlight += m.load.inFlight[lane]
 		l := &s.Lanes[lane]
-		l.Pending = p.admission.room.Items(lane)
+		l.Pending = m.admission.room.Items(lane)
 		for _, cause := range decision.LanePauseCauses {
-			if since, on := p.pauses.laneSince[lanePause{lane, cause}]; on {
+			if since, on := m.pauses.laneSince[lanePause{lane, cause}]; on {
 				l.Pauses = append(l.Pauses, LanePause{cause, since})
 			}
 		}
-		if j := p.claims.oldestJob(lane); j != nil {
+		if j := m.claims.oldestJob(lane); j != nil {
 			l.Oldest = describe(j, now, paused || len(l.Pauses) > 0)
 		}
 	}
-	return s
 }
 
 // describe returns what is known of a job. It reads nothing that whoever has the job may
-// be writing. Under mu.
+// be writing.
 func describe(j *job, now time.Time, paused bool) *Oldest {
-	o := &Oldest{Origin: j.rec.Origin(), Time: j.rec.Time}
+	o := &Oldest{Origin: j.rec.Origin(), Time: j.since()}
 	turn, due := j.Turn()
 	if turn == queue.Outside && !j.ending {
 		o.Wait = WaitReading
@@ -106,6 +109,8 @@ func describe(j *job, now time.Time, paused bool) *Oldest {
 	case j.working:
 		o.Wait = WaitCall
 		return o
+	case turn == queue.Delayed && due.After(now) && j.held:
+		o.Wait, o.Attempts = WaitPause, j.Attempts
 	case turn == queue.Delayed && due.After(now):
 		o.Wait, o.Due, o.Attempts = WaitRetry, due, j.Attempts
 	case j.ending || j.settling:

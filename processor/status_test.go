@@ -9,6 +9,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
 	"verdict/internal/decision"
 	"verdict/internal/passfort"
 )
@@ -161,9 +163,9 @@ func TestStatusCountsPausesCallsAndLetters(t *testing.T) {
 	onStage(t, func(s *stage) {
 		began := time.Now()
 		s.p.Pause(decision.PausedKafka, true)
-		s.p.mu.Lock()
-		s.p.pauses.setLane(decision.Backfill, decision.LanePausedHeld, true)
-		s.p.mu.Unlock()
+		s.p.owner.mu.Lock()
+		s.p.m.pauses.setLane(decision.Backfill, decision.LanePausedHeld, true)
+		s.p.owner.mu.Unlock()
 		time.Sleep(time.Second)
 		s.p.Pause(decision.PausedKafka, true) // again
 		got := s.p.Status(time.Now())
@@ -173,18 +175,25 @@ func TestStatusCountsPausesCallsAndLetters(t *testing.T) {
 		if l := got.Lanes[decision.Backfill].Pauses; len(l) != 1 || l[0] != (LanePause{decision.LanePausedHeld, began}) || len(got.Lanes[decision.Live].Pauses) != 0 {
 			t.Errorf("pauses of backfill %v, of live %v", l, got.Lanes[decision.Live].Pauses)
 		}
+		pending := s.metrics.Pending.WithLabelValues(decision.Live.String())
+		s.submit(decisionOn(0, ""), decisionOn(1, ""))
+		if n := testutil.ToFloat64(pending); n != 2 {
+			t.Errorf("%v decisions are pending in a pause, want 2", n)
+		}
 		s.p.Pause(decision.PausedKafka, false)
-		s.p.mu.Lock()
-		s.p.pauses.setLane(decision.Backfill, decision.LanePausedHeld, false)
-		s.p.mu.Unlock()
-
-		s.submit(decisionOn(0, ""), `{}`, decisionOn(1, ""), `{}`)
+		s.p.owner.mu.Lock()
+		s.p.m.pauses.setLane(decision.Backfill, decision.LanePausedHeld, false)
+		s.p.owner.mu.Unlock()
+		s.submit(`{}`, `{}`)
 		s.await(4)
+		if n := testutil.ToFloat64(pending); n != 0 {
+			t.Errorf("%v decisions are pending at the end", n)
+		}
 		got = s.p.Status(began.Add(10 * time.Second))
 		if len(got.Pauses)+len(got.Lanes[decision.Backfill].Pauses) != 0 {
 			t.Errorf("pauses %v, of backfill %v", got.Pauses, got.Lanes[decision.Backfill].Pauses)
 		}
-		if got.DeadLetters != 2 || got.RateUsed != 0.2 || got.Lanes[decision.Live].Oldest != nil || got.InFlight != 0 {
+		if got.DeadLetters != 2 || got.RateUsed != 0.3 /* whoami too */ || got.Lanes[decision.Live].Oldest != nil || got.InFlight != 0 {
 			t.Errorf("%+v", got)
 		}
 	})

@@ -19,7 +19,7 @@ type tokens struct {
 }
 
 func newTokens(perSecond float64, burst int, m *metrics.Metrics) *tokens {
-	t := &tokens{metrics: m, pacer: pacer.New(perSecond, burst, time.Now()), changed: make(chan struct{})}
+	t := &tokens{metrics: m, pacer: pacer.New(perSecond, burst), changed: make(chan struct{})}
 	m.RateLimit.Set(t.pacer.Limit())
 	return t
 }

@@ -138,6 +138,25 @@ func TestTokensWakeWaitersWhenTheShareGrows(t *testing.T) {
 	})
 }
 
+// TestTokensOfThoseWhoGiveUpAreGivenBack: who waits next does not wait for them too.
+func TestTokensOfThoseWhoGiveUpAreGivenBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := testTokens(1, 1)
+		l.setShare(1)
+		for range 10 {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+			if l.wait(ctx) == nil {
+				t.Fatal("a token from a bucket that starts empty")
+			}
+			cancel()
+		}
+		began := time.Now()
+		if err := l.wait(t.Context()); err != nil || time.Since(began) > time.Second {
+			t.Errorf("waited for %v, %v", time.Since(began), err)
+		}
+	})
+}
+
 func TestTokensSpreadTheAllowanceUntilItsReset(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := testTokens(100, 10)

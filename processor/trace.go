@@ -19,7 +19,7 @@ import (
 )
 
 // Tracing says where the spans of decisions go, and how they describe this
-// service. Without a Tracer there are none, and a decision's traceparent is
+// service. Without a Tracer there are none, and a decision's trace is
 // passed on unchanged.
 type Tracing struct {
 	Tracer trace.Tracer
@@ -45,11 +45,13 @@ type spans struct {
 
 // begin starts the spans of a decision, within the trace that its record names.
 func (t *Tracing) begin(j *job) {
-	j.traceparent = decision.Traceparent(j.rec.Headers)
+	j.trace = decision.TraceOf(j.rec.Headers)
 	if t.Tracer == nil {
 		return
 	}
-	ctx := propagation.TraceContext{}.Extract(context.Background(), propagation.MapCarrier{decision.HeaderTraceparent: j.traceparent})
+	ctx := propagation.TraceContext{}.Extract(context.Background(), propagation.MapCarrier{
+		decision.HeaderTraceparent: j.trace.Parent, decision.HeaderTracestate: j.trace.State,
+	})
 	ctx, whole := t.Tracer.Start(ctx, "process "+j.rec.Topic, trace.WithSpanKind(trace.SpanKindConsumer), trace.WithTimestamp(j.received),
 		trace.WithAttributes(
 			semconv.MessagingSystemKafka,
@@ -62,13 +64,13 @@ func (t *Tracing) begin(j *job) {
 			attribute.String("verdict.lane", j.Lane.String()),
 		))
 	j.spans = &spans{tracing: t, ctx: ctx, whole: whole}
-	j.traceparent = traceparent(whole)
+	j.trace = traceOf(whole)
 }
 
-// traceparent returns a span's context as a header.
-func traceparent(s trace.Span) string {
+// traceOf returns a span's context as headers.
+func traceOf(s trace.Span) decision.Trace {
 	c := s.SpanContext()
-	return fmt.Sprintf("00-%s-%s-%s", c.TraceID(), c.SpanID(), c.TraceFlags())
+	return decision.Trace{Parent: fmt.Sprintf("00-%s-%s-%s", c.TraceID(), c.SpanID(), c.TraceFlags()), State: c.TraceState().String()}
 }
 
 // waits notes that the decision waits for its turn from now on.
@@ -92,7 +94,7 @@ func (s *spans) chosen() {
 // returns the record to hand over: a result names the trace. A dead letter has the
 // headers of its record, and so that record's own trace.
 func (j *job) publishing(e *ending) decision.Record {
-	rec, parent := e.rec, j.traceparent
+	rec, parent := e.rec, j.trace
 	if s := j.spans; s != nil {
 		_, s.send = s.tracing.Tracer.Start(s.ctx, "send "+rec.Topic, trace.WithSpanKind(trace.SpanKindProducer), trace.WithAttributes(
 			semconv.MessagingSystemKafka,
@@ -100,10 +102,10 @@ func (j *job) publishing(e *ending) decision.Record {
 			semconv.MessagingOperationTypeSend,
 			semconv.MessagingDestinationName(rec.Topic),
 		))
-		parent = traceparent(s.send)
+		parent = traceOf(s.send)
 	}
-	if e.reason == "" && parent != "" {
-		rec.Headers = append(slices.Clip(rec.Headers), decision.Header{Key: decision.HeaderTraceparent, Value: []byte(parent)})
+	if e.reason == "" {
+		rec.Headers = append(slices.Clip(rec.Headers), parent.Headers()...)
 	}
 	return rec
 }
@@ -162,10 +164,10 @@ func plain(err error) string {
 }
 
 // beginCall follows one call to the API. It returns the context to make the call
-// with, and the span; nil: there is none. Only the URL's
+// with, and the span; nil: there is none, as for whoami, which is no decision's. Only the URL's
 // template is shown: the whole URL would identify a person's profile.
 func (t *Tracing) beginCall(ctx context.Context, op passfort.Operation) (context.Context, trace.Span) {
-	if t.Tracer == nil {
+	if t.Tracer == nil || op == passfort.OpWhoAmI {
 		return ctx, nil
 	}
 	method, template := op.Route()
@@ -175,7 +177,7 @@ func (t *Tracing) beginCall(ctx context.Context, op passfort.Operation) (context
 		semconv.ServerAddress(t.Server),
 		semconv.ServerPort(t.Port),
 	))
-	return passfort.WithTraceparent(ctx, traceparent(span)), span
+	return passfort.WithTrace(ctx, traceOf(span)), span
 }
 
 // endCall notes how the call ended.

@@ -9,22 +9,21 @@ import (
 
 // withoutCall returns how to go on with a decision that needs no call: it
 // expired, it is a duplicate, its task is in a list that is remembered, or it was
-// about to be settled when a panic intervened. Nil: it needs a call. Under mu;
-// the function it returns is called without mu.
-func (d dispatcher) withoutCall(j *job, now time.Time) func(context.Context) {
-	if settle := d.settledWithoutCall(j, now); settle != nil {
+// about to be settled when a panic intervened. Nil: it needs a call.
+func (d dispatcher) withoutCall(m *machines, j *job, now time.Time) func(context.Context) {
+	if settle := d.settledWithoutCall(m, j, now); settle != nil {
 		return settle
 	}
 	if !j.Resolved() {
-		if l := d.p.lists.memory.Recall(j.Task.ProfileID, time.Time{}, now); l != nil {
+		if l := m.lists.Recall(j.Task.ProfileID, time.Time{}, now); l != nil {
 			return func(ctx context.Context) { d.move(ctx, j, l) }
 		}
 	}
 	return nil
 }
 
-// settledWithoutCall is the part of withoutCall that settles. Under mu.
-func (d dispatcher) settledWithoutCall(j *job, now time.Time) func(context.Context) {
+// settledWithoutCall is the part of withoutCall that settles.
+func (d dispatcher) settledWithoutCall(m *machines, j *job, now time.Time) func(context.Context) {
 	switch {
 	case j.settleWith != nil:
 		return j.settleWith
@@ -34,7 +33,7 @@ func (d dispatcher) settledWithoutCall(j *job, now time.Time) func(context.Conte
 			d.p.settler.deadLetter(ctx, j, refusal{reason: decision.Expired, err: expired})
 		}
 	case j.dec.OwnID && j.untried():
-		return d.settledAsDuplicate(j)
+		return d.settledAsDuplicate(m, j)
 	}
 	return nil
 }

@@ -23,18 +23,18 @@ func rows() []row {
 	}
 }
 
-// lag returns the lag by lane. Each instance reports the lanes of its topics.
-func lag(lane string) string {
-	return `sum by (lane) (verdict_consumer_lag{SEL} * on (job, group, instance, topic) group_left (lane) verdict_topic_info{SEL` + lane + `})`
+// backlog returns the records that are not settled, by lane.
+func backlog(lane string) string {
+	return `sum by (lane) (verdict_backlog{SEL` + lane + `})`
 }
 
-// timeToDrain returns the lag divided by the rate at which decisions settle: +Inf if none
-// settle, 0 without lag.
+// timeToDrain returns the backlog divided by the rate at which decisions settle: +Inf if
+// none settle, 0 without a backlog.
 func timeToDrain(lane string) string {
-	return `(` + lag(lane) + `
+	return `(` + backlog(lane) + `
   / sum by (lane) (rate(verdict_decisions_total{SEL` + lane + `}[$__rate_interval])))
-  and ` + lag(lane) + ` > 0
-or ` + lag(lane) + ` == 0`
+  and ` + backlog(lane) + ` > 0
+or ` + backlog(lane) + ` == 0`
 }
 
 // oldest returns how long the oldest decision has waited, 0 if none waits.
@@ -43,7 +43,7 @@ func oldest(lane string) string {
 or max by (lane) (verdict_oldest_unsettled_timestamp_seconds{SEL` + lane + `} * 0)`
 }
 
-// Arguments of lag, timeToDrain and oldest.
+// Arguments of backlog, timeToDrain and oldest.
 const (
 	everyLane = ""
 	liveLane  = `,lane="live"`
@@ -74,17 +74,17 @@ func isItWell() panels {
 			units.Short, thresholds("green", step{1, "red"}),
 			query{`max(verdict_paused{SEL})`, "paused"}).
 			Mappings(words("running", "green", "paused", "red")),
-		bigNumber(header{title: "Breaker", width: 4, alert: "VerdictPausedForOutage",
-			description: "Open if half of the last API calls failed. Verdict then sends a probe every few seconds until one succeeds."},
+		bigNumber(header{title: "API", width: 4, alert: "VerdictPausedForOutage",
+			description: "Away if calls fail and whoami does too, or if most first calls for a decision fail. Verdict then sends only probes, until one succeeds."},
 			units.Short, thresholds("green", step{1, "red"}),
-			query{`max(verdict_paused{SEL,cause="outage"})`, "breaker"}).
-			Mappings(words("closed", "green", "open", "red")),
+			query{`max(verdict_paused{SEL,cause="outage"})`, "API"}).
+			Mappings(words("works", "green", "away", "red")),
 		bigNumber(header{title: "Oldest unsettled, live", width: 4, alert: "VerdictBacklogOverTarget",
 			description: "Age of the oldest live decision that an instance holds, by the timestamp of its record."},
 			units.Seconds, thresholds("green", step{300, "orange"}, step{900, "red"}),
 			query{oldest(liveLane), "{{lane}}"}),
 		bigNumber(header{title: "Time to drain, live", width: 4, alert: "VerdictBacklogOverTarget",
-			description: "How long the lag of the live lane would take to drain at the current rate if nothing new came in."},
+			description: "How long the backlog of the live lane would take to drain at the current rate if nothing new came in."},
 			units.Seconds, thresholds("green", step{60, "orange"}, step{300, "red"}),
 			query{timeToDrain(liveLane), "{{lane}}"}),
 		bigNumber(header{title: "Alerts firing", width: 4,
@@ -92,7 +92,7 @@ func isItWell() panels {
 			units.Short, thresholds("green", step{1, "red"}),
 			query{`count(ALERTS{alertname=~"Verdict.+",alertstate="firing"}) or vector(0)`, "firing"}),
 		timeline(header{title: "Paused, by cause", width: 24, alert: "VerdictPausedForKafka",
-			description: "auth: the API refuses the key. outage: the API fails and the breaker is open. throttled: the API answered 429 and said how long to wait. kafka: results could not be published, or offsets not committed."},
+			description: "auth: the API refuses the key. outage: the API fails, and only probes go. throttled: the API answered 429 and said how long to wait. kafka: results could not be published, or offsets not committed."},
 			words("running", "green", "paused", "red"),
 			query{`max by (cause) (verdict_paused{SEL})`, "{{cause}}"}),
 	}
@@ -108,12 +108,12 @@ func flow() panels {
 			description: "From the timestamp of a decision's record until Kafka acknowledges its result or dead letter, by lane. In a backfill most of this is waiting time."},
 			units.Seconds,
 			quantiles("verdict_decision_duration_seconds", "", ", lane", " {{lane}}")...),
-		graph(header{title: "Lag", width: 6, alert: "VerdictLagGrowing",
-			description: "Records between the committed offset and the end of the partitions."},
+		graph(header{title: "Backlog", width: 6, alert: "VerdictLagGrowing",
+			description: "Records that are not settled, fetched or not."},
 			units.Short,
-			query{lag(everyLane), "{{lane}}"}),
+			query{backlog(everyLane), "{{lane}}"}),
 		limited(graph(header{title: "Time to drain", width: 6, alert: "VerdictBacklogOverTarget",
-			description: "Lag divided by the rate at which decisions settle. The dashed line is the target of the live lane."},
+			description: "Backlog divided by the rate at which decisions settle. The dashed line is the target of the live lane."},
 			units.Seconds,
 			query{timeToDrain(everyLane), "{{lane}}"}), 300),
 		limited(graph(header{title: "Oldest unsettled", width: 6, alert: "VerdictBacklogOverTarget",

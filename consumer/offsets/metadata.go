@@ -60,22 +60,17 @@ func setSize(size int) int { return max(payloadSize(size)-1, 0) }
 // not fit is left out from the end, progress first. Leaving out is safe: it
 // only repeats work after a restart.
 func Encode(t *Tracker, open map[int64]decision.Progress, size int) string {
-	payload := payloadSize(size)
 	kind, set := encodeSet(t, setSize(size))
-	attempts := encodeProgress(t.base, open, payload-1-len(set)-binary.MaxVarintLen16)
-	if len(set) == 0 && len(attempts) == 0 {
+	head := binary.AppendUvarint([]byte{kind | kindAttempts}, uint64(len(set)))
+	attempts := encodeProgress(t.base, open, payloadSize(size)-len(head)-len(set))
+	switch {
+	case len(attempts) > 0:
+	case len(set) > 0:
+		head = []byte{kind}
+	default:
 		return ""
 	}
-	b := make([]byte, 0, payload)
-	if len(attempts) > 0 {
-		b = append(b, kind|kindAttempts)
-		b = binary.AppendUvarint(b, uint64(len(set)))
-	} else {
-		b = append(b, kind)
-	}
-	b = append(b, set...)
-	b = append(b, attempts...)
-	return metadataPrefix + base64.StdEncoding.EncodeToString(b)
+	return metadataPrefix + base64.StdEncoding.EncodeToString(slices.Concat(head, set, attempts))
 }
 
 // encodeSet returns the form that carries the most settled offsets in at most
@@ -123,12 +118,14 @@ func encodeBitmap(t *Tracker, size int) (set []byte, carried int64) {
 	return set, carried
 }
 
+// encodeProgress returns the progress of as many open offsets as fits size bytes.
 func encodeProgress(base int64, open map[int64]decision.Progress, size int) []byte {
 	var b []byte
 	for _, offset := range slices.Sorted(maps.Keys(open)) {
-		if offset < base || len(b) > size-binary.MaxVarintLen32-binary.MaxVarintLen32 {
+		if offset < base {
 			continue
 		}
+		fits := len(b)
 		p := open[offset]
 		n := uint64(min(p.Attempts, maxCarriedAttempts)) << 1
 		if p.MaybeApplied {
@@ -136,6 +133,9 @@ func encodeProgress(base int64, open map[int64]decision.Progress, size int) []by
 		}
 		b = binary.AppendUvarint(b, uint64(offset-base))
 		b = binary.AppendUvarint(b, n)
+		if len(b) > size {
+			return b[:fits]
+		}
 	}
 	return b
 }

@@ -1,7 +1,11 @@
 package offsets
 
 import (
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
 	"maps"
+	"math"
 	"slices"
 	"testing"
 
@@ -35,9 +39,11 @@ func TestMetadataFormatIsFixed(t *testing.T) {
 	}{
 		"bitmap":                {every(12, odd), nil, 4096, "v1:AKoK"},
 		"runs":                  {every(300, fromTen), nil, 4096, "v1:AQqiAg=="},
+		"runs, by a byte":       {every(17, fromTen), nil, 4096, "v1:AQoH"},
 		"bitmap cut short":      {every(300, func(i int) bool { return i%3 == 1 }), nil, 24, "v1:AJIkSZIkSZIkSZIkSZIk"},
 		"runs cut short":        {every(3000, func(i int) bool { return i%600 > 500 }), nil, 24, "v1:AfUDY/UDY/UDY/UDYw=="},
 		"attempts":              {every(4, none), progress, 4096, "v1:AgAABQPYBA=="},
+		"attempts, to the byte": {every(4, none), map[int64]decision.Progress{1000: {Attempts: 2, MaybeApplied: true}, 1001: {Attempts: 1}, 1003: {Attempts: 300}}, 15, "v1:AgAABQECA9gE"},
 		"bitmap with attempts":  {every(12, even), progress, 4096, "v1:AgJUBQAFA9gE"},
 		"runs with attempts":    {every(300, fromTen), progress, 4096, "v1:AwMKogIABQPYBA=="},
 		"nothing beyond commit": {every(3, func(int) bool { return true }), nil, 4096, ""},
@@ -112,27 +118,95 @@ func TestMetadataRestoresSettledAndProgress(t *testing.T) {
 func TestMetadataCutShortClaimsNothingFalse(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		tr := NewTracker(100)
-		for offset := int64(100); offset < 5100; offset++ {
+		open := make(map[int64]decision.Progress)
+		tr.Track(100)
+		from := rapid.SampledFrom([]int64{101, 20_000}).Draw(t, "from") // what lies between counts as settled
+		end := from + rapid.Int64Range(0, 3000).Draw(t, "span")
+		for offset := from; offset < end; offset++ {
 			tr.Track(offset)
-			if rapid.IntRange(0, 2).Draw(t, "settled") > 0 && offset != 100 {
+			if rapid.IntRange(0, 2).Draw(t, "settled") > 0 {
 				tr.Settle(offset)
+			} else {
+				open[offset] = decision.Progress{Attempts: maxCarriedAttempts, MaybeApplied: true}
 			}
 		}
 		size := rapid.IntRange(0, 700).Draw(t, "size")
-		metadata := Encode(tr, map[int64]decision.Progress{100: {Attempts: 3, MaybeApplied: true}}, size)
+		metadata := Encode(tr, open, size)
 		if len(metadata) > size {
 			t.Fatalf("%d bytes, the limit is %d", len(metadata), size)
 		}
-		got, _, err := Restore(100, metadata, 100)
+		got, gotOpen, err := Restore(100, metadata, 100)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for offset := int64(100); offset < 5200; offset++ {
+		for offset, p := range gotOpen {
+			if p != open[offset] {
+				t.Fatalf("progress of %d: %v, want %v", offset, p, open[offset])
+			}
+		}
+		if len(gotOpen) < len(open) && size-len(metadata) > 12 { // six bytes, in base64
+			t.Fatalf("%d of %d open offsets are carried in %d of %d bytes", len(gotOpen), len(open), len(metadata), size)
+		}
+		for offset := int64(100); offset < end+100; offset++ {
 			if got.Settled(offset) && !tr.Settled(offset) {
 				t.Fatalf("offset %d counts as settled, and is not", offset)
 			}
 		}
 	})
+}
+
+// TestDecodeRefusesWhatIsNotItsOwn, just beyond what it may describe, and reads what is
+// just within.
+func TestDecodeRefusesWhatIsNotItsOwn(t *testing.T) {
+	const huge = math.MaxUint64
+	uvarints := func(kind byte, n ...uint64) []byte {
+		b := []byte{kind}
+		for _, n := range n {
+			b = binary.AppendUvarint(b, n)
+		}
+		return b
+	}
+	runs := func(n ...uint64) []byte { return uvarints(kindRuns, n...) }
+	attempts := func(n ...uint64) []byte { return uvarints(kindAttempts, append([]uint64{0}, n...)...) }
+	for name, c := range map[string]struct {
+		payload []byte
+		base    int64
+		settled []Run // nil and no open: refused
+		open    map[int64]decision.Progress
+	}{
+		"nothing":                    {},
+		"another kind":               {payload: []byte{4, 2}},
+		"base below zero":            {payload: []byte{0, 2}, base: -1},
+		"base near the end":          {payload: []byte{0, 2}, base: math.MaxInt64 - MaxSpan + 1},
+		"last base":                  {payload: []byte{0, 2}, base: math.MaxInt64 - MaxSpan, settled: []Run{{math.MaxInt64 - MaxSpan + 1, math.MaxInt64 - MaxSpan + 2}}},
+		"bitmap too long":            {payload: append(make([]byte, 1+MaxSpan/8), 1)},
+		"longest bitmap":             {payload: append(make([]byte, MaxSpan/8), 128), settled: []Run{{MaxSpan - 1, MaxSpan}}},
+		"run cut short":              {payload: []byte{kindRuns, 1, 128}},
+		"run too long":               {payload: runs(0, MaxSpan+1)},
+		"longest run":                {payload: runs(0, MaxSpan), settled: []Run{{0, MaxSpan}}},
+		"runs too long":              {payload: runs(2, MaxSpan-1)},
+		"longest runs":               {payload: runs(1, MaxSpan-1), settled: []Run{{1, MaxSpan}}},
+		"runs that overflow":         {payload: runs(1, huge, 1)},
+		"empty run":                  {payload: runs(1, 0, 1, 2), settled: []Run{{2, 4}}},
+		"length of set cut short":    {payload: []byte{kindAttempts, 128}},
+		"length of set missing":      {payload: []byte{kindAttempts}},
+		"length beyond the end":      {payload: []byte{kindAttempts, 2, 2}},
+		"set to the end":             {payload: []byte{kindAttempts, 1, 2}, settled: []Run{{1, 2}}},
+		"length that overflows":      {payload: uvarints(kindAttempts, huge, 2)},
+		"offset cut short":           {payload: append(attempts(), 128)},
+		"offset too far":             {payload: attempts(MaxSpan+1, 2)},
+		"last offset":                {payload: attempts(MaxSpan, 2), open: map[int64]decision.Progress{MaxSpan: {Attempts: 1}}},
+		"attempts that are missing":  {payload: attempts(1)},
+		"attempts cut short":         {payload: append(attempts(1), 128)},
+		"too many attempts":          {payload: attempts(1, 2*maxCarriedAttempts+2)},
+		"as many as are believed":    {payload: attempts(1, 2*maxCarriedAttempts+1), open: map[int64]decision.Progress{1: {Attempts: maxCarriedAttempts, MaybeApplied: true}}},
+		"progress of several offset": {payload: attempts(1, 2, 3, 5), open: map[int64]decision.Progress{1: {Attempts: 1}, 3: {Attempts: 2, MaybeApplied: true}}},
+	} {
+		settled, open, err := Decode(metadataPrefix+base64.StdEncoding.EncodeToString(c.payload), c.base)
+		if refused := c.settled == nil && c.open == nil; refused != errors.Is(err, ErrMetadata) || !slices.Equal(settled, c.settled) || !maps.Equal(open, c.open) {
+			t.Errorf("%s: settled %v, open %v, %v", name, settled, open, err)
+		}
+	}
 }
 
 // What earlier versions cut short in a form that would not be chosen any more.

@@ -95,9 +95,15 @@ func (t *Tracker) Fits(offset, span int64, size int) bool {
 // (compaction, markers of transactions) and count as settled. The offset must
 // fit.
 func (t *Tracker) Track(offset int64) (settled bool) {
-	t.add(t.next, offset)
+	t.Pass(offset)
 	t.next = max(t.next, offset+1)
 	return t.Settled(offset)
+}
+
+// Pass records that no offset before next exists that was not fetched. next must fit.
+func (t *Tracker) Pass(next int64) {
+	t.add(t.next, next)
+	t.next = max(t.next, next)
 }
 
 // Settle records that offset, which was fetched, is settled, and reports whether
@@ -126,9 +132,7 @@ func (t *Tracker) SettledUntil(offset int64) int64 {
 
 // Unsettled returns the number of offsets below end that are not settled.
 func (t *Tracker) Unsettled(end int64) int64 {
-	if end <= t.base {
-		return 0
-	}
+	end = max(end, t.base)
 	n := end - t.base - t.settled
 	for _, run := range slices.Backward(t.runs) {
 		if run.To <= end {

@@ -19,7 +19,7 @@ type DialFunc func(ctx context.Context, network, address string) (net.Conn, erro
 // a fault of the configuration, not an outage of Kafka. Each connection reads them
 // again, so that they can be renewed.
 func Connect(cfg configs.Kafka, dial DialFunc) (*broker.Connection, error) {
-	o := broker.Options{Brokers: cfg.Brokers, ClientID: cfg.ClientID, DialFunc: dial}
+	o := broker.Options{Brokers: cfg.Brokers, ClientID: cfg.ClientID, Rack: cfg.Rack, DialFunc: dial}
 	var faults configs.Faults
 	if t := cfg.TLS; t.Enabled {
 		o.TLS = broker.TLSFiles{CA: t.CAFile, Cert: t.CertFile, Key: t.KeyFile, ServerName: t.ServerName}.Config

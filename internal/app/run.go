@@ -52,8 +52,10 @@ func Run(ctx context.Context, cfg configs.Config, o Options) (err error) {
 		API: client, Publisher: s.publisher, Metrics: s.metrics, Logger: o.Log, Instance: instance(), Decode: decoder.Decode,
 		Results: cfg.Kafka.Topics.Results, DeadLetters: cfg.Kafka.Topics.DeadLetters,
 		RateLimit: cfg.API.RateLimit, Burst: cfg.API.Burst, GroupRate: cfg.API.RateLimitScope == configs.ScopeGroup,
-		Workers: cfg.Processor.Workers, MaxPending: cfg.Processor.MaxPending, MaxBytes: int64(cfg.Processor.MaxPendingBytes),
-		MaxAttempts: cfg.Processor.MaxAttempts, BackoffMin: cfg.Processor.BackoffMin, BackoffMax: cfg.Processor.BackoffMax,
+		Workers: cfg.Processor.Workers, MaxPending: cfg.Processor.MaxPending, MaxBytes: int64(cfg.Processor.MaxPendingBytes) * (readAheadPart - 1) / (2 * readAheadPart), // of each lane
+		MaxAttempts: cfg.Processor.MaxAttempts, Patience: cfg.Processor.Patience, Guard: cfg.Processor.Guard,
+		WithoutWhoAmI: cfg.API.Probe == configs.ProbeNone,
+		BackoffMin:    cfg.Processor.BackoffMin, BackoffMax: cfg.Processor.BackoffMax,
 		BackfillMinShare: cfg.Processor.BackfillMinShare,
 		Preflight:        cfg.Processor.Preflight,
 		OnConflict:       cfg.Processor.OnConflict,
@@ -72,6 +74,7 @@ func Run(ctx context.Context, cfg configs.Config, o Options) (err error) {
 	for _, in := range cfg.Kafka.Topics.Lanes() {
 		lanes[in.Topic] = in.Lane
 		s.metrics.TopicInfo.WithLabelValues(in.Topic, in.Lane.String()).Set(1)
+		s.metrics.RecordsLost.WithLabelValues(in.Topic)
 	}
 	s.status.lanes = lanes
 	s.status.work.Store(work)

@@ -62,7 +62,7 @@ func newService(cfg configs.Config, o Options, stops *stops) (*service, error) {
 		Client:         s.connection.Client(),
 		OnHealthChange: func(err error) { s.kafka.set("publish", err) },
 		Observe: func(rec *decision.Record, seconds float64) {
-			metrics.Observe(s.metrics.PublishDuration.WithLabelValues(rec.Topic), seconds, decision.Traceparent(rec.Headers))
+			metrics.Observe(s.metrics.PublishDuration.WithLabelValues(rec.Topic), seconds, decision.TraceOf(rec.Headers).Parent)
 		},
 	})
 	stops.add("publisher", func() error {
@@ -89,7 +89,9 @@ func (s *service) consume(ctx context.Context, group string, topics []string, ha
 	k := s.cfg.Kafka
 	intake, err := consumer.New(consumer.Options{
 		Brokers: k.Brokers, Dialer: s.connection.Dialer(), Client: s.connection.Client(),
+		Fetch: s.connection.Fetch, Deleted: s.connection.Deleted, TopicIDs: s.connection.TopicIDs, ReadAt: s.connection.ReadAt,
 		GroupID: group, Topics: topics, UserData: MemberOf(s.cfg).encode(), StartLatest: k.StartOffset == configs.StartLatest,
+		ReadAhead:      int(s.cfg.Processor.MaxPendingBytes / readAheadPart),
 		CommitInterval: k.CommitInterval, MaxUncommitted: k.MaxUncommitted,
 		SessionTimeout: k.SessionTimeout, RebalanceTimeout: k.RebalanceTimeout,
 		DrainTimeout: s.cfg.Processor.ShutdownTimeout,
@@ -107,6 +109,10 @@ func (s *service) consume(ctx context.Context, group string, topics []string, ha
 	s.opts.Log.Info("stopped", "cause", fmt.Sprint(context.Cause(ctx)))
 	return err
 }
+
+// readAheadPart is the part of processor.max_pending_bytes that may be read ahead, one in so
+// many. The lanes share the rest.
+const readAheadPart = 4
 
 // instance returns the name of this process in dead letters.
 func instance() string {

@@ -62,6 +62,9 @@ func (c *Connection) bounds(ctx context.Context, topic string) (map[int]Bound, e
 // offsetsAt returns the first offset of each partition whose record has this time
 // or a later one. It leaves out a partition without such a record.
 func (c *Connection) offsetsAt(ctx context.Context, topic string, partitions map[int]Bound, at time.Time) (map[int]int64, error) {
+	if at.UnixMilli() < 0 {
+		at = time.UnixMilli(0) // in the protocol a negative time asks for something else
+	}
 	var requests []kafka.OffsetRequest
 	for partition := range partitions {
 		requests = append(requests, kafka.TimeOffsetOf(partition, at))

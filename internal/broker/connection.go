@@ -1,8 +1,8 @@
 // Package broker does everything that Verdict does with Kafka except consuming:
 // reaching the cluster (Connection), its topics and groups (Create, Describe,
-// Bounds, GroupOffsets), publishing with acknowledgement (Publisher, Append),
-// reading a topic without a group (Scan), and finding out why a broker can't be
-// used (OpenProbe). It builds on kafka-go.
+// Bounds, GroupOffsets), publishing with acknowledgement (Publisher, Append) or in
+// transactions (Transactional), reading a topic without a group (Scan), and finding
+// out why a broker can't be used (OpenProbe). It builds on kafka-go.
 //
 // Consuming is left to package consumer, which takes its dialer and client from
 // here, so that every connection of the process is made in one way. What a
@@ -30,10 +30,21 @@
 //
 // Publisher does not use kafka.Writer; its comment says why.
 //
+// Transactional sends kafka-go's requests for transactions and encodes the batches itself:
+// kafka-go's have no producer. What kafka-go leaves to the caller: zero is a producer's
+// ID, so none must be asked for with -1; an error in finding the coordinator is dropped,
+// and the request goes to any broker, which answers that it is not the coordinator; a raw
+// record set begins with its size. Each transaction of one owner has the same epoch, as
+// before Kafka 4's second version of transactions, which kafka-go does not speak. So a
+// request that was not answered ends the owner: it might arrive in the next transaction.
+//
 // Scan ends at the last stable offset and not at a record, since the last
-// offsets of a partition may be markers or compacted away. It uses
-// Client.Fetch, which keeps control batches apart, and not kafka.Reader, which
-// delivers them like messages.
+// offsets of a partition may be markers or compacted away.
+//
+// Fetch makes its own connections and reads answers as raw batches (package recordset),
+// for Scan and for package consumer. kafka-go's Reader and Client.Fetch unpack a batch
+// whole, so that a few kilobytes take any amount of memory; they fail at batches that
+// compaction has emptied, and know nothing of aborted transactions.
 package broker
 
 import (
@@ -43,6 +54,7 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/segmentio/kafka-go"
@@ -78,6 +90,9 @@ type Options struct {
 	TLS func() (*tls.Config, error)
 	// SASL authenticates every connection, see NewLogin. Nil: no login.
 	SASL sasl.Mechanism
+	// Rack is the rack that this process is in: records are read from replicas there, if
+	// the brokers allow it. Empty: from the partitions' leaders.
+	Rack string
 	// DialTimeout bounds making one connection, TLS and SASL included; 0: 10s.
 	DialTimeout time.Duration
 	// DialFunc opens a connection; nil: net.Dialer. Tests in a synctest bubble
@@ -110,6 +125,8 @@ type Connection struct {
 
 	cancel context.CancelFunc // ends dials in progress and the transport's goroutines
 	conns  connTracker
+
+	fetches fetchConns
 }
 
 // NewConnection returns a Connection, or an error for options that can't work.
@@ -127,6 +144,10 @@ func NewConnection(o Options) (*Connection, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	c := &Connection{options: o, cancel: cancel}
 	c.conns = connTracker{dialFunc: o.DialFunc, tls: o.TLS, ctx: ctx, open: make(map[*trackedConn]struct{})}
+	c.fetches = fetchConns{
+		connection: c, idle: make(map[string][]*fetchConn), topics: make(map[string]*fetchTopic),
+		frames: sync.Pool{New: func() any { b := make([]byte, 0, fetchBytes+4096); return &b }},
+	}
 	c.dialer = &kafka.Dialer{
 		ClientID:      o.ClientID,
 		Timeout:       o.DialTimeout,
@@ -147,8 +168,8 @@ func NewConnection(o Options) (*Connection, error) {
 // Brokers returns the addresses that the Connection was made with.
 func (c *Connection) Brokers() []string { return slices.Clone(c.options.Brokers) }
 
-// Dialer returns the dialer for kafka.ConsumerGroup and kafka.Reader, which own
-// the connections that they dial.
+// Dialer returns the dialer for kafka.ConsumerGroup, which owns
+// the connections that it dials.
 func (c *Connection) Dialer() *kafka.Dialer { return c.dialer }
 
 // Client returns the client for single requests. Each is bounded by its context
@@ -166,5 +187,6 @@ func (c *Connection) Client() *kafka.Client { return c.client }
 func (c *Connection) Close() {
 	c.cancel()
 	c.transport.CloseIdleConnections()
+	c.fetches.close()
 	c.conns.close()
 }

@@ -2,14 +2,16 @@ package broker
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
-	"verdict/internal/decision"
-
 	"github.com/segmentio/kafka-go"
-	"github.com/segmentio/kafka-go/protocol"
+
+	"verdict/internal/broker/recordset"
+	"verdict/internal/decision"
 )
 
 const (
@@ -20,123 +22,235 @@ const (
 	fetchWait = 500 * time.Millisecond
 )
 
-// fetch reads the next records of the partition and moves on past them.
-func (p *partitionScan) fetch(ctx context.Context) ([]decision.Record, error) {
-	answer, err := p.connection.client.Fetch(ctx, &kafka.FetchRequest{
-		Topic: p.topic, Partition: p.partition, Offset: p.next,
-		MinBytes: 1, MaxBytes: fetchBytes, MaxWait: fetchWait, IsolationLevel: kafka.ReadCommitted,
-	})
-	if err == nil {
-		err = answer.Error
+// FetchRequest asks for the next records of a partition.
+type FetchRequest struct {
+	Topic     string
+	Partition int
+	Offset    int64
+	// MaxBytes bounds what comes, as it is on the wire; a batch comes whole all the same.
+	// 0: 1 MiB.
+	MaxBytes int
+
+	rack string // whose replica the leader may name instead of itself; empty: none
+}
+
+// Fetched is what a fetch brought. Read must be called once.
+type Fetched struct {
+	// End is the offset that the next record of the partition will have, committed or not.
+	// The broker notes it before it reads, so records beyond it may come along.
+	End int64
+	// Stable is the offset up to which transactions have ended, at most End.
+	Stable int64
+
+	request FetchRequest
+	answer  *fetchAnswer
+}
+
+// Fetch asks for the next records of a partition, for which it waits half a second. It
+// makes one try.
+func (c *Connection) Fetch(ctx context.Context, r FetchRequest) (*Fetched, error) {
+	answer, err := c.fetches.fetch(ctx, &r)
+	if err != nil {
+		return nil, fmt.Errorf("read %s/%d at %d: %w%s", r.Topic, r.Partition, r.Offset, err, hint(err))
 	}
+	f := &Fetched{End: answer.end, Stable: answer.end, request: r, answer: answer}
+	if answer.stable >= 0 {
+		f.Stable = min(answer.stable, answer.end)
+	}
+	return f, nil
+}
+
+// Read passes each record on, in memory of its own, which may be kept. A record that could
+// not be read whole has a Fault. Records of aborted transactions are left out. An error of
+// each ends it and is returned as it is. next is the offset to go on from: beyond the last
+// record where no record follows it, because of markers, aborted transactions or compaction.
+func (f *Fetched) Read(each func(rec decision.Record) error) (next int64, err error) {
+	defer f.answer.release()
+	r := &f.request
+	next, err = recordset.Read(f.answer.set, r.Offset, f.answer.aborted, recordset.Handler{
+		Record: func(rec recordset.Record) error { return each(newRecord(r, &rec)) },
+		Bad:    func(b recordset.Bad) error { return each(badBatch(r, b)) },
+	})
+	if errors.Is(err, recordset.ErrFraming) {
+		err = fmt.Errorf("read %s/%d at %d: %w", r.Topic, r.Partition, next, err)
+	}
+	return next, err
+}
+
+// newRecord returns a record without the types of its format.
+func newRecord(r *FetchRequest, from *recordset.Record) decision.Record {
+	rec := decision.Record{Topic: r.Topic, Partition: r.Partition, Offset: from.Offset, Key: from.Key, Value: from.Value, Time: from.Time}
+	if from.Size > recordset.MaxRecord {
+		rec.Fault = fmt.Sprintf("the record has %d bytes; the limit is %d. Its value was left out", from.Size, decision.MaxRecordSize)
+		rec.LeftOut = from.Size
+	}
+	if len(from.Headers) > 0 {
+		rec.Headers = make([]decision.Header, len(from.Headers))
+		for i, h := range from.Headers {
+			rec.Headers[i] = decision.Header(h)
+		}
+	}
+	return rec
+}
+
+// badBatch returns the record that stands for a batch that can't be read.
+func badBatch(r *FetchRequest, b recordset.Bad) decision.Record {
+	return decision.Record{
+		Topic: r.Topic, Partition: r.Partition, Offset: b.First,
+		Fault: fmt.Sprintf("the batch at offsets %d to %d (%d) can't be read: %v", b.First, b.Last, b.Last-b.First+1, b.Err),
+	}
+}
+
+// fetch reads the next records of the partition and moves on past them.
+func (p *partitionScan) fetch(ctx context.Context) (records []decision.Record, err error) {
+	f, err := p.connection.Fetch(ctx, FetchRequest{Topic: p.topic, Partition: p.partition, Offset: p.next})
 	if errors.Is(err, kafka.OffsetOutOfRange) {
-		err = p.skipDeleted(ctx)
-		return nil, err
+		return nil, p.skipDeleted(ctx)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read %s/%d at %d: %w%s", p.topic, p.partition, p.next, err, hint(err))
+		return nil, err
 	}
-	stream, ok := answer.Records.(*protocol.RecordStream)
-	if !ok || len(stream.Records) == 0 {
+	next, err := f.Read(func(rec decision.Record) error {
+		if p.follow || rec.Offset < p.end {
+			records = append(records, rec)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if next == p.next {
 		// Either this is the end, or all records up to it are compacted away, or a
 		// new leader does not know yet what it may return. Only in the second case
 		// is the next answer the same.
 		if p.empty {
-			p.next = max(p.next, stableEnd(answer))
+			next = max(p.next, f.Stable)
 		}
-		p.empty = !p.empty && p.next < stableEnd(answer)
-		return nil, nil
-	}
-	p.empty = false
-	return p.take(stream)
-}
-
-// stableEnd returns the last stable offset. A broker from before transactions
-// does not send one.
-func stableEnd(answer *kafka.FetchResponse) int64 {
-	if answer.LastStableOffset <= 0 {
-		return answer.HighWatermark
-	}
-	return answer.LastStableOffset
-}
-
-// take returns the records of an answer. The answer begins with the batch that
-// holds p.next or, if there is none, the first batch after it; records before
-// p.next may come along in their batch. Control batches are the markers of
-// transactions.
-func (p *partitionScan) take(stream *protocol.RecordStream) ([]decision.Record, error) {
-	// At least one offset is passed: if p.next lies in the first batch but neither
-	// it nor an offset after it has a record there, nothing says where the batch
-	// ends.
-	next := p.next + 1
-	var records []decision.Record
-	for _, batch := range stream.Records {
-		control := false
-		switch b := batch.(type) {
-		case *protocol.ControlBatch:
-			control, next = true, max(next, b.BaseOffset+1)
-		case *protocol.RecordBatch:
-			next = max(next, b.BaseOffset+1)
-		}
-		for {
-			r, err := batch.ReadRecord()
-			if err != nil {
-				break // io.EOF: a malformed batch was refused when the answer was read
-			}
-			next = max(next, r.Offset+1)
-			rec, err := p.newRecord(r)
-			if err != nil {
-				return nil, err
-			}
-			if !control && rec.Offset >= p.next && (p.follow || rec.Offset < p.end) {
-				records = append(records, rec)
-			}
-		}
+		p.empty = !p.empty && p.next < f.Stable
+	} else {
+		p.empty = false
 	}
 	p.next = next
 	return records, nil
-}
-
-// newRecord returns a record without kafka-go's types, in memory of its own.
-func (p *partitionScan) newRecord(r *protocol.Record) (decision.Record, error) {
-	rec := decision.Record{Topic: p.topic, Partition: p.partition, Offset: r.Offset, Time: r.Time}
-	var err error
-	if rec.Key, err = copyBytes(r.Key); err != nil {
-		return rec, err
-	}
-	if rec.Value, err = copyBytes(r.Value); err != nil {
-		return rec, err
-	}
-	if len(r.Headers) > 0 {
-		rec.Headers = make([]decision.Header, len(r.Headers))
-		for i, h := range r.Headers {
-			rec.Headers[i] = decision.Header{Key: h.Key, Value: h.Value}
-		}
-	}
-	return rec, nil
-}
-
-// copyBytes copies bytes out of the answer's pages and releases the pages.
-func copyBytes(b protocol.Bytes) ([]byte, error) {
-	if b == nil {
-		return nil, nil
-	}
-	defer b.Close()
-	return protocol.ReadAll(b)
 }
 
 // skipDeleted moves on to the oldest record that retention has left. If instead
 // the partition ends before an offset that was already read, it was created again
 // or lost records, which is an error.
 func (p *partitionScan) skipDeleted(ctx context.Context) error {
-	bounds, err := p.connection.bounds(ctx, p.topic)
+	first, err := p.connection.Deleted(ctx, p.topic, p.partition, p.next)
+	p.next = first
+	return err
+}
+
+// Deleted returns the offset of the oldest record that retention has left of a partition,
+// for a fetch that failed with kafka.OffsetOutOfRange. If instead the partition ends before
+// the offset of that fetch, its topic was created again or lost records, which is an error.
+func (c *Connection) Deleted(ctx context.Context, topic string, partition int, offset int64) (first int64, err error) {
+	bounds, err := c.bounds(ctx, topic)
 	if err != nil {
-		return err
+		return offset, err
 	}
-	if first := bounds[p.partition].First; p.next < first {
-		p.next = first
-		return nil
+	if first := bounds[partition].First; offset < first {
+		return first, nil
 	}
-	return fmt.Errorf("read %s/%d at %d: %w: it ends at %d; was the topic deleted and created again?",
-		p.topic, p.partition, p.next, kafka.OffsetOutOfRange, bounds[p.partition].End)
+	return offset, fmt.Errorf("read %s/%d at %d: %w: it ends at %d; was the topic deleted and created again?",
+		topic, partition, offset, kafka.OffsetOutOfRange, bounds[partition].End)
+}
+
+// maxAnswer bounds an answer to a fetch in bytes: far more than a batch that any cluster
+// accepts, and less than what would take the process down.
+const maxAnswer = 128 << 20
+
+var errAnswer = errors.New("the broker's answer is not one to a fetch")
+
+// answerReader reads the parts of an answer.
+type answerReader struct {
+	b   []byte
+	bad bool
+}
+
+func (a *answerReader) take(n int) []byte {
+	if n < 0 || n > len(a.b) {
+		a.bad, a.b = true, nil
+		return make([]byte, min(max(n, 0), 8))
+	}
+	taken := a.b[:n:n]
+	a.b = a.b[n:]
+	return taken
+}
+
+func (a *answerReader) int16() int16 { return int16(binary.BigEndian.Uint16(a.take(2))) }
+func (a *answerReader) int32() int32 { return int32(binary.BigEndian.Uint32(a.take(4))) }
+func (a *answerReader) int64() int64 { return int64(binary.BigEndian.Uint64(a.take(8))) }
+
+// count reads the length of an array whose elements have size bytes at least.
+func (a *answerReader) count(size int) int {
+	n := int(a.int32())
+	if n > len(a.b)/size {
+		a.bad = true
+		return 0
+	}
+	return max(n, 0) // -1 is no array
+}
+
+// parseAnswer reads an answer of versions 4 to 11 of a fetch of one partition.
+// https://kafka.apache.org/protocol.html#The_Messages_Fetch
+func parseAnswer(b []byte, version int16, r *FetchRequest) (answer *fetchAnswer, err error) {
+	a := &answerReader{b: b}
+	a.int32() // throttled for so long
+	if version >= 7 {
+		if code := a.int16(); code != 0 {
+			return nil, kafka.Error(code)
+		}
+		a.int32() // session
+	}
+	for range a.count(2) {
+		topic := string(a.take(int(a.int16())))
+		for range a.count(30) {
+			p := fetchAnswer{preferred: -1}
+			partition := a.int32()
+			code := a.int16()
+			p.end, p.stable = a.int64(), a.int64()
+			if version >= 5 {
+				a.int64() // the first offset
+			}
+			for range a.count(16) {
+				p.aborted = append(p.aborted, recordset.Aborted{ProducerID: a.int64(), First: a.int64()})
+			}
+			if version >= 11 {
+				p.preferred = a.int32()
+			}
+			if n := a.int32(); n > 0 {
+				p.set = a.take(int(n))
+			}
+			if a.bad {
+				return nil, errAnswer
+			}
+			if topic == r.Topic && int(partition) == r.Partition {
+				if code != 0 {
+					return nil, kafka.Error(code)
+				}
+				return &p, nil
+			}
+		}
+	}
+	return nil, errAnswer
+}
+
+// fetchAnswer is what a broker answers for a partition.
+type fetchAnswer struct {
+	end, stable int64
+	aborted     []recordset.Aborted
+	preferred   int32 // the replica to ask instead; -1: none
+	set         []byte
+	release     func() // gives the memory of set back
+}
+
+// bytesOf returns the bound of a fetch.
+func (r *FetchRequest) bytesOf() int32 {
+	if r.MaxBytes == 0 {
+		return fetchBytes
+	}
+	return int32(min(r.MaxBytes, math.MaxInt32))
 }

@@ -1,13 +1,16 @@
 package broker_test
 
 import (
+	"errors"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"verdict/internal/broker"
 	"verdict/internal/broker/embedded"
 
+	"github.com/segmentio/kafka-go"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -181,5 +184,24 @@ func TestScanRepeatsAnEmptyFetchBelowTheEnd(t *testing.T) {
 		if err != nil || len(got) != 0 {
 			t.Errorf("%q, %v", got, err)
 		}
+	})
+}
+
+// A connection whose answer was an error is another fetch's at once. The race detector
+// sees whether the first one still looks at it.
+func TestFetchesShareConnectionsAfterErrors(t *testing.T) {
+	inWorld(t, embedded.Options{Topics: map[string]int{"a": 1}}, func(w *world) {
+		var fetches sync.WaitGroup
+		for range 8 {
+			fetches.Go(func() {
+				for range 200 {
+					_, err := w.conn.Fetch(w.t.Context(), broker.FetchRequest{Topic: "a", Offset: 100})
+					if !errors.Is(err, kafka.OffsetOutOfRange) {
+						w.t.Error(err)
+					}
+				}
+			})
+		}
+		fetches.Wait()
 	})
 }

@@ -20,6 +20,10 @@ func hint(err error) string {
 		return ": does the topic exist? (`verdict topics` creates it)"
 	case errors.Is(err, kafka.TopicAuthorizationFailed):
 		return ": does the Kafka user have the right to write to this topic?"
+	case errors.Is(err, kafka.TransactionalIDAuthorizationFailed):
+		return ": does the Kafka user have the right to write with this transactional ID?"
+	case errors.Is(err, kafka.InvalidTransactionTimeout):
+		return ": is the brokers' transaction.max.timeout.ms below a minute?"
 	case errors.Is(err, kafka.ClusterAuthorizationFailed):
 		return ": does the Kafka user have the right to do this in the cluster?"
 	case errors.Is(err, kafka.SASLAuthenticationFailed), errors.Is(err, kafka.UnsupportedSASLMechanism),

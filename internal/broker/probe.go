@@ -55,59 +55,82 @@ const (
 )
 
 func (c *Connection) openProbe(ctx context.Context, address string) (_ *Probe, at step, err error) {
-	conn, err := c.conns.dial(ctx, "tcp", address)
+	conn, _, at, err := c.open(ctx, address)
 	if err != nil {
-		return nil, stepDial, err
+		return nil, at, err
+	}
+	p := &Probe{conn: conn.protocol}
+	if secured, ok := conn.socket.(*trackedConn).Conn.(*tls.Conn); ok {
+		state := secured.ConnectionState()
+		p.state = &state
+	}
+	if _, err := p.conn.RoundTrip(&metadata.Request{TopicNames: []string{}}); err != nil {
+		conn.Close()
+		return nil, stepRequest, err
+	}
+	return p, 0, nil
+}
+
+// openConn is a connection to a broker that may be used for requests.
+type openConn struct {
+	socket   net.Conn
+	protocol *protocol.Conn // through it
+}
+
+// Close closes the connection.
+func (o openConn) Close() { _ = o.socket.Close() }
+
+// open connects to a broker: socket and TLS, the newest versions of its requests, the
+// login. The connection keeps the deadline of ctx.
+func (c *Connection) open(ctx context.Context, address string) (conn openConn, newest map[protocol.ApiKey]int16, at step, err error) {
+	if conn.socket, err = c.conns.dial(ctx, "tcp", address); err != nil {
+		return conn, nil, stepDial, err
 	}
 	defer func() {
 		if err != nil {
 			conn.Close()
 		}
 	}()
-	p := &Probe{conn: protocol.NewConn(conn, c.options.ClientID)}
+	conn.protocol = protocol.NewConn(conn.socket, c.options.ClientID)
 	if deadline, ok := ctx.Deadline(); ok {
-		if err := conn.SetDeadline(deadline); err != nil {
-			return nil, stepDial, err
+		if err := conn.socket.SetDeadline(deadline); err != nil {
+			return conn, nil, stepDial, err
 		}
 	}
-	if secured, ok := conn.(*trackedConn).Conn.(*tls.Conn); ok {
-		state := secured.ConnectionState()
-		p.state = &state
-	}
-	if err := negotiate(p.conn); err != nil {
-		return nil, stepVersions, err
+	if newest, err = negotiate(conn.protocol); err != nil {
+		return conn, nil, stepVersions, err
 	}
 	if c.options.SASL != nil {
-		if at, err := authenticate(ctx, p.conn, c.options.SASL, address); err != nil {
-			return nil, at, err
+		if at, err := authenticate(ctx, conn.protocol, c.options.SASL, address); err != nil {
+			return conn, nil, at, err
 		}
 	}
-	if _, err := p.conn.RoundTrip(&metadata.Request{TopicNames: []string{}}); err != nil {
-		return nil, stepRequest, err
-	}
-	return p, 0, nil
+	return conn, newest, 0, nil
 }
 
-// negotiate finds out which versions of each request the broker supports.
-func negotiate(conn *protocol.Conn) error {
+// negotiate finds out which versions of each request the broker supports. It returns the
+// newest ones, which may be newer than kafka-go's.
+func negotiate(conn *protocol.Conn) (newest map[protocol.ApiKey]int16, err error) {
 	answer, err := conn.RoundTrip(new(apiversions.Request))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	res := answer.(*apiversions.Response)
 	if res.ErrorCode != 0 {
-		return kafka.Error(res.ErrorCode)
+		return nil, kafka.Error(res.ErrorCode)
 	}
+	newest = make(map[protocol.ApiKey]int16, len(res.ApiKeys))
 	versions := make(map[protocol.ApiKey]int16, len(res.ApiKeys))
 	for _, k := range res.ApiKeys {
 		key := protocol.ApiKey(k.ApiKey)
+		newest[key] = k.MaxVersion
 		versions[key] = key.SelectVersion(k.MinVersion, k.MaxVersion)
 	}
 	// kafka-go v0.4.51 decodes the fields of later versions' answers in the wrong
 	// order, and then sees no error.
 	versions[protocol.Heartbeat] = 0
 	conn.SetVersions(versions)
-	return nil
+	return newest, nil
 }
 
 // authenticate logs in. It returns the step at which it failed.

@@ -61,5 +61,6 @@ func speaksPlain(ctx context.Context, dial dialFunc, address, clientID string) b
 	if deadline, ok := ctx.Deadline(); ok && conn.SetDeadline(deadline) != nil {
 		return false
 	}
-	return negotiate(protocol.NewConn(&trackedConn{Conn: conn}, clientID)) == nil
+	_, err = negotiate(protocol.NewConn(&trackedConn{Conn: conn}, clientID))
+	return err == nil
 }

@@ -61,7 +61,7 @@ type PublisherOptions struct {
 
 func (o PublisherOptions) withDefaults() PublisherOptions {
 	setDefault(&o.MaxPendingBytes, 32<<20)
-	setDefault(&o.MaxBatchBytes, 1<<20)
+	setDefault(&o.MaxBatchBytes, batchBytes)
 	setDefault(&o.MaxBatchRecords, 1000)
 	setDefault(&o.Linger, 2*time.Millisecond)
 	setDefault(&o.RequestTimeout, 30*time.Second)

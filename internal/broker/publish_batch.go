@@ -10,6 +10,10 @@ import (
 	"github.com/segmentio/kafka-go"
 )
 
+// batchBytes bounds a batch, with its overhead, just below the broker's default
+// (message.max.bytes, 1048588).
+const batchBytes = 1 << 20
+
 // batchOverhead is the size of a record batch without records (format v2).
 const batchOverhead = 61
 

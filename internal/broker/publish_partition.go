@@ -103,8 +103,8 @@ func (q *partitionQueue) waitAndCheck(first *item, err error, attempts *publishA
 // produce makes one attempt.
 func (q *partitionQueue) produce(batch []*item) error {
 	p := q.topic.publisher
-	if size := batchOverhead + batch[0].size; size > p.options.MaxBatchBytes {
-		return fmt.Errorf("%w: %d bytes, the limit is %d", decision.ErrTooLarge, size, p.options.MaxBatchBytes)
+	if err := batch[0].checkSize(p.options.MaxBatchBytes); err != nil {
+		return err
 	}
 	res, err := p.client.Produce(p.ctx, &kafka.ProduceRequest{
 		Topic:        q.topic.name,
@@ -115,8 +115,22 @@ func (q *partitionQueue) produce(batch []*item) error {
 	if err == nil {
 		err = res.Error
 	}
+	return markTooLarge(err)
+}
+
+// checkSize returns ErrTooLarge for a record that does not fit a batch of limit bytes.
+func (it *item) checkSize(limit int) error {
+	if size := batchOverhead + it.size; size > limit {
+		return fmt.Errorf("%w: %d bytes, the limit is %d", decision.ErrTooLarge, size, limit)
+	}
+	return nil
+}
+
+// markTooLarge adds ErrTooLarge to the errors by which a broker refuses a batch for its
+// size.
+func markTooLarge(err error) error {
 	if errors.Is(err, kafka.MessageSizeTooLarge) || errors.Is(err, kafka.RecordListTooLarge) {
-		err = fmt.Errorf("%w: the broker refuses it: %w", decision.ErrTooLarge, err)
+		return fmt.Errorf("%w: the broker refuses it: %w", decision.ErrTooLarge, err)
 	}
 	return err
 }

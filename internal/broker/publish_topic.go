@@ -72,10 +72,7 @@ func (t *topicQueue) assign(items []*item, n int) {
 	t.round++
 	assigned := make([][]*item, n)
 	for _, it := range items {
-		id := t.round % n
-		if it.rec.Key != nil {
-			id = keyBalancer.Balance(kafka.Message{Key: it.rec.Key}, t.ids[:n]...)
-		}
+		id := choosePartition(it.rec.Key, t.round, t.ids[:n])
 		assigned[id] = append(assigned[id], it)
 	}
 	for id, items := range assigned {
@@ -83,6 +80,15 @@ func (t *topicQueue) assign(items []*item, n int) {
 			t.partitions[id].queue.push(items...)
 		}
 	}
+}
+
+// choosePartition returns the partition of a key, and for none that of the round. ids
+// are the topic's partitions: 0, 1, 2, …
+func choosePartition(key []byte, round int, ids []int) int {
+	if key == nil {
+		return ids[round%len(ids)]
+	}
+	return keyBalancer.Balance(kafka.Message{Key: key}, ids...)
 }
 
 // keyBalancer chooses by the key's hash like the Java client, so that a profile's

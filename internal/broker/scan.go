@@ -54,9 +54,8 @@ type ScanOptions struct {
 // ErrStopScan, and otherwise the error of each or of ctx. It retries transient
 // failures (a leader that moves, an unreachable cluster) from where it was, until
 // ctx ends; a missing topic or right is an error. It passes over offsets without
-// a record (compaction, retention, markers of transactions). It delivers the
-// records of aborted transactions like any other, since kafka-go does not say
-// which they are.
+// a record (compaction, retention, aborted transactions and their markers). A record that
+// could not be read whole has a Fault.
 func (c *Connection) Scan(ctx context.Context, o ScanOptions, each func(decision.Record) error) error {
 	partitions, err := c.partitionsToScan(ctx, o)
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/protocol"
 
+	"verdict/internal/decision"
 	"verdict/internal/retry"
 )
 
@@ -19,6 +20,10 @@ const patience = 30 * time.Second
 
 // transientRetry is the back-off of retryTransient.
 var transientRetry = retry.Policy{Min: 100 * time.Millisecond, Max: 5 * time.Second}
+
+// endingRetry is the same while a transaction ends, which takes a few milliseconds: the
+// coordinator answers before it has told the partitions' leaders.
+var endingRetry = retry.Policy{Min: 20 * time.Millisecond, Max: 200 * time.Millisecond}
 
 // retryTransient calls do until it succeeds, ctx ends, or it returns an error
 // that waiting cannot fix. It calls onRetry after each failure but the last;
@@ -47,18 +52,26 @@ func retryTransient(ctx context.Context, onRetry func(error), do func() error) e
 		if onRetry != nil {
 			onRetry(err)
 		}
-		if retry.Sleep(ctx, transientRetry.Backoff(failed)) != nil {
+		policy := transientRetry
+		if errors.Is(err, kafka.ConcurrentTransactions) {
+			policy = endingRetry
+		}
+		if retry.Sleep(ctx, policy.Backoff(failed)) != nil {
 			return fmt.Errorf("%w (%w)", err, ctx.Err())
 		}
 	}
 }
 
-// isPermanent reports whether only a person can fix the cause of err.
+// isPermanent reports whether waiting can't help: only a person can fix the cause of err,
+// or a transaction has failed.
 func isPermanent(err error) bool {
 	for _, known := range []error{
 		ErrNoTopic, ErrConnectionClosed, kafka.InvalidTopic, kafka.TopicAuthorizationFailed, kafka.ClusterAuthorizationFailed,
 		kafka.OffsetMetadataTooLarge,
 		kafka.SASLAuthenticationFailed, kafka.UnsupportedSASLMechanism, kafka.IllegalSASLState,
+		ErrFenced, kafka.TransactionalIDAuthorizationFailed, kafka.InvalidTransactionTimeout, kafka.InvalidTransactionState,
+		kafka.OutOfOrderSequenceNumber, kafka.DuplicateSequenceNumber, kafka.UnknownProducerId,
+		decision.ErrTooLarge, kafka.InvalidRecord, kafka.InvalidTimestamp, kafka.PolicyViolation,
 	} {
 		if errors.Is(err, known) {
 			return true

@@ -26,6 +26,7 @@ type world struct {
 	network *embedded.Network
 	cluster *embedded.Cluster
 	conn    *broker.Connection
+	prefix  string // of the topics that transactions write to, and of their ID
 }
 
 // inWorld runs test with a cluster in a synctest bubble. The bubble itself checks
@@ -34,22 +35,34 @@ type world struct {
 func inWorld(t *testing.T, o embedded.Options, test func(w *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{t: t, network: new(embedded.Network)}
-		o.Listen = w.network.Listen
-		var err error
-		if w.cluster, err = embedded.Start(o); err != nil {
-			t.Fatal(err)
-		}
-		defer w.cluster.Close()
-		w.conn, err = broker.NewConnection(broker.Options{
-			Brokers: w.cluster.Addrs(), ClientID: "test", DialFunc: w.network.DialContext,
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer w.conn.Close()
+		w := startWorld(t, o)
+		defer w.close()
 		test(w)
 	})
+}
+
+// startWorld makes the world inside the bubble.
+func startWorld(t *testing.T, o embedded.Options) *world {
+	t.Helper()
+	w := &world{t: t, network: new(embedded.Network)}
+	o.Listen = w.network.Listen
+	var err error
+	if w.cluster, err = embedded.Start(o); err != nil {
+		t.Fatal(err)
+	}
+	w.conn, err = broker.NewConnection(broker.Options{
+		Brokers: w.cluster.Addrs(), ClientID: "test", DialFunc: w.network.DialContext,
+	})
+	if err != nil {
+		w.cluster.Close()
+		t.Fatal(err)
+	}
+	return w
+}
+
+func (w *world) close() {
+	w.conn.Close()
+	w.cluster.Close()
 }
 
 // oneTopic is a cluster with the topic results.

@@ -28,6 +28,9 @@ func checkAPI(ctx context.Context, cfg configs.Config, key *app.Key, o Options) 
 	end := time.Now()
 	if err != nil {
 		status, hint := keyFault(err, cfg.API.BaseURL)
+		if cfg.API.Probe == configs.ProbeNone && !isKeyRefused(err) {
+			status, hint = Warn, "the key could not be tested, since api.probe is none and whoami may not be offered"
+		}
 		f = append(f, Finding{status, name, err.Error(), hint})
 	} else {
 		f.ok(name, fmt.Sprintf("accepted in %s as %q of %q", end.Sub(start).Round(time.Millisecond), who.AuditeeName, who.Institution.Name))
@@ -38,6 +41,11 @@ func checkAPI(ctx context.Context, cfg configs.Config, key *app.Key, o Options) 
 	return f
 }
 
+func isKeyRefused(err error) bool {
+	e, ok := errors.AsType[*passfort.Error](err)
+	return ok && e.Kind == passfort.KindKey
+}
+
 // keyFault returns the status of a failed whoami, and what to do about it.
 func keyFault(err error, baseURL string) (status Status, hint string) {
 	wrongURL := "is api.base_url (" + baseURL + ") right?"
@@ -45,10 +53,14 @@ func keyFault(err error, baseURL string) (status Status, hint string) {
 	if !ok {
 		return Fail, wrongURL
 	}
+	const wrongKey = "correct api.key or the file api.key_file, which is read again whenever the key is refused"
 	const untested = "the key could not be tested; run would wait for the API and then continue"
 	switch failed.Kind {
 	case passfort.KindKey:
-		return Fail, "correct api.key or the file api.key_file, which is read again whenever the key is refused"
+		if failed.Foreign {
+			return Fail, "the answer is not the API's: a gateway or proxy in front of it may have refused the call, or " + wrongKey
+		}
+		return Fail, wrongKey
 	case passfort.KindConnection:
 		return Fail, wrongURL + " Can this machine reach it (name, firewall, proxy, certificate)?"
 	case passfort.KindForeign:

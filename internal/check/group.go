@@ -31,6 +31,10 @@ func (k *kafkaCheck) group(ctx context.Context) {
 	case err != nil:
 		k.failErr(name, err)
 		return
+	case state.State == "Dead" && k.isListed(ctx, id):
+		// Kafka describes only groups of the classic protocol in this way.
+		k.fail(name, id+" belongs to another program, which uses the group protocol of KIP-848", "set kafka.group_id to a name that only Verdict uses")
+		return
 	case state.State == "Dead":
 		k.ok(name, id+" does not exist yet; the first member creates it")
 		return
@@ -40,6 +44,13 @@ func (k *kafkaCheck) group(ctx context.Context) {
 	}
 	k.ok(name, fmt.Sprintf("%s is %s, with %s", id, state.State, term.Plural(len(state.Members), "member")))
 	k.members(state.Members)
+}
+
+// isListed reports whether a group is among those that the brokers list, whatever its
+// protocol. Without an answer it is taken not to be.
+func (k *kafkaCheck) isListed(ctx context.Context, id string) bool {
+	answer, err := k.connection.Client().ListGroups(ctx, &kafka.ListGroupsRequest{})
+	return err == nil && slices.ContainsFunc(answer.Groups, func(g kafka.ListGroupsResponseGroup) bool { return g.GroupID == id })
 }
 
 // members compares what the members state about themselves with this

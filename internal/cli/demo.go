@@ -117,6 +117,7 @@ func (o *demoOptions) config(kafka, api string) configs.Config {
 	cfg.API.Key = configs.NewSecret(demoKey)
 	cfg.API.RateLimit = o.rate
 	cfg.Processor.Workers = o.workers
+	cfg.Processor.Guard = 0 // every decision is to end, even if all tasks are rejected
 	cfg.Admin.Addr = "127.0.0.1:0"
 	cfg.Log = o.log
 	return cfg

@@ -26,7 +26,8 @@ func explainCommand(s Process) *cobra.Command {
 		Long: `Explain finds the records of a decision in the topics of decisions, results and
 dead letters, and prints its history in chronological order: submitted,
 dead-lettered with the error, redriven, settled. A pending decision is shown with
-the number of records between it and the consumer group's offset.
+what the consumer group's latest commit tells of it: how many records before it are
+not settled, and how many attempts at it failed.
 
 PROFILE/TASK shows every decision on that task. A decision without an ID is named
 by its place, topic/partition/offset.
@@ -63,19 +64,27 @@ Explain only reads from Kafka. It fails if it finds nothing newer than --since.`
 }
 
 // explain prints the events of a decision or of a task.
-func explain(ctx context.Context, s Process, cfg configs.Config, subject string, since timeFlag, asJSON bool) error {
+func explain(ctx context.Context, s Process, cfg configs.Config, subject string, since timeFlag, asJSON bool) (err error) {
 	connection, err := app.Connect(cfg.Kafka, nil)
 	if err != nil {
 		return err
 	}
 	defer connection.Close()
+	log := newLogger(s, cfg.Log)
+	reader, err := newRecordReader(ctx, cfg.Decode, log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = reader.close(err) }()
 	found, err := bulkexplain.Explain(ctx, bulkexplain.Options{
 		Connection: connection, Decisions: cfg.Kafka.Topics.Inputs(), Results: cfg.Kafka.Topics.Results, DeadLetters: cfg.Kafka.Topics.DeadLetters,
-		Group: cfg.Kafka.GroupID, Since: since.time, Retrying: logRetries(newLogger(s, cfg.Log)),
+		Group: cfg.Kafka.GroupID, Since: since.time, Decode: reader.read, Retrying: logRetries(log),
 	}, subject)
+	for _, b := range found.Behind {
+		log.Warn("records can't be read yet: they wait behind a producer's open transaction", "topic", b.From.Topic, "partition", b.From.Partition, "offset", b.From.Offset, "records", b.Records)
+	}
 	if errors.Is(err, bulkexplain.ErrNotFound) {
-		return fmt.Errorf("nothing is known about %q: none of the %s since %s mentions it; look further back with --since, or name a task as PROFILE/TASK",
-			decision.OneLine(subject, decision.MaxIDLength), term.Plural(found.Read, "record"), decision.Time{Time: since.time})
+		return notFound(subject, since, found)
 	}
 	if err != nil {
 		return err
@@ -89,4 +98,14 @@ func explain(ctx context.Context, s Process, cfg configs.Config, subject string,
 		err = errors.Join(err, fmt.Errorf("there are more than the %s shown; narrow the search with --since", term.Plural(len(found.Events), "event")))
 	}
 	return err
+}
+
+// notFound returns the error for a subject of which nothing was found.
+func notFound(subject string, since timeFlag, found bulkexplain.Explanation) error {
+	hint := "look further back with --since, or name a task as PROFILE/TASK"
+	if len(found.Behind) > 0 {
+		hint = "it may be among the records that wait behind an open transaction, so try again later; otherwise " + hint
+	}
+	return fmt.Errorf("nothing is known about %q: none of the %s since %s mentions it; %s",
+		decision.OneLine(subject, decision.MaxIDLength), term.Plural(found.Read, "record"), decision.Time{Time: since.time}, hint)
 }

@@ -74,6 +74,9 @@ func eventDetails(e bulkexplain.Event) string {
 		}
 		add("of %s", e.Origin)
 	case bulkexplain.EventPending: // its note says how far away it is
+		if e.Attempts > 0 {
+			add("%s", term.Plural(e.Attempts, "attempt"))
+		}
 	}
 	if e.Note != "" {
 		add("%s", e.Note)

@@ -85,18 +85,25 @@ The exit status is 1 if a decision was dead-lettered or is missing.`,
 }
 
 // follow follows a batch whose decisions are in the given topics.
-func follow(ctx context.Context, s Process, cfg configs.Config, batchID string, topics []string, o followOptions) error {
+func follow(ctx context.Context, s Process, cfg configs.Config, batchID string, topics []string, o followOptions) (err error) {
 	connection, err := app.Connect(cfg.Kafka, nil)
 	if err != nil {
 		return err
 	}
 	defer connection.Close()
+	log := newLogger(s, cfg.Log)
+	reader, err := newRecordReader(ctx, cfg.Decode, log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = reader.close(err) }()
 	progress := term.NewProgress(s.Err)
 	sum, err := followInto(ctx, o.report, bulkfollow.Options{
 		Connection: connection, BatchID: batchID, Decisions: topics, Since: o.since.time, Once: o.once, Timeout: o.timeout,
 		Results: cfg.Kafka.Topics.Results, DeadLetters: cfg.Kafka.Topics.DeadLetters,
 		Progress: func(sum bulkfollow.Summary) { progress.Set(followProgress(sum)) },
-		Retrying: logRetries(newLogger(s, cfg.Log)),
+		Decode:   reader.read,
+		Retrying: logRetries(log),
 	})
 	progress.Finish()
 	switch {

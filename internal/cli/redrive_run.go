@@ -27,12 +27,17 @@ type redriveRun struct {
 }
 
 // run surveys the dead letters, prints what it found, and sends them back.
-func (r *redriveRun) run(ctx context.Context) error {
+func (r *redriveRun) run(ctx context.Context) (err error) {
 	connection, err := app.Connect(r.cfg.Kafka, nil)
 	if err != nil {
 		return err
 	}
 	defer connection.Close()
+	reader, err := newRecordReader(ctx, r.cfg.Decode, newLogger(r.process, r.cfg.Log))
+	if err != nil {
+		return err
+	}
+	defer func() { err = reader.close(err) }()
 	var awaitLock func(context.Context) error
 	if !r.options.dryRun {
 		lock, err := r.lock(ctx, connection)
@@ -43,7 +48,7 @@ func (r *redriveRun) run(ctx context.Context) error {
 		awaitLock = lock.AwaitHeld
 	}
 	progress := term.NewProgress(r.process.Err)
-	redriver, err := bulkredrive.New(ctx, r.bulkOptions(connection, awaitLock, progress))
+	redriver, err := bulkredrive.New(ctx, r.bulkOptions(connection, awaitLock, progress, reader.read))
 	if err != nil {
 		return stoppedBeforeRedriving(ctx, err)
 	}
@@ -85,7 +90,7 @@ func (r *redriveRun) lock(ctx context.Context, connection *broker.Connection) (*
 }
 
 // bulkOptions returns the options of the package that does the work.
-func (r *redriveRun) bulkOptions(connection *broker.Connection, awaitLock func(context.Context) error, progress *term.Progress) bulkredrive.Options {
+func (r *redriveRun) bulkOptions(connection *broker.Connection, awaitLock func(context.Context) error, progress *term.Progress, decode func(*decision.Record) (decision.Decision, error)) bulkredrive.Options {
 	return bulkredrive.Options{
 		Connection: connection, Group: r.cfg.Kafka.GroupID, DeadLetters: r.cfg.Kafka.Topics.DeadLetters,
 		Targets: redriveTargets(r.cfg.Kafka.Topics), AnyTopic: r.options.anyTopic,
@@ -99,6 +104,7 @@ func (r *redriveRun) bulkOptions(connection *broker.Connection, awaitLock func(c
 		Progress: func(read, redriven int64) {
 			progress.Set(fmt.Sprintf("%s dead letters read, %s redriven", term.Commas(read), term.Commas(redriven)))
 		},
+		Decode:   decode,
 		Retrying: logRetries(newLogger(r.process, r.cfg.Log)),
 	}
 }

@@ -41,12 +41,13 @@ const (
 	RetryForeign     RetryCause = "foreign"      // an answer that is not the API's: a redirect, a page, a 4xx without the API's errors
 	RetryUnconfirmed RetryCause = "unconfirmed"  // 2xx without the wanted state
 	RetryThrottled   RetryCause = "throttled"    // 429; does not count as an attempt
-	RetryAuth        RetryCause = "auth"         // the key was refused; does not count as an attempt
+	RetryAuth        RetryCause = "auth"         // 401 or 403: the key is refused, or this task
+	RetryRefused     RetryCause = "refused"      // another 4xx; it is dead-lettered if it is refused again while the API works
 	RetryPanic       RetryCause = "panic"        // a fault in Verdict itself; the log has the stack
 )
 
 // RetryCauses holds every cause of a retry.
 var RetryCauses = [...]RetryCause{
 	RetryTimeout, RetryConnection, RetryServerError, RetryForeign, RetryUnconfirmed,
-	RetryThrottled, RetryAuth, RetryPanic,
+	RetryThrottled, RetryAuth, RetryRefused, RetryPanic,
 }

@@ -46,6 +46,10 @@ func IsEvent(rec *Record) bool {
 	return strings.HasPrefix(mediaType(rec), eventMediaType)
 }
 
+// IsValue reports whether the event's data is the record's whole value, as it is without
+// an event.
+func (e *Event) IsValue() bool { return e == nil || e.dataField == "value" }
+
 func isAttribute(key string) bool {
 	return len(key) > len(headerPrefix) && strings.EqualFold(key[:len(headerPrefix)], headerPrefix)
 }

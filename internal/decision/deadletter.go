@@ -55,6 +55,9 @@ func (d *DeadLetter) Encode(topic string, from *Record) Record {
 	add(HeaderFailedAt, d.FailedAt.String())
 	add(HeaderInstance, d.Instance)
 	add(HeaderRedrives, strconv.Itoa(Redrives(from)))
+	if from.Fault != "" {
+		add(HeaderValueOmitted, strconv.FormatInt(from.LeftOut, 10))
+	}
 	return Record{Topic: topic, Key: from.Key, Value: from.Value, Headers: headers}
 }
 

@@ -228,6 +228,10 @@ func TestDecodeCountsKeyAndHeadersIntoTheLimit(t *testing.T) {
 	if _, err := decision.Decode(rec); err != nil {
 		t.Errorf("exactly the limit: %v", err)
 	}
+	rec.Headers = append(rec.Headers, decision.Header{Key: decision.HeaderRedrives, Value: []byte("1")})
+	if _, err := decision.Decode(rec); err != nil {
+		t.Errorf("exactly the limit, redriven: %v", err)
+	}
 	rec.Key = append(rec.Key, 0)
 	if _, err := decision.Decode(rec); err == nil {
 		t.Error("one byte more was accepted")

@@ -9,7 +9,7 @@ import (
 )
 
 // MaxRecordSize bounds the key, value and headers of a decision's record, in
-// bytes together, so that a hostile record costs no more than its own dead letter.
+// bytes together and without Verdict's own headers, so that a hostile record costs no more than its own dead letter.
 const MaxRecordSize = 64 << 10
 
 // Fault is one thing that is wrong with a record.
@@ -43,8 +43,10 @@ func (e *Invalid) Error() string {
 // "a decision".
 func ObjectFault(rec *Record, value []byte, what string) string {
 	switch {
-	case rec.Size() > MaxRecordSize:
-		return fmt.Sprintf("the record has %d bytes; the limit is %d", rec.Size(), MaxRecordSize)
+	case rec.Fault != "":
+		return rec.Fault
+	case rec.SentSize() > MaxRecordSize:
+		return fmt.Sprintf("the record has %d bytes; the limit is %d", rec.SentSize(), MaxRecordSize)
 	case len(bytes.TrimSpace(value)) == 0:
 		return "empty; " + what + " is a JSON object"
 	case !utf8.Valid(value):

@@ -15,8 +15,8 @@ const (
 	HeaderFailedAt    = "verdict-failed-at"
 	HeaderInstance    = "verdict-instance"
 	HeaderRedrives    = "verdict-redrives"
-	// HeaderValueOmitted holds the size of a value that was left out because
-	// Kafka refused the record as too large.
+	// HeaderValueOmitted holds the size of a value that was left out because the
+	// record was too large, or 0 if it could not be read.
 	HeaderValueOmitted = "verdict-value-omitted"
 )
 
@@ -43,6 +43,8 @@ const (
 	HeaderBatchSize = "verdict-batch-size"
 )
 
-// HeaderTraceparent is the header, of records and of HTTP alike, that ties its
-// message to a trace (https://www.w3.org/TR/trace-context/).
-const HeaderTraceparent = "traceparent"
+// The headers, of records and of HTTP alike, that tie their message to a trace, see Trace.
+const (
+	HeaderTraceparent = "traceparent"
+	HeaderTracestate  = "tracestate"
+)

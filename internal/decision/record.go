@@ -17,7 +17,14 @@ type Record struct {
 	Key       []byte // nil: no key
 	Value     []byte // nil: no value (a tombstone)
 	Headers   []Header
-	Time      time.Time // the record's timestamp
+	Time      time.Time // the record's timestamp; zero: it has none
+
+	// Fault says why the record could not be read whole; empty: it was. A record that
+	// stands for a batch that can't be read has nothing else but its place.
+	Fault string
+	// LeftOut is the size in bytes of a record whose Fault is that it is too large; 0 of a
+	// batch.
+	LeftOut int64
 }
 
 // Header is one header of a Record. Keys may repeat; their order is kept.
@@ -31,6 +38,18 @@ func (r *Record) Size() int {
 	n := len(r.Key) + len(r.Value)
 	for _, h := range r.Headers {
 		n += len(h.Key) + len(h.Value)
+	}
+	return n
+}
+
+// SentSize is Size without the headers that Verdict adds, so that what was read once can be
+// read once more after a redrive.
+func (r *Record) SentSize() int {
+	n := r.Size()
+	for _, h := range r.Headers {
+		if strings.HasPrefix(h.Key, "verdict-") {
+			n -= len(h.Key) + len(h.Value)
+		}
 	}
 	return n
 }

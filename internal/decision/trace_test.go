@@ -1,6 +1,7 @@
 package decision_test
 
 import (
+	"strings"
 	"testing"
 
 	"verdict/internal/decision"
@@ -27,8 +28,42 @@ func TestTraceparentReadsOnlyValidHeaders(t *testing.T) {
 		"dashes out of place":  {[]decision.Header{header("traceparent", "000"+good[3:])}, ""},
 		"a header to be added": {[]decision.Header{header("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba9\r\nX: 1-01")}, ""},
 	} {
-		if got := decision.Traceparent(c.headers); got != c.want {
+		if got := decision.TraceOf(c.headers).Parent; got != c.want {
 			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
+	}
+}
+
+func TestTracestateGoesWithItsParent(t *testing.T) {
+	const good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+	parent := decision.Header{Key: "traceparent", Value: []byte(good)}
+	state := func(values ...string) (headers []decision.Header) {
+		for _, v := range values {
+			headers = append(headers, decision.Header{Key: "tracestate", Value: []byte(v)})
+		}
+		return headers
+	}
+	long := "a=" + strings.Repeat("x", 510)
+	for name, c := range map[string]struct {
+		headers []decision.Header
+		want    string
+	}{
+		"one":              {append(state("a=b"), parent), "a=b"},
+		"two":              {append(state("a=b,c=d", "e=f"), parent), "a=b,c=d,e=f"},
+		"no parent":        {state("a=b"), ""},
+		"a bad parent":     {append(state("a=b"), decision.Header{Key: "traceparent", Value: []byte("x")}), ""},
+		"as long as it is": {append(state(long), parent), long},
+		"too long":         {append(state(long+"x"), parent), ""},
+		"too long in two":  {append(state(long, "b=c"), parent), ""},
+		"a line break":     {append(state("a=b\r\nX: 1"), parent), ""},
+		"not ASCII":        {append(state("a=\u00e4"), parent), ""},
+	} {
+		got := decision.TraceOf(c.headers)
+		if got.State != c.want {
+			t.Errorf("%s: %q, want %q", name, got.State, c.want)
+		}
+		if again := decision.TraceOf(got.Headers()); again != got {
+			t.Errorf("%s: %+v becomes %+v", name, got, again)
 		}
 	}
 }

@@ -96,9 +96,11 @@ func (c *Client) roundTrip(ctx context.Context, x *exchange, r *requests, path, 
 		u.RawPath += path
 	}
 	req.URL = &u
-	if traceparent := TraceparentOf(ctx); traceparent != "" {
+	if trace := TraceOf(ctx).Headers(); len(trace) > 0 {
 		req.Header = req.Header.Clone() // the template's header is shared
-		req.Header.Set("traceparent", traceparent)
+		for _, h := range trace {
+			req.Header.Set(h.Key, string(h.Value))
+		}
 	}
 	if x.acts {
 		setBody(req, body)

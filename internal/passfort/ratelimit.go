@@ -40,10 +40,9 @@ type RateLimit struct {
 	// it may have passed.
 	CoarseReset bool
 
-	// RetryAfter is the time to wait before the next call, at most MaxRetryAfter.
-	// HasRetryAfter is false if the answer does not say.
-	RetryAfter    time.Duration
-	HasRetryAfter bool
+	// RetryAfter is the time to wait before the next call, at most MaxRetryAfter; 0 also
+	// if the answer does not say.
+	RetryAfter time.Duration
 }
 
 // noRateLimit is the RateLimit of an answer that says nothing about limits.
@@ -63,12 +62,12 @@ func parseRateLimit(h http.Header, now time.Time) RateLimit {
 		r.Reset, r.HasReset = parseDate(h, first(h, headerReset), now, MaxReset)
 	}
 	r.CoarseReset = r.HasReset && !strings.Contains(secs, ".")
-	if r.RetryAfter, r.HasRetryAfter = parseSeconds(first(h, headerRetrySecs), MaxRetryAfter); r.HasRetryAfter {
-		return r
-	}
 	retry := first(h, headerRetry)
-	if r.RetryAfter, r.HasRetryAfter = parseSeconds(retry, MaxRetryAfter); !r.HasRetryAfter {
-		r.RetryAfter, r.HasRetryAfter = parseDate(h, retry, now, MaxRetryAfter)
+	var ok bool
+	if r.RetryAfter, ok = parseSeconds(first(h, headerRetrySecs), MaxRetryAfter); !ok {
+		if r.RetryAfter, ok = parseSeconds(retry, MaxRetryAfter); !ok {
+			r.RetryAfter, _ = parseDate(h, retry, now, MaxRetryAfter)
+		}
 	}
 	return r
 }

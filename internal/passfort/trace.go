@@ -1,18 +1,21 @@
 package passfort
 
-import "context"
+import (
+	"context"
 
-type traceparentKey struct{}
+	"verdict/internal/decision"
+)
 
-// WithTraceparent returns a context whose calls carry the header traceparent
-// (https://www.w3.org/TR/trace-context/), so that the API's side can connect them to
-// the caller's trace. The value is sent unchanged; empty means no header.
-func WithTraceparent(ctx context.Context, traceparent string) context.Context {
-	return context.WithValue(ctx, traceparentKey{}, traceparent)
+type traceKey struct{}
+
+// WithTrace returns a context whose calls carry the headers of a trace, so that the API's
+// side can connect them to it. They are sent unchanged; the zero value means no headers.
+func WithTrace(ctx context.Context, trace decision.Trace) context.Context {
+	return context.WithValue(ctx, traceKey{}, trace)
 }
 
-// TraceparentOf returns the traceparent of the calls with ctx; empty means none.
-func TraceparentOf(ctx context.Context) string {
-	s, _ := ctx.Value(traceparentKey{}).(string)
-	return s
+// TraceOf returns the trace of the calls with ctx; zero means none.
+func TraceOf(ctx context.Context) decision.Trace {
+	t, _ := ctx.Value(traceKey{}).(decision.Trace)
+	return t
 }

@@ -9,15 +9,15 @@ import (
 	"verdict/internal/passfort/sandbox"
 )
 
-func TestCallCarriesTraceparentOfItsContext(t *testing.T) {
+func TestCallCarriesTheTraceOfItsContext(t *testing.T) {
 	box := newSandbox(t, sandbox.Options{})
 	var got []string
 	client := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		got = append(got, r.Header.Get("Traceparent"))
+		got = append(got, r.Header.Get("Traceparent")+r.Header.Get("Tracestate"))
 		box.ServeHTTP(w, r)
 	}))
 	const trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
-	ctx := passfort.WithTraceparent(t.Context(), trace)
+	ctx := passfort.WithTrace(t.Context(), decision.Trace{Parent: trace, State: "a=b"})
 	for range 2 {
 		if _, _, err := client.CompleteTask(ctx, profileID, taskID, decision.CompletedPass); err != nil {
 			t.Fatal(err)
@@ -26,7 +26,7 @@ func TestCallCarriesTraceparentOfItsContext(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if want := []string{trace, "", trace, ""}; len(got) != 4 || [4]string(got) != [4]string(want) {
+	if want := []string{trace + "a=b", "", trace + "a=b", ""}; len(got) != 4 || [4]string(got) != [4]string(want) {
 		t.Errorf("got %q", got)
 	}
 }

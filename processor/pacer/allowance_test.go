@@ -29,6 +29,7 @@ var allowances = []struct {
 	{"GCRA, bare, 3", func() server { return &gcra{rate: fixed(3), burst: 10} }, 3, 0.90},
 	{"400 in 10 seconds, float", func() server { return &window{calls: 400, period: 10 * time.Second, headers: float} }, 40, 0.95},
 	{"400 in 10 seconds, integer", func() server { return &window{calls: 400, period: 10 * time.Second, headers: integer} }, 40, 0.95},
+	{"400 in 10 seconds, bare", func() server { return &window{calls: 400, period: 10 * time.Second} }, 40, 0.90},
 }
 
 // ordinary is one instance with calls of ordinary length.
@@ -36,7 +37,8 @@ var ordinary = client{perSecond: 50, burst: 10, members: 1, workers: 64, latency
 
 // TestPacerUsesWhatTheAPIAllows lets a group that always has work call APIs that
 // allow less than is configured. It wants most of the allowance used, and at most 1 %
-// of the calls refused or, of a few calls a second, four a minute.
+// of the calls refused or, of a few calls a second, four a minute. Where calls take a
+// second, those that are under way when a window closes are refused as well.
 func TestPacerUsesWhatTheAPIAllows(t *testing.T) {
 	for _, c := range allowances {
 		for group, client := range map[string]client{
@@ -50,7 +52,11 @@ func TestPacerUsesWhatTheAPIAllows(t *testing.T) {
 				if used < c.least {
 					t.Errorf("%.1f %% of the allowance is used, want %.0f %%", used*100, c.least*100)
 				}
-				if most := max(0.01, 4/(c.allowed*60)); refused > most {
+				most := max(0.01, 4/(c.allowed*60))
+				if group == "slow calls" {
+					most += 0.005
+				}
+				if refused > most {
 					t.Errorf("%.2f %% of the calls are refused, want at most %.2f %%", refused*100, most*100)
 				}
 			})
@@ -58,10 +64,32 @@ func TestPacerUsesWhatTheAPIAllows(t *testing.T) {
 	}
 }
 
-// TestPacerFollowsAnAllowanceThatChanges raises the API's limit from 20 to 100
-// calls a second and lowers it again.
-func TestPacerFollowsAnAllowanceThatChanges(t *testing.T) {
+// changing lets a client call an API whose limit is raised from 20 to 100 calls a second
+// and lowered again. It returns the parts of that time in which the pacer should know.
+func changing(c client, h headers) (parts []changed) {
 	const raised, lowered, d = 2 * time.Minute, 6 * time.Minute, 8 * time.Minute
+	start := time.Unix(10_000, 0)
+	seconds := c.simulate(&gcra{burst: 10, headers: h, rate: func(now time.Time) float64 {
+		if at := now.Sub(start); at < raised || at >= lowered {
+			return 20
+		}
+		return 100
+	}}, d)
+	part := func(from, to time.Duration) []second { return seconds[from/time.Second : to/time.Second] }
+	return []changed{
+		{"before", part(settling, raised), 20},
+		{"two minutes after it was raised", part(raised+2*time.Minute, lowered), 100},
+		{"after it was lowered", part(lowered+settling, d), 20},
+	}
+}
+
+type changed struct {
+	when    string
+	of      []second
+	allowed float64
+}
+
+func TestPacerFollowsAnAllowanceThatChanges(t *testing.T) {
 	for name, h := range map[string]headers{"bare": bare, "float": float, "integer": integer} {
 		for group, client := range map[string]client{
 			"150 a second":  {perSecond: 150, burst: 10, members: 1, workers: 128, latency: 100 * time.Millisecond},
@@ -69,23 +97,7 @@ func TestPacerFollowsAnAllowanceThatChanges(t *testing.T) {
 			"unlimited":     {perSecond: 0, burst: 10, members: 1, workers: 64, latency: 100 * time.Millisecond},
 		} {
 			t.Run(name+"/"+group, func(t *testing.T) {
-				start := time.Unix(10_000, 0)
-				seconds := client.simulate(&gcra{burst: 10, headers: h, rate: func(now time.Time) float64 {
-					if at := now.Sub(start); at < raised || at >= lowered {
-						return 20
-					}
-					return 100
-				}}, d)
-				part := func(from, to time.Duration) []second { return seconds[from/time.Second : to/time.Second] }
-				for _, c := range []struct {
-					when    string
-					of      []second
-					allowed float64
-				}{
-					{"before", part(settling, raised), 20},
-					{"two minutes after it was raised", part(raised+2*time.Minute, lowered), 100},
-					{"after it was lowered", part(lowered+settling, d), 20},
-				} {
+				for _, c := range changing(client, h) {
 					used, refused := use(c.of, c.allowed)
 					if used < 0.9 || refused > 0.01 {
 						t.Errorf("%s: %.1f %% of the allowance is used and %.2f %% refused, want 90 %% and 1 %%", c.when, used*100, refused*100)

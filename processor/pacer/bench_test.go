@@ -19,4 +19,17 @@ func BenchmarkAllowance(b *testing.B) {
 			b.ReportMetric(refused*100, "%refused")
 		})
 	}
+	for name, h := range map[string]headers{"bare": bare, "float": float, "integer": integer} {
+		b.Run("GCRA, 20 to 100 and back, "+name, func(b *testing.B) {
+			var parts []changed
+			for b.Loop() {
+				parts = changing(client{perSecond: 150, burst: 10, members: 1, workers: 128, latency: 100 * time.Millisecond}, h)
+			}
+			for i, unit := range []string{"before", "raised", "lowered"} {
+				used, refused := use(parts[i].of, parts[i].allowed)
+				b.ReportMetric(used*100, "%used-"+unit)
+				b.ReportMetric(refused*100, "%refused-"+unit)
+			}
+		})
+	}
 }

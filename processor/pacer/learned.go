@@ -20,7 +20,7 @@ import (
 const (
 	plateau = 25 * time.Second
 	cutBy   = 0.05 // of the accepted rate
-	halveBy = 0.5  // of the present rate, where the accepted rate is not known
+	halveBy = 0.5  // of the present rate, where the accepted rate is not known or is less
 
 	// recovery is the part of the configured rate by which the growth beyond the
 	// plateau is steeper, so that it is reached five minutes after a cut, whatever
@@ -66,16 +66,17 @@ func (l *learned) accept(began, now time.Time) {
 
 func (l *learned) forgetAccepted() { l.accepted = meter{} }
 
-// isNew reports whether a refused call tells something new: one that was made
-// before the last cut was decided does not.
-func (l *learned) isNew(a Answer) bool { return l.peak == 0 || !a.Began.Before(l.decided) }
-
-// cut notes a refused call that tells something new. until is when calls go on,
-// present the calls a second of the group, share this instance's part of them, and
-// floor the calls a second that are always allowed.
-func (l *learned) cut(now, until time.Time, present, share, floor float64) {
+// refuse notes a refused call, which cuts the rate: one that was made before the last cut
+// was decided does not, nor one while the API accepted nothing since, which is then closed
+// rather than slow. until is when calls go on, present the calls a second of the group,
+// share this instance's part of them, and floor the calls a second that are always allowed.
+func (l *learned) refuse(began, now, until time.Time, present, share, floor float64) {
+	if l.peak > 0 && (l.accepted.first.IsZero() || began.Before(l.decided)) {
+		return
+	}
 	accepted, known := l.accepted.rate(now)
-	if known && share > 0 {
+	// Where few calls are wanted, few are accepted, which says nothing of the allowance.
+	if known && share > 0 && accepted/share >= present*halveBy {
 		l.peak = max(min(present, accepted/share), floor)
 		l.low = max(l.peak*(1-cutBy), floor)
 	} else {

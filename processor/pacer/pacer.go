@@ -42,8 +42,16 @@ type Pacer struct {
 	quota    quota     // what the API says is left
 	given    meter     // of tokens, so that an unlimited rate can be cut
 	holdTo   time.Time // no call before
+	refusals int       // holds in a row after which the API accepted no call
 	revision uint64    // of the bucket and the hold: a reservation of an older one is void
 }
+
+// A 429 that does not say how long to wait holds calls for firstHold, and twice as long
+// each time that the API then accepts none.
+const (
+	firstHold   = 250 * time.Millisecond
+	longestHold = time.Minute
+)
 
 // noShare is how long to wait for a token while this instance has no share.
 const noShare = time.Hour
@@ -51,13 +59,11 @@ const noShare = time.Hour
 // New returns a Pacer without a share, so it gives out nothing yet. perSecond is
 // the rate of the group in calls a second; 0 is unlimited. burst is how many
 // calls may go at once on top of it; at least 1.
-func New(perSecond float64, burst int, now time.Time) *Pacer {
+func New(perSecond float64, burst int) *Pacer {
 	if perSecond == 0 {
 		perSecond = math.Inf(1)
 	}
-	p := &Pacer{rate: perSecond, burst: burst}
-	p.restart(now)
-	return p
+	return &Pacer{rate: perSecond, burst: burst}
 }
 
 // Reservation is a token that can be used after Wait, if it is still valid then.
@@ -119,7 +125,7 @@ func (p *Pacer) SetShare(share float64, now time.Time) bool {
 type Answer struct {
 	Began     time.Time     // when the call was made
 	Throttled bool          // 429
-	Wait      time.Duration // of a 429: until calls may go on
+	Wait      time.Duration // of a 429: until calls may go on; 0: it does not say
 	Remaining int           // calls that may follow at once; -1: it does not say
 	Reset     time.Duration // until the whole allowance is there again
 	HasReset  bool          // it says Reset
@@ -131,21 +137,27 @@ func (p *Pacer) Answered(a Answer, now time.Time) bool {
 	if a.Remaining >= 0 && a.HasReset {
 		p.quota.note(a, now)
 	}
+	isLate := a.Began.Before(p.holdTo) // it was under way before the present hold
 	if !a.Throttled {
 		p.learned.accept(a.Began, now)
+		if !isLate {
+			p.refusals = 0
+		}
 		return false
+	}
+	if !isLate {
+		p.refusals++
 	}
 	until := now.Add(a.Wait)
-	cut := false
-	if p.learned.isNew(a) {
-		cut = true
-		p.learned.cut(now, until, p.present(now), p.share, minCut(p.rate))
+	if a.Wait <= 0 && !isLate {
+		until = now.Add(min(firstHold<<min(p.refusals-1, 30), longestHold))
 	}
-	if !cut && !until.After(p.holdTo) {
+	p.learned.refuse(a.Began, now, until, p.present(now), p.share, minCut(p.rate))
+	if !until.After(p.holdTo) {
 		return false
 	}
-	p.holdTo = latest(until, p.holdTo)
-	p.restart(p.holdTo)
+	p.holdTo = until
+	p.restart(until)
 	return true
 }
 
@@ -180,8 +192,10 @@ func (p *Pacer) restart(now time.Time) {
 // adjust follows the rate as what is learned and what the API says change, in steps
 // of half a per cent, and to the configured rate itself.
 func (p *Pacer) adjust(now time.Time) {
-	allowed := p.allowed(now)
-	if math.Abs(allowed-p.limit) > p.limit/200 || allowed != p.limit && allowed == p.rate*p.share {
+	switch allowed := p.allowed(now); {
+	case math.IsInf(p.limit, 1) && !math.IsInf(allowed, 1):
+		p.restart(now) // a bucket without a limit does not count its tokens
+	case math.Abs(allowed-p.limit) > p.limit/200, allowed != p.limit && allowed == p.rate*p.share:
 		p.limit = allowed
 		p.bucket.SetLimitAt(now, rate.Limit(allowed))
 	}
@@ -199,7 +213,12 @@ func (p *Pacer) allowed(now time.Time) float64 {
 // group returns the calls a second of the group at now. What limits it is kept for
 // the group, since the share may be another one by the time it counts.
 func (p *Pacer) group(now time.Time) float64 {
-	return min(p.rate, p.learned.at(now, p.rate), max(p.quota.at(now), minQuota(p.rate)))
+	perSecond := min(p.rate, p.learned.at(now, p.rate), max(p.quota.at(now), minQuota(p.rate)))
+	if now.Sub(p.holdTo) > longestHold {
+		return perSecond
+	}
+	// Where the API accepted nothing since the hold before, few calls find out whether it does.
+	return min(perSecond, max(perSecond/math.Pow(2, float64(p.refusals-1)), minCut(p.rate)))
 }
 
 // minQuota returns the calls a second to which the API's headers may slow the group

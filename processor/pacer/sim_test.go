@@ -131,7 +131,7 @@ func (c client) simulate(s server, d time.Duration) []second {
 	waiting := make([]bool, c.members) // for its token
 	busy := make([]int, c.members)
 	for i := range pacers {
-		pacers[i] = New(c.perSecond, c.burst, now)
+		pacers[i] = New(c.perSecond, c.burst)
 		pacers[i].SetShare(1/float64(c.members), now)
 		next[i] = now
 	}
@@ -160,7 +160,7 @@ func (c client) simulate(s server, d time.Duration) []second {
 			} else {
 				sec.refused++
 			}
-			if pacers[f.member].Answered(f.answer(r), now) {
+			if pacers[f.member].Answered(f.answer(), now) {
 				waiting[f.member], next[f.member] = false, now
 			}
 			if next[f.member].Before(now) {
@@ -192,12 +192,10 @@ func (c client) simulate(s server, d time.Duration) []second {
 func (f *flights) push(x flight) { heap.Push(f, x) }
 
 // answer is what the pacer is told.
-func (f *flight) answer(r *rand.Rand) Answer {
+func (f *flight) answer() Answer {
 	a := Answer{Began: f.began, Throttled: !f.reply.granted, Remaining: f.reply.remaining, Reset: f.reply.reset, HasReset: f.reply.hasReset, Coarse: f.reply.coarse}
 	if a.Throttled {
-		if a.Wait = f.reply.wait; a.Wait < 0 {
-			a.Wait = time.Duration(r.Int64N(int64(250 * time.Millisecond))) // a back-off
-		}
+		a.Wait = max(f.reply.wait, 0)
 	}
 	return a
 }

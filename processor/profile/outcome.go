@@ -10,12 +10,12 @@ import (
 // not taken for passed.
 func Outcome(tasks []passfort.Task) *decision.Profile {
 	var out decision.Profile
-	passed := 0
+	passed := false
 	for i := range tasks {
 		switch t := &tasks[i]; {
 		case t.IsExpired || t.IsSkipped:
 		case t.State == decision.CompletedPass:
-			passed++
+			passed = true
 		case t.State == decision.CompletedFail:
 			out.FailedTasks++
 		default:
@@ -25,7 +25,7 @@ func Outcome(tasks []passfort.Task) *decision.Profile {
 	switch {
 	case out.FailedTasks > 0:
 		out.Outcome = decision.SomeFailed
-	case out.OpenTasks > 0 || passed == 0:
+	case out.OpenTasks > 0 || !passed:
 		out.Outcome = decision.Open
 	default:
 		out.Outcome = decision.AllPassed

@@ -67,6 +67,9 @@ func (w *world) wantReadyAfter(d time.Duration) {
 func (w *world) wantEmpty(decisions int) {
 	w.t.Helper()
 	for range decisions {
+		if w.Empty() {
+			w.t.Fatal("a decision that keeps its task is forgotten")
+		}
 		w.Leave("p")
 	}
 	if !w.Empty() {
@@ -76,17 +79,28 @@ func (w *world) wantEmpty(decisions int) {
 
 func TestQuietProfileIsReviewedOnceForABurst(t *testing.T) {
 	w := newWorld(t)
+	w.tasks = 1
+	a := w.hold("a")
+	w.due()
+	w.now = w.now.Add(50 * time.Millisecond)
+	if w.due(); w.Ready(decision.Live) {
+		t.Error("reviewed within a burst")
+	}
 	w.tasks = 2
-	a, b := w.hold("a"), w.hold("b")
+	b := w.hold("b")
 	w.wantReadyAfter(linger)
 	v := w.Begin(decision.Live)
 	w.Collect(v)
 	c := w.hold("c") // since the call was made
-	if got := w.End(v, w.now); !slices.Equal(got, []*result{a, b}) {
-		t.Errorf("%d results ended with the first review, want a and b", len(got))
+	if got := w.End(v, w.now); !slices.Equal(got, []*result{a, b}) || w.Active(v) {
+		t.Errorf("%d results ended with the first review, want a and b; it is active: %v", len(got), w.Active(v))
 	}
 	w.wantReadyAfter(linger)
+	first := v
 	v = w.Begin(decision.Live)
+	if w.Active(first) || !w.Active(v) {
+		t.Error("the active review is not the second one")
+	}
 	w.Collect(v)
 	if got := w.End(v, w.now); !slices.Equal(got, []*result{c}) {
 		t.Errorf("%d results ended with the second review, want c", len(got))
@@ -123,7 +137,7 @@ func TestReviewThatIsNotMadeEndsAfterMaxLife(t *testing.T) {
 func TestFailedReviewIsReadyAgainWhenDue(t *testing.T) {
 	w := newWorld(t)
 	w.tasks = 1
-	w.hold("a")
+	a := w.hold("a")
 	w.wantReadyAfter(linger)
 	v := w.Begin(decision.Live)
 	w.Collect(v)
@@ -139,6 +153,28 @@ func TestFailedReviewIsReadyAgainWhenDue(t *testing.T) {
 	if next := w.Ripen(due); !w.Ready(decision.Live) || !next.IsZero() || w.Begin(decision.Live) != v {
 		t.Error("it is not ready when it is due")
 	}
+	if w.Ripen(due); w.Ready(decision.Live) {
+		t.Error("it is ready twice")
+	}
+	b := w.hold("b")
+	w.Again(v, due.Add(time.Hour))
+	w.now = w.now.Add(maxWait + maxLife)
+	if late, _ := w.due(); !slices.Equal(late, []*result{a, b}) {
+		t.Errorf("%d results are late, want all", len(late))
+	}
+	w.wantEmpty(2)
+}
+
+// TestResultWithoutATaskLeavesNothing: its decision was gone or held before.
+func TestResultWithoutATaskLeavesNothing(t *testing.T) {
+	w := newWorld(t)
+	w.full = true
+	w.Hold("p", &result{name: "a"}, false, w.now)
+	w.due()
+	v := w.Begin(decision.Live)
+	w.Collect(v)
+	w.End(v, w.now)
+	w.wantEmpty(0)
 }
 
 func TestDrainingProfileWaitsForNoBlockedReview(t *testing.T) {

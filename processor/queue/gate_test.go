@@ -68,7 +68,7 @@ func (m *gateModel) arrive(t *rapid.T) {
 func (m *gateModel) begin(t *rapid.T, odd bool) {
 	for _, lane := range decision.Lanes {
 		if m.q.Ready(lane) {
-			m.active(t, beginAny(m.q, lane, odd))
+			m.active(t, beginAny(t, m.q, lane, odd))
 			return
 		}
 	}
@@ -115,6 +115,11 @@ func (m *gateModel) end(t *rapid.T, at int, fails bool) {
 			}
 			m.left--
 		}
+		for _, w := range i.gate.waiting {
+			if !w.Resolved() {
+				t.Fatal("an item is to be looked up though its profile's tasks were listed")
+			}
+		}
 		if id, ok := find(i); ok {
 			m.q.Move(i, id)
 		} else {
@@ -143,6 +148,21 @@ func TestGatesKeepTaskOrderHoweverTasksAreNamed(t *testing.T) {
 			case 5:
 				m.now = m.now.Add(time.Second)
 				m.q.Ripen(m.now)
+			}
+			if m.q.Empty() != (m.left == 0) {
+				t.Fatalf("empty %v with %d items", m.q.Empty(), m.left)
+			}
+			want := map[string]int{}
+			for of := range m.q.tasks {
+				want[of.ProfileID]++
+			}
+			for of := range m.q.gates {
+				want[of.profileID]++
+			}
+			for _, p := range []string{"p0", "p1"} {
+				if got := m.q.TasksOf(p); got != want[p] {
+					t.Fatalf("%d tasks and gates of %s, want %d", got, p, want[p])
+				}
 			}
 		}
 		for n := 0; m.left > 0 && n < 10_000; n++ {

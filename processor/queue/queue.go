@@ -57,41 +57,54 @@ func (q *Queue) Adopt(i *Item, key decision.Task) {
 func (q *Queue) Busy(t decision.Task) bool { return q.tasks[t] != nil }
 
 // Ready reports whether an item of the lane can be taken.
-func (q *Queue) Ready(lane decision.Lane) bool { return len(q.ready[lane]) > 0 }
+func (q *Queue) Ready(lane decision.Lane) bool {
+	return len(q.ready[lane].fresh)+len(q.ready[lane].tried) > 0
+}
 
-// Take takes the oldest ready item of a lane, which must have one. Until Done,
-// Delay or Move it keeps its task.
-func (q *Queue) Take(lane decision.Lane) *Item { return q.take(lane, 0) }
+// Take takes a ready item of a lane, which must have one: the oldest that was not taken
+// before or, in turn, the oldest that was. Until Done, Delay or Move it keeps its task.
+func (q *Queue) Take(lane decision.Lane) *Item { return q.take(q.ready[lane].next(), 0) }
 
-// TakeFirst takes the oldest ready item of a lane that matches; nil: none does.
-func (q *Queue) TakeFirst(lane decision.Lane, match func(*Item) bool) *Item {
-	best := -1
-	for at, r := range q.ready[lane] {
-		if match(r.slot.head) && (best < 0 || r.seq < q.ready[lane][best].seq) {
-			best = at
-		}
+// TakeAny takes one of the ready items of a lane that match; nil: none does. pick chooses
+// one of n, from 0.
+func (q *Queue) TakeAny(lane decision.Lane, match func(*Item) bool, pick func(n int) int) *Item {
+	type place struct {
+		of *readyHeap
+		at int
 	}
-	if best < 0 {
+	var found []place
+	q.ready[lane].all(func(h *readyHeap, at int) {
+		if match((*h)[at].slot.head) {
+			found = append(found, place{h, at})
+		}
+	})
+	if len(found) == 0 {
 		return nil
 	}
-	return q.take(lane, best)
+	p := found[pick(len(found))]
+	return q.take(p.of, p.at)
 }
 
 // TakeLeast takes the ready item of a lane with the least key, and the oldest of
 // those. The lane must have one.
 func (q *Queue) TakeLeast(lane decision.Lane, key func(*Item) time.Time) *Item {
+	var of *readyHeap
 	least := 0
-	for at, r := range q.ready[lane] {
-		c := key(r.slot.head).Compare(key(q.ready[lane][least].slot.head))
-		if c < 0 || c == 0 && r.seq < q.ready[lane][least].seq {
-			least = at
+	q.ready[lane].all(func(h *readyHeap, at int) {
+		if of == nil {
+			of, least = h, at
+			return
 		}
-	}
-	return q.take(lane, least)
+		r, best := (*h)[at], (*of)[least]
+		if c := key(r.slot.head).Compare(key(best.slot.head)); c < 0 || c == 0 && r.seq < best.seq {
+			of, least = h, at
+		}
+	})
+	return q.take(of, least)
 }
 
-func (q *Queue) take(lane decision.Lane, at int) *Item {
-	i := heap.Remove(&q.ready[lane], at).(*slot).head
+func (q *Queue) take(from *readyHeap, at int) *Item {
+	i := heap.Remove(from, at).(*slot).head
 	if i.gate != nil {
 		i.gate.take(i)
 	} else {
@@ -118,6 +131,14 @@ func (q *Queue) Done(i *Item) {
 func (q *Queue) Delay(i *Item, due time.Time) {
 	i.due = due
 	heap.Push(&q.delayed, i)
+}
+
+// Hasten makes a delayed item ready by at.
+func (q *Queue) Hasten(i *Item, at time.Time) {
+	if i.delayed >= 0 && i.due.After(at) {
+		i.due = at
+		heap.Fix(&q.delayed, i.delayed)
+	}
 }
 
 // Ripen makes the items ready that are due at now. It returns when the next one
@@ -208,11 +229,9 @@ func (q *Queue) EachTried(f func(*Item)) {
 	for _, i := range q.delayed {
 		f(i)
 	}
-	for _, ready := range q.ready {
-		for _, r := range ready {
-			if i := r.slot.head; i.isActive() {
-				f(i)
-			}
+	for lane := range q.ready {
+		for _, r := range q.ready[lane].tried {
+			f(r.slot.head)
 		}
 	}
 }

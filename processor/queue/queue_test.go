@@ -28,14 +28,26 @@ func begin(q *Queue) *Item {
 	return nil
 }
 
-// beginAny takes the oldest item of a lane, or the oldest with an odd number.
-func beginAny(q *Queue, lane decision.Lane, odd bool) *Item {
+// beginAny takes the item of a lane that goes next, which must be the oldest of the new
+// or of the tried ones, or any with an odd number.
+func beginAny(t *rapid.T, q *Queue, lane decision.Lane, odd bool) *Item {
 	if odd {
-		if i := q.TakeFirst(lane, isOdd); i != nil {
+		if i := q.TakeAny(lane, isOdd, func(n int) int { return n - 1 }); i != nil {
 			return i
 		}
 	}
-	return q.Take(lane)
+	oldest := map[bool]uint64{} // by whether it was tried
+	q.ready[lane].all(func(h *readyHeap, at int) {
+		i := (*h)[at].slot.head
+		if seq := oldest[i.isActive()]; seq == 0 || i.seq < seq {
+			oldest[i.isActive()] = i.seq
+		}
+	})
+	i := q.Take(lane)
+	if i.seq != oldest[false] && i.seq != oldest[true] {
+		t.Fatalf("item %d went before %v", i.seq, oldest)
+	}
+	return i
 }
 
 func isOdd(i *Item) bool { return i.seq%2 == 1 }
@@ -73,7 +85,7 @@ func (m *model) arrive(t *rapid.T) {
 }
 
 func (m *model) begin(t *rapid.T, lane decision.Lane) {
-	i := beginAny(m.q, lane, rapid.Bool().Draw(t, "odd"))
+	i := beginAny(t, m.q, lane, rapid.Bool().Draw(t, "odd"))
 	if m.busy[i.Task] != nil {
 		t.Fatal("two items of one task at a time")
 	}
@@ -110,6 +122,13 @@ func (m *model) drain(t *rapid.T) {
 			t.Fatal("removed an item that was to stay")
 		}
 		m.leave(i)
+	}
+	for _, arrived := range m.arrived {
+		for _, i := range arrived {
+			if isOdd(i) && m.busy[i.Task] != i {
+				t.Fatalf("item %d was to be removed", i.seq)
+			}
+		}
 	}
 }
 
@@ -149,6 +168,9 @@ func TestQueueKeepsTaskOrderAndLosesNothing(t *testing.T) {
 			}
 			if n := m.room.Items(decision.Live) + m.room.Items(decision.Backfill); n != m.held {
 				t.Fatalf("%d items in the room, want %d", n, m.held)
+			}
+			if m.q.Empty() != (m.held == 0) {
+				t.Fatalf("empty %v with %d items", m.q.Empty(), m.held)
 			}
 		}
 		// All that is left comes out in the end.
@@ -205,8 +227,9 @@ func TestLiveOvertakesBackfillThatIsNotBegun(t *testing.T) {
 
 func TestEachTriedSkipsItemsThatNeverBegan(t *testing.T) {
 	q := New(false)
-	delayed, ready, fresh := newItem(decision.Live, 1), newItem(decision.Live, 2), newItem(decision.Live, 3)
-	for _, i := range []*Item{delayed, ready, fresh} {
+	delayed, ready, fresh, lookup := newItem(decision.Live, 1), newItem(decision.Live, 2), newItem(decision.Live, 3), newItem(decision.Live, 4)
+	lookup.Task = decision.Task{ProfileID: "another"}
+	for _, i := range []*Item{delayed, ready, fresh, lookup} {
 		q.Add(i)
 	}
 	for _, i := range []*Item{begin(q), begin(q)} {
@@ -217,6 +240,37 @@ func TestEachTriedSkipsItemsThatNeverBegan(t *testing.T) {
 	q.EachTried(func(i *Item) { tried = append(tried, i) })
 	if !slices.Equal(tried, []*Item{delayed, ready}) {
 		t.Errorf("%d items were tried, want the delayed and the ready one", len(tried))
+	}
+}
+
+// TestAdoptedItemHasATaskOfItsOwn, in which it arrived when it was adopted.
+func TestAdoptedItemHasATaskOfItsOwn(t *testing.T) {
+	q, now := New(true), time.Unix(0, 0)
+	adopted, own := newItem(decision.Live, 1), decision.Task{ProfileID: "p", TaskID: "own"}
+	items := []*Item{newItem(decision.Live, 1), adopted, newItem(decision.Live, 2)}
+	for _, i := range items {
+		if i == adopted {
+			q.Adopt(i, own)
+		} else {
+			q.Add(i)
+			q.Take(decision.Live)
+		}
+	}
+	if !q.Busy(own) || q.TasksOf("p") != 3 {
+		t.Errorf("busy %v, %d tasks of its profile, want 3", q.Busy(own), q.TasksOf("p"))
+	}
+	for _, i := range items {
+		q.Delay(i, now)
+	}
+	q.Ripen(now)
+	for n, want := range items {
+		if i := q.Take(decision.Live); i != want {
+			t.Fatalf("item %d went as number %d", i.seq, n)
+		}
+		q.Done(want)
+	}
+	if q.Busy(own) || !q.Empty() {
+		t.Error("something is left")
 	}
 }
 
@@ -232,5 +286,42 @@ func BenchmarkQueue(b *testing.B) {
 		share.Charge(lane, q.Ready(decision.Backfill))
 		q.Done(i)
 		q.Add(i)
+	}
+}
+
+// TestTriedItemsTakeAThirdOfTheTurns has items that come back at once, before others that
+// are new.
+func TestTriedItemsTakeAThirdOfTheTurns(t *testing.T) {
+	q := New(false)
+	now := time.Unix(0, 0)
+	for n := range 10 {
+		q.Add(newItem(decision.Live, n))
+	}
+	for range 10 {
+		q.Delay(q.Take(decision.Live), now)
+	}
+	q.Ripen(now)
+	for n := range 10 {
+		q.Add(newItem(decision.Live, 100+n))
+	}
+	var turns []uint64
+	for range 12 {
+		i := q.Take(decision.Live)
+		turns = append(turns, i.seq)
+		if i.seq <= 10 {
+			q.Delay(i, now)
+			q.Ripen(now)
+		} else {
+			q.Done(i)
+		}
+	}
+	if want := []uint64{11, 12, 1, 13, 14, 1, 15, 16, 1, 17, 18, 1}; !slices.Equal(turns, want) {
+		t.Errorf("took %v, want %v", turns, want)
+	}
+	for q.Ready(decision.Live) { // where there are no new ones, the others have every turn
+		q.Done(q.Take(decision.Live))
+	}
+	if !q.Empty() {
+		t.Error("something is left")
 	}
 }

@@ -11,28 +11,71 @@ import (
 type slot struct {
 	head  *Item // that goes next; set while the slot is ready
 	lane  decision.Lane
-	index int // in the lane's ready heap; -1: not ready
+	tried bool // head was taken before
+	index int  // in its ready heap; -1: not ready
 }
 
-// readyLanes is the slots of each lane whose next item is ready.
-type readyLanes [len(decision.Lanes)]readyHeap
+// readyLanes is the slots of each lane whose next item is ready: those of items that are
+// new, and those of items that were taken before.
+type readyLanes [len(decision.Lanes)]readyLane
+
+type readyLane struct {
+	fresh, tried readyHeap
+	turn         int // new items taken since the last that was not, while both were ready
+}
+
+// triedEvery is how many new items are taken for each that was taken before, while
+// there are both: items that fail again and again leave most calls to the others.
+const triedEvery = 2
+
+// heap returns the ready heap of new items, or of those that were taken before.
+func (l *readyLane) heap(tried bool) *readyHeap {
+	if tried {
+		return &l.tried
+	}
+	return &l.fresh
+}
+
+// next returns the heap to take from; one of them must have an item.
+func (l *readyLane) next() *readyHeap {
+	switch {
+	case len(l.tried) == 0:
+		return &l.fresh
+	case len(l.fresh) == 0:
+		return &l.tried
+	case l.turn >= triedEvery:
+		l.turn = 0
+		return &l.tried
+	}
+	l.turn++
+	return &l.fresh
+}
+
+// all calls f with each ready slot.
+func (l *readyLane) all(f func(h *readyHeap, at int)) {
+	for _, h := range [...]*readyHeap{&l.fresh, &l.tried} {
+		for at := range *h {
+			f(h, at)
+		}
+	}
+}
 
 // arrange makes head the ready item of a slot; nil takes the slot out.
 func (r *readyLanes) arrange(s *slot, head *Item) {
-	if s.index >= 0 && (head == nil || s.lane != head.Lane) {
-		heap.Remove(&r[s.lane], s.index)
+	if s.index >= 0 && (head == nil || s.lane != head.Lane || s.tried != head.isActive()) {
+		heap.Remove(r[s.lane].heap(s.tried), s.index)
 	}
 	if head == nil {
 		return
 	}
 	s.head = head
-	if s.index >= 0 {
-		r[s.lane][s.index].seq = head.seq
-		heap.Fix(&r[s.lane], s.index)
+	if h := r[s.lane].heap(s.tried); s.index >= 0 {
+		(*h)[s.index].seq = head.seq
+		heap.Fix(h, s.index)
 		return
 	}
-	s.lane = head.Lane
-	heap.Push(&r[s.lane], readySlot{head.seq, s})
+	s.lane, s.tried = head.Lane, head.isActive()
+	heap.Push(r[s.lane].heap(s.tried), readySlot{head.seq, s})
 }
 
 // readyHeap is slots by the arrival of their heads, oldest first. The arrival is

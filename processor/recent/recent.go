@@ -36,23 +36,28 @@ var seed = maphash.MakeSeed()
 type Print struct {
 	identity uint64
 	id       uint64
-	task     uint64 // as it is written: by its ID, or by alias or type; without the bit overtaken
+	task     uint64 // that it was settled on, by its ID; or as it is written, if its ID was never known; without the bit overtaken
 }
 
 // overtaken marks, in the task of a Print that is remembered, that another
 // decision on the task was settled later.
 const overtaken = 1 << 63
 
-// PrintOf returns the print of a decision with its identity.
-func PrintOf(d *decision.Decision, identity decision.Identity) Print {
-	type written struct {
+// PrintOf returns the print of a decision with its identity. on is its task, without a
+// TaskID where that is not known.
+func PrintOf(d *decision.Decision, identity decision.Identity, on decision.Task) Print {
+	type place struct {
 		task decision.Task
-		key  decision.Key
+		key  decision.Key // of a task that is not known
+	}
+	at := place{task: on}
+	if on.TaskID == "" {
+		at.key = d.Key
 	}
 	return Print{
 		identity: maphash.Bytes(seed, identity[:]),
 		id:       maphash.String(seed, d.ID),
-		task:     maphash.Comparable(seed, written{d.Task, d.Key}) &^ overtaken,
+		task:     maphash.Comparable(seed, at) &^ overtaken,
 	}
 }
 

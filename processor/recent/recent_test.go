@@ -15,7 +15,7 @@ import (
 func printOf(id, task int, state decision.State) Print {
 	d := decision.Decision{ID: fmt.Sprint("d-", id), OwnID: true, State: state}
 	d.Task = decision.NewTask("11111111-1111-1111-1111-111111111111", taskID(task))
-	return PrintOf(&d, d.Identity())
+	return PrintOf(&d, d.Identity(), d.Task)
 }
 
 func taskID(n int) string { return fmt.Sprintf("22222222-2222-2222-2222-%012x", n) }
@@ -125,6 +125,21 @@ func replay(m *Memory) (w model) {
 		w.all = append(w.all, e)
 	}
 	return w
+}
+
+// TestPrintIsOfTheTaskOrElseOfItsName: another alias may be another task, a known task is
+// the same however it is named.
+func TestPrintIsOfTheTaskOrElseOfItsName(t *testing.T) {
+	task := func(id int, alias, taskID string) uint64 {
+		d := decision.Decision{ID: fmt.Sprint(id), Key: decision.Key{Alias: alias}}
+		return PrintOf(&d, d.Identity(), decision.NewTask("11111111-1111-1111-1111-111111111111", taskID)).task
+	}
+	if task(1, "a", "") != task(2, "a", "") || task(1, "a", "") == task(1, "b", "") {
+		t.Error("tasks that are not known do not differ by their names alone")
+	}
+	if task(1, "a", taskID(1)) != task(2, "", taskID(1)) {
+		t.Error("a task is another one by its name")
+	}
 }
 
 func TestMemoryIsSmall(t *testing.T) {

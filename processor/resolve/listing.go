@@ -60,10 +60,11 @@ func (l *Listing) Find(k decision.Key) (taskID string, err error) {
 			found = append(found, t)
 		}
 	}
-	switch {
-	case len(found) == 1:
+	switch len(found) {
+	case 0:
+	case 1:
 		return strings.ToLower(found[0].ID), nil
-	case len(found) > 1:
+	default:
 		return "", &Error{Reason: decision.TaskAmbiguous, Status: l.Status,
 			text: fmt.Sprintf("the profile has %d live tasks of %s; name one by task_id: %s", len(found), k, candidates(found))}
 	}

@@ -44,6 +44,10 @@ func TestMemoryKeepsTheNewestListBriefly(t *testing.T) {
 	if m.Recall("p", time.Time{}, second.At.Add(Life)) != nil {
 		t.Error("recalled after its time")
 	}
+	m.Remember("p", listOf(second.At, 1, strings.Repeat("x", maxListing), 1), second.At)
+	if m.Recall("p", time.Time{}, second.At) != nil || m.bytes != 0 {
+		t.Errorf("recalled in place of one too large to remember; %d bytes", m.bytes)
+	}
 	m.trim(second.At.Add(Life))
 	if len(m.known) != 0 || len(m.order) != 0 || m.bytes != 0 {
 		t.Errorf("%d known, %d in order, %d bytes", len(m.known), len(m.order), m.bytes)
@@ -52,12 +56,13 @@ func TestMemoryKeepsTheNewestListBriefly(t *testing.T) {
 
 func TestMemoryIsBounded(t *testing.T) {
 	now := time.Unix(1000, 0)
-	for name, c := range map[string]struct{ tasks, text int }{
-		"many small": {1, 10}, "large": {50, 2000}, "few huge": {1, 10 << 20}, "none at all": {0, 0},
+	for name, c := range map[string]struct{ tasks, text, known int }{
+		"many small": {1, 10, maxListings}, "large": {50, 2000, 37}, "few huge": {1, 10 << 20, 0}, "none at all": {0, 0, maxListings},
+		"as large as may be": {1, maxListing - taskBytes - len("0"), maxBytes / maxListing},
 	} {
 		m := NewMemory()
 		for i := range 20_000 {
-			if c.text > 1<<20 && i > 20 {
+			if c.text > 100<<10 && i > 20 {
 				break
 			}
 			m.Remember(fmt.Sprint(i), listOf(now, c.tasks, strings.Repeat("x", c.text), 1), now)
@@ -69,9 +74,16 @@ func TestMemoryIsBounded(t *testing.T) {
 		for _, l := range m.known {
 			sum += l.size()
 		}
-		if sum != m.bytes {
-			t.Errorf("%s: %d bytes, counted as %d", name, sum, m.bytes)
+		if sum != m.bytes || len(m.known) != c.known {
+			t.Errorf("%s: %d bytes, counted as %d; %d known, want %d", name, sum, m.bytes, len(m.known), c.known)
 		}
+	}
+}
+
+func TestListIsAsLargeAsItsTexts(t *testing.T) {
+	texts := passfort.Task{ID: "1", Type: "22", State: "333", Variant: passfort.Variant{ID: "4444", Name: "55555", Alias: "666666", TaskType: "7777777"}}
+	if got, want := NewListing(time.Time{}, 200, []passfort.Task{texts, texts}).size(), 2*(taskBytes+1+2+3+4+5+6+7); got != want {
+		t.Errorf("%d bytes, want %d", got, want)
 	}
 }
 

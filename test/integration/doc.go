@@ -4,5 +4,6 @@
 // that can run on a fake clock belong into test/service.
 //
 // Kafka is the embedded one, or a real one that VERDICT_TEST_BROKERS names (see
-// test/kafka). The package contains only tests.
+// test/kafka). VERDICT_TEST_REGISTRY names a real Schema Registry (see test/registry). The
+// package contains only tests.
 package integration

@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"math"
 	"time"
 
 	"verdict/internal/decision"
@@ -89,7 +90,7 @@ func (s *scene) awaitAll() {
 			s.t.Logf("not committed: %s", open)
 		}
 	}()
-	for settled := -1; ; {
+	for settled := math.MinInt; ; { // it is less than 0 while Kafka does not answer
 		now := s.settled()
 		if now == settled {
 			s.t.Fatalf("nothing was settled or committed within %v", patience)

@@ -149,6 +149,9 @@ func (s *scene) dialDirectly(ctx context.Context, network, address string) (net.
 	return new(net.Dialer).DialContext(ctx, network, address)
 }
 
+// Addrs returns the brokers: a scene is a fixture.Cluster.
+func (s *scene) Addrs() []string { return s.brokers }
+
 func (s *scene) createTopics() {
 	s.t.Helper()
 	var wanted []broker.Topic

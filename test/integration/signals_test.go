@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"verdict/internal/passfort"
 	"verdict/internal/passfort/sandbox"
 )
 
@@ -37,10 +38,20 @@ func TestSIGTERMDrains(t *testing.T) {
 	}
 }
 
+// completionsHang lets completions wait for an answer, after they were done if act says so.
+func completionsHang(act bool) func(sandbox.Call) sandbox.Fault {
+	return func(c sandbox.Call) sandbox.Fault {
+		if c.Operation == passfort.OpComplete {
+			return sandbox.Fault{Do: sandbox.Hang, Act: act}
+		}
+		return sandbox.Fault{}
+	}
+}
+
 func TestStopGivesUpCallsThatOutlastIt(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, sceneOptions{})
-	s.setFaults(func(sandbox.Call) sandbox.Fault { return sandbox.Fault{Do: sandbox.Hang, Act: true} })
+	s.setFaults(completionsHang(true))
 	s.send(s.passing(s.topics.decisions, 0, 3)...)
 	p := s.start("verdict", "VERDICT_PROCESSOR_SHUTDOWN_TIMEOUT=1s")
 	await(t, "calls hang", func() bool { return len(s.completions()) == 3 })
@@ -64,7 +75,7 @@ func TestStopGivesUpCallsThatOutlastIt(t *testing.T) {
 func TestSecondSignalKills(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, sceneOptions{})
-	s.setFaults(func(sandbox.Call) sandbox.Fault { return sandbox.Fault{Do: sandbox.Hang} })
+	s.setFaults(completionsHang(false))
 	s.send(s.passing(s.topics.decisions, 0, 3)...)
 	p := s.start("verdict", "VERDICT_KAFKA_SESSION_TIMEOUT=290s", "VERDICT_KAFKA_REBALANCE_TIMEOUT=290s", "VERDICT_PROCESSOR_SHUTDOWN_TIMEOUT=280s")
 	p.awaitPartitions(2 * partitions)

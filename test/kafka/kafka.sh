@@ -3,6 +3,7 @@
 # both broker and controller, from Maven's repository, on Java 17 or later.
 #
 #   kafka.sh start [--nodes 1|3] [--data DIR]   format and start; prints the brokers as host:port,host:port
+#     --version V     run this version, from 3.9 on (default: $KAFKA_VERSION, or else pom.xml's)
 #     --secure DIR    add listeners with TLS and SASL, and require rights (see secure)
 #   kafka.sh stop [--data DIR]                  stop every node cleanly
 #   kafka.sh status [--data DIR]                print which nodes run; fails unless all do
@@ -14,13 +15,12 @@
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-classpath_file=$here/target/classpath
 java=${JAVA_HOME:+$JAVA_HOME/bin/}java
 start_seconds=90 # until all nodes must answer
 stop_seconds=40  # until a node that does not stop is killed
 
 usage() {
-	sed -n '2,14s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
+	sed -n '2,15s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
 	exit 2
 }
 
@@ -29,14 +29,17 @@ die() {
 	exit 1
 }
 
-# resolve writes the class path, if pom.xml is newer than it.
+# resolve writes the class path of the version, unless that is done already.
 resolve() {
-	[[ $classpath_file -nt $here/pom.xml ]] && return
-	echo "kafka.sh: resolving Kafka's class path with Maven" >&2
-	mkdir -p "$here/target"
-	mvn -B -q -f "$here/pom.xml" dependency:build-classpath -Dmdep.outputFile="$classpath_file.new" >&2 ||
-		die "Maven cannot resolve the class path"
-	mv "$classpath_file.new" "$classpath_file"
+	local resolved=$here/target/classpath-$version
+	if [[ ! $resolved -nt $here/pom.xml ]]; then
+		echo "kafka.sh: resolving the class path of Kafka $version with Maven" >&2
+		mkdir -p "$here/target"
+		mvn -B -q -f "$here/pom.xml" -Dkafka.version="$version" dependency:build-classpath -Dmdep.outputFile="$resolved.new" >&2 ||
+			die "Maven cannot resolve the class path"
+		mv "$resolved.new" "$resolved"
+	fi
+	cp "$resolved" "$classpath_file"
 }
 
 # run_java HEAP CLASS… runs a class of Kafka with a maximum heap.
@@ -100,6 +103,7 @@ configure() {
 			group.initial.rebalance.delay.ms=0
 			group.min.session.timeout.ms=500
 			auto.create.topics.enable=false
+			log.retention.check.interval.ms=500
 			log.cleaner.dedupe.buffer.size=2097152
 		PROPERTIES
 		if [[ -n $secure ]]; then secure "$n"; fi
@@ -212,6 +216,7 @@ addresses() {
 
 (($# > 0)) || usage
 command=$1 nodes=1 data=$here/data node="" secure=""
+version=${KAFKA_VERSION:-$(sed -n 's/.*<kafka.version>\(.*\)<.*/\1/p' "$here/pom.xml")}
 shift
 case $command in
 kill-node | start-node)
@@ -225,15 +230,17 @@ while (($# > 0)); do
 	case $1 in
 	--nodes) nodes=${2-} && shift 2 || usage ;;
 	--data) data=${2-} && shift 2 || usage ;;
+	--version) version=${2-} && shift 2 || usage ;;
 	--secure) secure=${2-} && shift 2 || usage ;;
 	*) usage ;;
 	esac
 done
 [[ $nodes == 1 || $nodes == 3 ]] || die "--nodes $nodes: want 1 or 3"
-[[ -n $data ]] || usage
+[[ -n $data && -n $version ]] || usage
 [[ -z $secure ]] || secure=$(cd "$secure" && pwd)
 mkdir -p "$data"
 data=$(cd "$data" && pwd)
+classpath_file=$data/classpath
 
 case $command in
 start)
@@ -267,7 +274,6 @@ kill-node)
 	while pid "$node" >/dev/null; do sleep 0.1; done
 	;;
 start-node)
-	resolve
 	launch "$node"
 	await "$node"
 	;;

@@ -19,21 +19,21 @@ var answers = map[string]struct {
 	want     string
 	attempts int
 }{
-	"400":                     {answer(400, `{"errors":[{"code":201,"message":"bad"}]}`), "rejected", 1},
-	"404":                     {sandbox.Refusal(404), "task_not_found", 1},
-	"409":                     {sandbox.Refusal(409), "rejected", 1},
-	"412":                     {sandbox.Refusal(412), "rejected", 1},
-	"422":                     {sandbox.Refusal(422), "rejected", 1},
-	"418, unknown":            {sandbox.Refusal(418), "rejected", 1},
-	"errors as one object":    {answer(400, `{"errors":{"message":"bad"}}`), "rejected", 1},
+	"400":                     {answer(400, `{"errors":[{"code":201,"message":"bad"}]}`), "rejected", 2},
+	"404":                     {sandbox.Refusal(404), "task_not_found", 2},
+	"409":                     {sandbox.Refusal(409), "rejected", 2},
+	"412":                     {sandbox.Refusal(412), "rejected", 2},
+	"422":                     {sandbox.Refusal(422), "rejected", 2},
+	"418, unknown":            {sandbox.Refusal(418), "rejected", 2},
+	"errors as one object":    {answer(400, `{"errors":{"message":"bad"}}`), "rejected", 2},
 	"404, not the API's":      {answer(404, ``), "retries_exhausted", 3},
 	"405, not the API's":      {answer(405, `Method Not Allowed`), "retries_exhausted", 3},
 	"422, not the API's":      {answer(422, `{"errors":{"state":["is bad"]}}`), "retries_exhausted", 3},
 	"403, not the API's":      {answer(403, `{"message":"Forbidden"}`), "retries_exhausted", 3},
 	"302, not followed":       {sandbox.Fault{Do: sandbox.Answer, Status: 302, Header: http.Header{"Location": {"https://elsewhere.example/"}}}, "retries_exhausted", 3},
-	"200 with errors":         {answer(200, `{"errors":[{"code":201,"message":"no"}]}`), "rejected", 1},
-	"403, good key":           {answer(403, ``), "forbidden", 1},
-	"401, good key":           {answer(401, ``), "forbidden", 1},
+	"200 with errors":         {answer(200, `{"errors":[{"code":201,"message":"no"}]}`), "rejected", 2},
+	"403, good key":           {answer(403, ``), "forbidden", 2},
+	"401, good key":           {answer(401, ``), "forbidden", 2},
 	"408":                     {answer(408, ``), "retries_exhausted", 3},
 	"421":                     {sandbox.Refusal(421), "retries_exhausted", 3},
 	"423":                     {sandbox.Refusal(423), "retries_exhausted", 3},
@@ -43,7 +43,7 @@ var answers = map[string]struct {
 	"502":                     {answer(502, `<html>`), "retries_exhausted", 3},
 	"503":                     {answer(503, ``), "retries_exhausted", 3},
 	"503 with a code":         {answer(503, `{"errors":[{"code":201,"message":"bad"}]}`), "retries_exhausted", 3},
-	"404 with a code":         {answer(404, `{"errors":[{"code":201,"message":"bad"}]}`), "task_not_found", 1},
+	"404 with a code":         {answer(404, `{"errors":[{"code":201,"message":"bad"}]}`), "task_not_found", 2},
 	"599, unknown":            {answer(599, ``), "retries_exhausted", 3},
 	"cut":                     {sandbox.Fault{Do: sandbox.Cut}, "retries_exhausted", 3},
 	"no answer":               {sandbox.Fault{Do: sandbox.Hang}, "retries_exhausted", 3},
@@ -64,7 +64,7 @@ func TestAnswerDecidesTheOutcome(t *testing.T) {
 	for name, c := range answers {
 		t.Run(name, func(t *testing.T) {
 			inWorld(t, sandbox.Options{}, func(t *testing.T, w *world) {
-				w.cfg.Processor.MaxAttempts = 3
+				w.cfg.Processor.MaxAttempts, w.cfg.Processor.Patience = 3, 0
 				it := task(1, 1)
 				c.fault.Body = strings.ReplaceAll(c.fault.Body, "%s", it.TaskID)
 				w.setFaults(func(call sandbox.Call) sandbox.Fault {
@@ -75,7 +75,7 @@ func TestAnswerDecidesTheOutcome(t *testing.T) {
 				})
 				w.send(decisionOn(w.cfg.Kafka.Topics.Decisions, it, decision.CompletedPass), decisionOn(w.cfg.Kafka.Topics.Decisions, task(1, 2), decision.CompletedPass))
 				m := w.start()
-				w.awaitAll(20 * time.Minute)
+				w.awaitAllBusy(20 * time.Minute)
 				m.stop()
 				outcomes := w.checkSettledOnce()
 				w.checkCommitted()
@@ -96,8 +96,9 @@ func TestAnswerDecidesTheOutcome(t *testing.T) {
 						t.Errorf("the other decision is %s", outcomes[at])
 					}
 				}
-				if attempts != c.attempts {
-					t.Errorf("%d attempts, want %d", attempts, c.attempts)
+				// One before which no other was completed does not count.
+				if most := c.attempts + c.attempts/3*17; attempts < c.attempts || attempts > most {
+					t.Errorf("%d attempts, want %d to %d", attempts, c.attempts, most)
 				}
 				if c.fault.Act && w.api.Completions(it.ProfileID, it.TaskID) != 1 {
 					t.Errorf("completed %d times", w.api.Completions(it.ProfileID, it.TaskID))
@@ -177,12 +178,13 @@ func TestTaskStateDecidesTheOutcome(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			inWorld(t, sandbox.Options{}, func(t *testing.T, w *world) {
-				w.cfg.Processor.MaxAttempts = 2
+				w.cfg.Processor.MaxAttempts, w.cfg.Processor.Patience = 2, 0
 				if c.look != "" {
 					w.cfg.Processor.Preflight = decision.PreflightAlways
 				}
 				w.setFaults(func(call sandbox.Call) sandbox.Fault {
 					switch {
+					case call.TaskID != task(1, 1).TaskID:
 					case call.Operation == passfort.OpGetTask && c.look != "":
 						return answer(200, c.look)
 					case call.Operation == passfort.OpComplete && c.answer != "":
@@ -192,15 +194,15 @@ func TestTaskStateDecidesTheOutcome(t *testing.T) {
 				})
 				w.send(decisionOn(w.cfg.Kafka.Topics.Decisions, task(1, 1), decision.CompletedPass))
 				m := w.start()
-				w.awaitAll(20 * time.Minute)
+				w.awaitAllBusy(20 * time.Minute)
 				m.stop()
-				for _, outcome := range w.checkSettledOnce() {
-					if outcome != c.want {
+				for at, outcome := range w.checkSettledOnce() {
+					if w.submitted[at].task == task(1, 1) && outcome != c.want {
 						t.Errorf("outcome %s, want %s", outcome, c.want)
 					}
 				}
 				for _, r := range w.results() {
-					if !strings.Contains(string(r.Task), c.keeps) {
+					if r.TaskID == task(1, 1).TaskID && !strings.Contains(string(r.Task), c.keeps) {
 						t.Errorf("the result's task is %s, want %s in it", r.Task, c.keeps)
 					}
 				}

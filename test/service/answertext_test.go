@@ -11,6 +11,7 @@ import (
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
 	"verdict/internal/decision"
+	"verdict/internal/passfort"
 	"verdict/internal/passfort/sandbox"
 )
 
@@ -21,7 +22,7 @@ func TestTextOfAnswersReachesDeadLettersOnly(t *testing.T) {
 		exporter := tracetest.NewInMemoryExporter()
 		w.tracer = sdktrace.NewTracerProvider(sdktrace.WithSyncer(exporter)).Tracer("test")
 		w.level = slog.LevelDebug
-		w.cfg.Processor.MaxAttempts, w.cfg.Processor.ProfileOutcome = 2, true
+		w.cfg.Processor.MaxAttempts, w.cfg.Processor.Patience, w.cfg.Processor.ProfileOutcome = 2, 0, true
 		w.setFaults(echoes)
 		var records []outgoing
 		for i := range 10 {
@@ -32,10 +33,10 @@ func TestTextOfAnswersReachesDeadLettersOnly(t *testing.T) {
 		}
 		w.send(records...)
 		m := w.start()
-		w.awaitAll(30 * time.Minute)
+		w.awaitAllBusy(30 * time.Minute)
 		// Now nothing but failures, on tasks, lists and whoami.
-		for _, status := range []int{500, 404, 403} {
-			w.setFaults(func(sandbox.Call) sandbox.Fault { return answer(status, "<p>"+markedPerson) })
+		for status, body := range map[int]string{500: "<p>" + markedPerson, 404: "<p>" + markedPerson, 403: `{"errors":[{"message":"` + markedPerson + `"}]}`} {
+			w.setFaults(func(sandbox.Call) sandbox.Fault { return answer(status, body) })
 			for i := range 20 {
 				w.send(decisionOn(w.cfg.Kafka.Topics.Decisions, task(1, status*0x100+i), decision.CompletedPass),
 					decisionByKey(w.cfg.Kafka.Topics.Decisions, task(status, i+1), "alias", "a", decision.CompletedPass))
@@ -74,9 +75,12 @@ func TestTextOfAnswersReachesDeadLettersOnly(t *testing.T) {
 
 func TestDeadLettersAreLoggedSampledByReason(t *testing.T) {
 	inWorld(t, sandbox.Options{}, func(t *testing.T, w *world) {
-		w.cfg.API.RateLimit = 20
+		w.cfg.API.RateLimit, w.cfg.Processor.Guard = 20, 0
 		w.setFaults(func(c sandbox.Call) sandbox.Fault {
-			if c.TaskID == task(1, 1).TaskID {
+			switch {
+			case c.Operation == passfort.OpWhoAmI:
+				return sandbox.Fault{}
+			case c.TaskID == task(1, 1).TaskID:
 				return sandbox.Refusal(400)
 			}
 			return sandbox.Refusal(404)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/segmentio/kafka-go"
+	"github.com/twmb/franz-go/pkg/kmsg"
 	"github.com/twmb/franz-go/pkg/sr"
 
 	"verdict/configs"
@@ -113,6 +114,23 @@ func TestCheckComparesClocks(t *testing.T) {
 	})
 }
 
+// A gateway may refuse a call as the API does.
+func TestCheckTellsAGatewayFromTheAPI(t *testing.T) {
+	inWorld(t, sandbox.Options{}, func(t *testing.T, w *world) {
+		for body, hint := range map[string]string{"": "correct api.key", "<html>Sign in</html>": "a gateway or proxy in front of it may have refused the call"} {
+			w.setFaults(func(sandbox.Call) sandbox.Fault {
+				if body == "" {
+					return sandbox.Refusal(401)
+				}
+				return answer(401, body)
+			})
+			if f := w.runCheck()["api/key"]; f.Status != check.Fail || !strings.Contains(f.Hint, hint) || body == "" && strings.Contains(f.Hint, "gateway") {
+				t.Errorf("%q: %+v, want the hint %q", body, f, hint)
+			}
+		}
+	})
+}
+
 func TestCheckEndsWhenNothingAnswers(t *testing.T) {
 	inWorld(t, sandbox.Options{}, func(t *testing.T, w *world) {
 		w.setFaults(func(sandbox.Call) sandbox.Fault { return sandbox.Fault{Do: sandbox.Hang} })
@@ -191,6 +209,21 @@ func TestCheckFailsForEachMissingRight(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestCheckKnowsAGroupOfTheNewProtocol has a group that the classic request can't
+// describe. Kafka answers that it is dead, as for one that does not exist.
+func TestCheckKnowsAGroupOfTheNewProtocol(t *testing.T) {
+	inWorld(t, sandbox.Options{}, func(t *testing.T, w *world) {
+		wantFinding(t, w.runCheck(), check.OK, "group", "does not exist yet")
+		w.kafka.Kfake().ControlKey(int16(kmsg.ListGroups), func(req kmsg.Request) (kmsg.Response, error, bool) {
+			w.kafka.Kfake().KeepControl()
+			res := req.ResponseKind().(*kmsg.ListGroupsResponse)
+			res.Groups = []kmsg.ListGroupsResponseGroup{{Group: w.cfg.Kafka.GroupID, ProtocolType: "consumer"}}
+			return res, nil, true
+		})
+		wantFinding(t, w.runCheck(), check.Fail, "group", "belongs to another program")
+	})
 }
 
 func TestCheckAsksTheSchemaRegistry(t *testing.T) {

@@ -51,6 +51,7 @@ func TestTasksOfOnePartitionRunInParallel(t *testing.T) {
 		}
 		m := w.start()
 		m.awaitJoined()
+		time.Sleep(2 * time.Second) // whoami is asked first
 		began := time.Now()
 		w.send(records...)
 		w.awaitAll(time.Minute)

@@ -125,7 +125,7 @@ func TestRetryAfterOfA503BindsItsDecisionAlone(t *testing.T) {
 				})
 				w.send(decisionOn(w.cfg.Kafka.Topics.Decisions, slow, decision.CompletedPass))
 				m := w.start()
-				w.await(time.Minute, "the first call", func() bool { return len(w.allCalls()) == 1 })
+				w.await(time.Minute, "the first call", func() bool { return len(w.completions()) == 1 })
 				for i := range 20 {
 					w.send(decisionOn(w.cfg.Kafka.Topics.Decisions, task(1, 1+i), decision.CompletedPass))
 				}

@@ -10,6 +10,7 @@ import (
 	"verdict/configs"
 	"verdict/internal/decision"
 	"verdict/internal/passfort/sandbox"
+	"verdict/test/fixture"
 )
 
 // liveLoad is a load of live decisions at random moments, with or without a backfill
@@ -56,7 +57,7 @@ const warmUp = 10 * time.Second
 // record to its call, by moment, the shortest first.
 func (l liveLoad) waits(t *testing.T, backlog int) (groups [][]time.Duration) {
 	t.Helper()
-	if raceEnabled() {
+	if fixture.RaceEnabled() {
 		l.n = min(l.n, 100) // the detector slows a world down tenfold
 	}
 	inWorld(t, sandbox.Options{Latency: l.call}, func(t *testing.T, w *world) {

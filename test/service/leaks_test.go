@@ -97,6 +97,7 @@ func newLeakTest(t *testing.T) *leakTest {
 		"VERDICT_ADMIN_PPROF":            "true",
 		"VERDICT_LOG_LEVEL":              "debug",
 		"VERDICT_PROCESSOR_MAX_ATTEMPTS": "2",
+		"VERDICT_PROCESSOR_PATIENCE":     "0s",
 		"VERDICT_PROCESSOR_BACKOFF_MIN":  "1ms",
 		"VERDICT_PROCESSOR_BACKOFF_MAX":  "2ms",
 	}

@@ -13,13 +13,14 @@ import (
 	"verdict/configs"
 	"verdict/internal/app"
 	"verdict/internal/decision"
+	"verdict/test/fixture"
 )
 
 // member is one running service, a member of the consumer group.
 type member struct {
 	w        *world
 	registry *prometheus.Registry
-	link     *link // to Kafka
+	link     *fixture.Link // to Kafka
 	cancel   context.CancelFunc
 	ended    chan error // gets Run's or Decide's error
 }
@@ -41,7 +42,7 @@ func (w *world) startMember(run func(context.Context, configs.Config, app.Option
 		w.t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(w.t.Context())
-	m := &member{w: w, registry: prometheus.NewRegistry(), link: &link{network: w.network}, cancel: cancel, ended: make(chan error, 1)}
+	m := &member{w: w, registry: prometheus.NewRegistry(), link: &fixture.Link{Network: w.network}, cancel: cancel, ended: make(chan error, 1)}
 	w.running[m] = struct{}{}
 	go func() {
 		m.ended <- run(ctx, cfg, app.Options{

@@ -126,11 +126,11 @@ func TestMemberCutOffFromKafkaRejoins(t *testing.T) {
 		})
 		w.send(passes(w.cfg.Kafka.Topics.Decisions, 6000)...)
 		time.Sleep(5 * time.Second)
-		a.link.cut()
+		a.link.Cut()
 		w.await(20*time.Second, "a is paused", func() bool { return a.paused(decision.PausedKafka) })
 		w.await(2*time.Minute, "b owns every partition", func() bool { return b.metric("verdict_partitions_assigned") == 2*partitions })
 		time.Sleep(5 * time.Second)
-		a.link.mend()
+		a.link.Mend()
 		w.await(2*time.Minute, "a is back", func() bool {
 			return a.metric("verdict_partitions_assigned") > 0 && !a.paused(decision.PausedKafka)
 		})

@@ -22,7 +22,7 @@ func poisoned(profileID string) func(sandbox.Call) sandbox.Fault {
 }
 
 // TestTasksThatAlwaysFailDoNotStopTheOthers sends the decisions that always fail
-// first, so that they open the breaker before any other was tried.
+// first, so that they pause the lane before any other was tried.
 func TestTasksThatAlwaysFailDoNotStopTheOthers(t *testing.T) {
 	t.Parallel()
 	for _, bad := range []int{2, 12, 40} {

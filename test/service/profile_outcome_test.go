@@ -62,8 +62,8 @@ func TestProfileIsNotListedByDefault(t *testing.T) {
 				t.Errorf("result %+v", r)
 			}
 		}
-		if n := len(w.allCalls()); n != 20 {
-			t.Errorf("%d calls for 20 decisions", n)
+		if n := len(w.allCalls()); n != 21 { // and whoami
+			t.Errorf("%d calls for 20 decisions and whoami", n)
 		}
 	})
 }
@@ -78,7 +78,7 @@ func TestFailedListOfAProfileLosesNoResult(t *testing.T) {
 		"503 twice":     {answer(503, ""), 2, 3, true},
 		"503":           {answer(503, ""), 0, 3, false},
 		"404":           {sandbox.Refusal(404), 0, 1, false},
-		"403, good key": {answer(403, ""), 0, 1, false},
+		"403, good key": {answer(403, ""), 0, 2, false},
 		"400":           {sandbox.Refusal(400), 0, 1, false},
 		"no array":      {answer(200, `{}`), 0, 3, false},
 		"429 once":      {answer(429, ""), 1, 2, true},

@@ -11,6 +11,7 @@ import (
 	"github.com/segmentio/kafka-go"
 
 	"verdict/internal/broker/embedded"
+	"verdict/internal/passfort"
 	"verdict/internal/passfort/sandbox"
 	"verdict/test/watch"
 )
@@ -80,6 +81,7 @@ func (s *stage) play(prom *promServer) {
 	s.playBacklog(prom)
 	s.playRefusals(prom)
 	s.playKafka(prom)
+	s.playWrongBatch(prom)
 	stop()
 	s.alert(prom, "VerdictNoInstanceUp")
 }
@@ -92,13 +94,15 @@ func (s *stage) alert(prom *promServer, name string) {
 	s.t.Logf("%5.1fs %s (%.1fs)", time.Since(s.began).Seconds(), name, time.Since(began).Seconds())
 }
 
-// playOutage starts a service with an API that does not answer. First there is lag
-// without commits, then the calls stop. It returns the service's stop.
+// playOutage starts a service whose commits Kafka refuses, and then stops the API from
+// answering. It returns the service's stop.
 func (s *stage) playOutage(prom *promServer) (stop func()) {
-	s.setFaults(func(sandbox.Call) sandbox.Fault { return sandbox.Fault{Do: sandbox.Hang} })
+	refused := s.kafka.Inject(embedded.Fault{API: embedded.OffsetCommit, Code: int(kafka.GroupLoadInProgress)})
 	s.send(200, time.Now(), 0)
 	stop = s.start(0)
 	s.alert(prom, "VerdictNoCommits")
+	refused.Lift()
+	s.setFaults(func(sandbox.Call) sandbox.Fault { return sandbox.Fault{Do: sandbox.Hang} })
 	s.alert(prom, "VerdictPausedForOutage")
 	// Broken records need no call to be dead-lettered.
 	s.send(3000, time.Now().Add(-2*time.Hour), 10)
@@ -147,6 +151,18 @@ func (s *stage) playRefusals(prom *promServer) {
 	prom.await(`verdict_ready == 0 and on (instance) verdict_partitions_assigned > 0`)
 	s.setFaults(nil)
 	prom.await(`verdict_paused{cause="auth"} == 0`)
+}
+
+// playWrongBatch has the API know none of the tasks that it is asked for.
+func (s *stage) playWrongBatch(prom *promServer) {
+	s.setFaults(func(c sandbox.Call) sandbox.Fault {
+		if c.Operation == passfort.OpWhoAmI {
+			return sandbox.Fault{}
+		}
+		return sandbox.Refusal(http.StatusNotFound)
+	})
+	s.send(200, time.Now(), 0)
+	s.alert(prom, "VerdictLaneRefused")
 }
 
 // playKafka has Kafka refuse results, and then another member come and go.

@@ -63,9 +63,9 @@ func passes(topic string, n int) []outgoing {
 	return records
 }
 
-// withTrace returns r with a trace in its headers.
+// withTrace returns r with a trace in its headers, and the state "a=b".
 func withTrace(r outgoing, traceparent string) outgoing {
-	r.headers = []kafka.Header{{Key: "traceparent", Value: []byte(traceparent)}}
+	r.headers = []kafka.Header{{Key: "traceparent", Value: []byte(traceparent)}, {Key: "tracestate", Value: []byte("a=b")}}
 	return r
 }
 

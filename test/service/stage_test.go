@@ -182,7 +182,7 @@ func (s *stage) keepSending(perSecond int) (stop func()) {
 }
 
 // patience bounds a wait. A loaded machine may need much of it.
-const patience = time.Minute
+const patience = 2 * time.Minute
 
 // until waits until done reports true.
 func (s *stage) until(what string, done func() bool) {

@@ -10,12 +10,14 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"verdict/test/fixture"
 )
 
 // TestSubmitMemoryIsIndependentOfTheFile compares the most memory that two submits
 // use.
 func TestSubmitMemoryIsIndependentOfTheFile(t *testing.T) {
-	if raceEnabled() {
+	if fixture.RaceEnabled() {
 		t.Skip("the memory of the race detector would be measured")
 	}
 	t.Parallel()

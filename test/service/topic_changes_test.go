@@ -10,6 +10,7 @@ import (
 	"verdict/configs"
 	"verdict/internal/decision"
 	"verdict/internal/passfort/sandbox"
+	"verdict/test/fixture"
 )
 
 func TestMissingTopicIsWaitedFor(t *testing.T) {
@@ -47,15 +48,7 @@ func TestAddedPartitionsAreReadFromTheirStart(t *testing.T) {
 					return a.metric("verdict_partitions_assigned") > 0 && b.metric("verdict_partitions_assigned") > 0
 				})
 				w.send(passes(topic, 1000)...)
-				answer, err := w.client.Client().CreatePartitions(t.Context(), &kafka.CreatePartitionsRequest{
-					Topics: []kafka.TopicPartitionsConfig{{Name: topic, Count: partitions + 2}},
-				})
-				if err == nil {
-					err = answer.Errors[topic]
-				}
-				if err != nil {
-					t.Fatal(err)
-				}
+				fixture.AddPartitions(t, w.kafka, w.network, topic, partitions+2)
 				// At once, before a member has noticed. A client that knew the smaller
 				// topic would not find the new partitions.
 				w.connect()

@@ -30,13 +30,18 @@ func TestTraceReachesTheCallAndTheResult(t *testing.T) {
 		m := w.start()
 		w.awaitAll(time.Minute)
 		m.stop()
-		for _, c := range w.allCalls() {
+		for _, c := range w.completions() {
 			if c.Trace != upstream {
 				t.Errorf("%s carries %q", c.Operation, c.Trace)
 			}
 		}
 		if got := w.traces(w.cfg.Kafka.Topics.Results); !slices.Equal(got, []string{upstream}) {
 			t.Errorf("the result names %q", got)
+		}
+		for _, rec := range w.read(w.cfg.Kafka.Topics.Results) {
+			if got := decision.TraceOf(rec.Headers).State; got != "a=b" {
+				t.Errorf("the result has the state %q", got)
+			}
 		}
 		if got := w.traces(w.cfg.Kafka.Topics.DeadLetters); !slices.Equal(got, []string{upstream}) {
 			t.Errorf("the dead letter names %q", got)

@@ -178,6 +178,29 @@ func (w *world) awaitAll(d time.Duration) {
 	})
 }
 
+// awaitAllBusy is awaitAll beside a good decision each second, on tasks of its own: a
+// decision is to blame for a failure only while others are carried out.
+func (w *world) awaitAllBusy(d time.Duration) {
+	w.t.Helper()
+	before := len(w.submitted)
+	left := func() int {
+		return len(w.submitted) - w.count(w.cfg.Kafka.Topics.Results) - w.count(w.cfg.Kafka.Topics.DeadLetters)
+	}
+	for n, began := 0, time.Now(); ; n++ {
+		synctest.Wait()
+		if left() <= 0 {
+			return
+		}
+		if time.Since(began) > d {
+			w.t.Fatalf("after %v, beside %d good ones, %d of %d decisions are not settled", d, n, left(), before)
+		}
+		if left() < 1000 {
+			w.send(decisionOn(w.cfg.Kafka.Topics.Decisions, task(0x9000, 0x900000+0x10*n), decision.CompletedPass))
+		}
+		time.Sleep(time.Second)
+	}
+}
+
 // logLines returns the lines of the log so far that contain a text.
 func (w *world) logLines(text string) (lines []string) {
 	w.mu.Lock()

@@ -53,6 +53,7 @@ func known(t *testing.T) map[string]labelSet {
 	m.APIRequests.WithLabelValues("complete", "200")
 	m.ConsumerLag.WithLabelValues("task-decisions", "0")
 	m.TopicInfo.WithLabelValues("task-decisions", "live")
+	m.RecordsLost.WithLabelValues("task-decisions")
 	m.PublishDuration.WithLabelValues("task-results")
 	families, err := reg.Gather()
 	if err != nil {

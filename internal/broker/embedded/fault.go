@@ -14,19 +14,22 @@ type API int16
 
 // The kinds of requests that tests make fail.
 const (
-	Produce         API = 0
-	Fetch           API = 1
-	ListOffsets     API = 2
-	Metadata        API = 3
-	OffsetCommit    API = 8
-	OffsetFetch     API = 9
-	FindCoordinator API = 10
-	JoinGroup       API = 11
-	Heartbeat       API = 12
-	LeaveGroup      API = 13
-	SyncGroup       API = 14
-	DescribeGroups  API = 15
-	CreateTopics    API = 19
+	Produce            API = 0
+	Fetch              API = 1
+	ListOffsets        API = 2
+	Metadata           API = 3
+	OffsetCommit       API = 8
+	OffsetFetch        API = 9
+	FindCoordinator    API = 10
+	JoinGroup          API = 11
+	Heartbeat          API = 12
+	LeaveGroup         API = 13
+	SyncGroup          API = 14
+	DescribeGroups     API = 15
+	CreateTopics       API = 19
+	InitProducerID     API = 22
+	AddPartitionsToTxn API = 24
+	EndTxn             API = 26
 )
 
 // Fault says which requests fail and how.

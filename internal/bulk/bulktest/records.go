@@ -35,17 +35,28 @@ func Named(topic, batch string, i int) decision.Record {
 // a reason, a dead letter.
 func (b *Kafka) Settle(rec decision.Record, outcome decision.Outcome, reason decision.Reason) {
 	b.Helper()
-	d, _ := decision.Decode(&rec)
+	d, err := decision.Decode(&rec)
+	key := ""
+	if err == nil {
+		key = d.Identity().String()
+	}
 	if reason != "" {
-		letter := decision.DeadLetter{Reason: reason, Error: "that is why", HTTPStatus: 422, Attempts: 2, DecisionID: d.ID, FailedAt: decision.Time{Time: time.Now()}, Instance: "x"}
+		letter := decision.DeadLetter{Reason: reason, Error: "that is why", HTTPStatus: 422, Attempts: 2, DecisionID: d.ID, DecisionKey: key, FailedAt: decision.Time{Time: time.Now()}, Instance: "x"}
 		b.Put(letter.Encode(LettersTopic, &rec))
 		return
 	}
 	result := decision.Result{
-		DecisionID: d.ID, ProfileID: d.Task.ProfileID, TaskID: d.Task.TaskID, State: d.State, Outcome: outcome, Attempts: 1, HTTPStatus: 200,
+		DecisionID: d.ID, DecisionKey: key, ProfileID: d.Task.ProfileID, TaskID: d.Task.TaskID, State: d.State, Outcome: outcome, Attempts: 1, HTTPStatus: 200,
 		ReceivedAt: decision.Time{Time: time.Now()}, CompletedAt: decision.Time{Time: time.Now()}, BatchID: d.BatchID, Origin: rec.Origin(),
 	}
 	b.Put(result.Encode(ResultsTopic, rec.Key))
+}
+
+// BeforeAt returns a record as if it had been read where at is, before the topic was deleted
+// and made again.
+func BeforeAt(at, rec decision.Record) decision.Record {
+	rec.Topic, rec.Partition, rec.Offset, rec.Time = at.Topic, at.Partition, at.Offset, at.Time.Add(-time.Hour)
+	return rec
 }
 
 // MustDecode decodes a valid decision.

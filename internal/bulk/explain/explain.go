@@ -27,6 +27,9 @@ type Options struct {
 	// found whatever its age, with everything after it. Zero: read all that the topics
 	// hold.
 	Since time.Time
+	// Decode reads a decision; with an error, what can be read of it. Nil: decision.Decode,
+	// which reads JSON and CloudEvents.
+	Decode func(rec *decision.Record) (decision.Decision, error)
 	// Retrying is called with each error that is retried. Nil: not wanted.
 	Retrying func(err error)
 }
@@ -36,6 +39,14 @@ type Explanation struct {
 	Events []Event // in chronological order
 	Read   int64   // records read
 	More   bool    // there are more than maxEvents
+	Behind []Behind
+}
+
+// Behind is records of a partition that can't be read yet, as they wait behind a
+// producer's open transaction.
+type Behind struct {
+	From    decision.Position // the first of them
+	Records int64
 }
 
 // maxEvents bounds the events of an Explanation.
@@ -51,7 +62,10 @@ func Explain(ctx context.Context, o Options, subject string) (Explanation, error
 	if o.Retrying == nil {
 		o.Retrying = func(error) {}
 	}
-	s := &search{options: o, id: subject, origins: make(map[decision.Position]struct{}), ended: make(map[decision.Position]bool)}
+	if o.Decode == nil {
+		o.Decode = decision.Decode
+	}
+	s := &search{options: o, id: subject, origins: make(map[decision.Position]decision.Fingerprint), ended: make(map[decision.Position]bool)}
 	if profile, task, ok := strings.Cut(subject, "/"); ok && decision.ValidID(profile) && decision.ValidID(task) {
 		s.task = decision.NewTask(profile, task)
 	}
@@ -75,6 +89,9 @@ func (s *search) run(ctx context.Context) error {
 	}
 	for _, topic := range o.Decisions {
 		if err := s.scan(ctx, topic, s.addDecision); err != nil {
+			return err
+		}
+		if err := s.addBehind(ctx, topic); err != nil {
 			return err
 		}
 	}

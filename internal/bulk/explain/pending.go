@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"verdict/consumer/offsets"
 	"verdict/internal/broker"
 	"verdict/internal/bulk/topicread"
 	"verdict/internal/decision"
@@ -21,31 +22,42 @@ func (s *search) addPending(ctx context.Context) error {
 		at := ev.Origin
 		if committed[at.Topic] == nil && s.options.Group != "" {
 			ctx, cancel := context.WithTimeout(ctx, topicread.AnswerTimeout)
-			offsets, err := s.options.Connection.GroupOffsets(ctx, s.options.Group, at.Topic)
+			commits, err := s.options.Connection.GroupOffsets(ctx, s.options.Group, at.Topic)
 			cancel()
 			if err != nil {
 				return err
 			}
-			committed[at.Topic] = offsets
+			committed[at.Topic] = commits
 		}
 		ev.Kind, ev.Time = EventPending, decision.Time{Time: time.Now()}
-		ev.Note = s.distance(at, committed[at.Topic])
+		ev.Note, ev.Attempts = s.progress(at, committed[at.Topic])
 		s.addEvent(ev)
 	}
 	return nil
 }
 
-// distance describes how far the group is from a record.
-func (s *search) distance(at decision.Position, committed map[int]broker.GroupOffset) string {
+// progress describes how far the group is from a record, and how often it tried the
+// decision by its latest commit.
+func (s *search) progress(at decision.Position, committed map[int]broker.GroupOffset) (note string, attempts int) {
 	group, ok := committed[at.Partition]
 	switch {
 	case s.options.Group == "":
-		return "no result and no dead letter was found"
+		return "no result and no dead letter was found", 0
 	case !ok:
-		return fmt.Sprintf("group %s has committed nothing in %s/%d: is the service running?", s.options.Group, at.Topic, at.Partition)
-	case group.Offset > at.Offset:
-		return fmt.Sprintf("group %s has committed it, but no result and no dead letter was found: did retention delete it?", s.options.Group)
-	default:
-		return fmt.Sprintf("group %s has committed %s/%d up to offset %d, %d offsets before it", s.options.Group, at.Topic, at.Partition, group.Offset, at.Offset-group.Offset)
+		return fmt.Sprintf("group %s has committed nothing in %s/%d: is the service running?", s.options.Group, at.Topic, at.Partition), 0
 	}
+	// Metadata of another program says nothing, and the offset still counts.
+	settled, open, _ := offsets.Restore(group.Offset, group.Metadata, group.Offset)
+	if at.Offset < group.Offset || settled.Settled(at.Offset) {
+		return fmt.Sprintf("group %s has committed it, but no result and no dead letter was found: did retention delete it?", s.options.Group), 0
+	}
+	note = fmt.Sprintf("group %s has committed %s/%d up to offset %d, %d unsettled before it", s.options.Group, at.Topic, at.Partition, group.Offset, settled.Unsettled(at.Offset))
+	p := open[at.Offset]
+	if p.Attempts > 0 {
+		note += "; it failed and is tried again"
+	}
+	if p.MaybeApplied {
+		note += ", after a look at the task: the latest attempt may have completed it"
+	}
+	return note, p.Attempts
 }

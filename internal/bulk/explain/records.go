@@ -10,13 +10,14 @@ import (
 
 // addDecision adds a record of a topic of decisions, if it matches.
 func (s *search) addDecision(rec *decision.Record) {
-	d, err := decision.Decode(rec) // even an invalid decision may match
+	d, err := s.options.Decode(rec) // even an invalid decision may match
 	first, redriven := decision.RedrivenOrigin(rec)
 	_, known := s.origins[first]
-	if !s.matches(d.ID, d.Task, rec.Origin()) && !(redriven && known) {
+	_, named := s.origins[rec.Origin()]
+	if !s.matches(d.ID, d.Task) && !named && !(redriven && known) {
 		return
 	}
-	s.origins[rec.Origin()] = struct{}{}
+	s.origins[rec.Origin()] = decision.FingerprintOf(rec, &d, err)
 	place, _ := decision.BatchPlaceOf(rec.Headers)
 	ev := Event{
 		Time: decision.Time{Time: rec.Time}, Kind: EventSubmitted, Place: rec.Origin(), Origin: rec.Origin(), DecisionID: d.ID,
@@ -35,10 +36,9 @@ func (s *search) addDecision(rec *decision.Record) {
 // addResult adds a record of the topic of results, if it matches.
 func (s *search) addResult(rec *decision.Record) {
 	r, err := decision.ParseResult(rec.Value)
-	if err != nil || !s.matches(r.DecisionID, decision.NewTask(r.ProfileID, r.TaskID), r.Origin) {
+	if err != nil || !s.addEnd(r.Ended(), decision.NewTask(r.ProfileID, r.TaskID), r.Origin) {
 		return
 	}
-	s.ended[r.Origin] = true
 	s.addEvent(Event{
 		Time: orTime(r.CompletedAt, rec.Time), Kind: EventSettled, Place: rec.Origin(), Origin: r.Origin, DecisionID: r.DecisionID,
 		ProfileID: r.ProfileID, TaskID: r.TaskID, State: r.State, Outcome: r.Outcome, Attempts: r.Attempts, HTTPStatus: r.HTTPStatus,
@@ -52,15 +52,14 @@ func (s *search) addDeadLetter(rec *decision.Record) {
 	if err != nil {
 		return
 	}
-	d, _ := decision.Decode(&l.Original)
-	id := cmp.Or(l.DecisionID, d.ID)
-	if !s.matches(id, d.Task, l.Original.Origin()) {
+	d, err := s.options.Decode(&l.Original)
+	e := l.Ended(&d, err)
+	if !s.addEnd(e, d.Task, l.Original.Origin()) {
 		return
 	}
-	s.ended[l.Original.Origin()] = true
 	place, _ := decision.BatchPlaceOf(l.Original.Headers)
 	s.addEvent(Event{
-		Time: orTime(l.FailedAt, rec.Time), Kind: EventDeadLettered, Place: rec.Origin(), Origin: l.Original.Origin(), DecisionID: id,
+		Time: orTime(l.FailedAt, rec.Time), Kind: EventDeadLettered, Place: rec.Origin(), Origin: l.Original.Origin(), DecisionID: e.ID,
 		ProfileID: d.Task.ProfileID, TaskID: d.Task.TaskID, State: d.State, Reason: l.Reason, Error: l.Error, Attempts: l.Attempts,
 		HTTPStatus: l.HTTPStatus, Redrives: l.Redrives, Source: d.Source, Why: d.Reason,
 		BatchID: cmp.Or(place.ID, d.BatchID), BatchLine: place.Line,

@@ -2,6 +2,9 @@ package explain
 
 import (
 	"context"
+	"maps"
+	"slices"
+	"time"
 
 	"verdict/internal/broker"
 	"verdict/internal/bulk/topicread"
@@ -11,10 +14,10 @@ import (
 // search is one call of Explain. It belongs to one goroutine.
 type search struct {
 	options Options
-	id      string                         // the subject
-	task    decision.Task                  // zero: the subject is not a task
-	origins map[decision.Position]struct{} // records of the decisions that match
-	ended   map[decision.Position]bool     // records with a result or dead letter
+	id      string                                     // the subject
+	task    decision.Task                              // zero: the subject is not a task
+	origins map[decision.Position]decision.Fingerprint // records of the decisions that match
+	ended   map[decision.Position]bool                 // records with a result or dead letter
 	found   Explanation
 }
 
@@ -31,7 +34,7 @@ func (s *search) scan(ctx context.Context, topic string, add func(*decision.Reco
 // startAt makes the search begin at the time of the record at a place, less the skew of
 // clocks, if that is earlier than Since.
 func (s *search) startAt(ctx context.Context, at decision.Position) error {
-	s.origins[at] = struct{}{}
+	s.origins[at] = 0 // until it is read
 	bounds, err := topicread.Bounds(ctx, s.options.Connection, at.Topic)
 	if err != nil {
 		return err
@@ -45,11 +48,35 @@ func (s *search) startAt(ctx context.Context, at decision.Position) error {
 	}
 	return s.options.Connection.Scan(ctx, o, func(rec decision.Record) error {
 		s.found.Read++
-		if early := rec.Time.Add(-topicread.ClockSkew); s.options.Since.IsZero() || early.Before(s.options.Since) {
+		switch early := rec.Time.Add(-topicread.ClockSkew); {
+		case rec.Time.IsZero(): // then nothing says how far back its end may be
+			s.options.Since = time.Time{}
+		case early.Before(s.options.Since):
 			s.options.Since = early
 		}
 		return nil
 	})
+}
+
+// addBehind finds what a topic holds that no reader gets yet.
+func (s *search) addBehind(ctx context.Context, topic string) error {
+	ctx, cancel := context.WithTimeout(ctx, topicread.AnswerTimeout)
+	defer cancel()
+	ends, err := s.options.Connection.LogEnds(ctx, topic) // first: what is written after it does not count
+	if err != nil {
+		return err
+	}
+	bounds, err := s.options.Connection.Bounds(ctx, topic)
+	if err != nil {
+		return err
+	}
+	for _, partition := range slices.Sorted(maps.Keys(ends)) {
+		if stable := bounds[partition].End; stable < ends[partition] {
+			from := decision.Position{Topic: topic, Partition: partition, Offset: stable}
+			s.found.Behind = append(s.found.Behind, Behind{From: from, Records: ends[partition] - stable})
+		}
+	}
+	return nil
 }
 
 func (s *search) addEvent(ev Event) {
@@ -61,10 +88,18 @@ func (s *search) addEvent(ev Event) {
 }
 
 // matches reports whether a decision is the subject, or on the task that is the subject.
-func (s *search) matches(id string, task decision.Task, at decision.Position) bool {
-	if s.task != (decision.Task{}) && task == s.task {
+func (s *search) matches(id string, task decision.Task) bool {
+	return s.task != (decision.Task{}) && task == s.task || id == s.id
+}
+
+// addEnd reports whether a result or dead letter matches, and notes which record it
+// ended: not the one that is at its place since the topic was made again. An ID that is a
+// place says no more than the place.
+func (s *search) addEnd(e decision.Ended, task decision.Task, at decision.Position) bool {
+	fingerprint, known := s.origins[at]
+	if known && fingerprint.Fits(e) {
+		s.ended[at] = true
 		return true
 	}
-	_, known := s.origins[at]
-	return known || id == s.id
+	return s.matches(e.ID, task) && !(known && e.ID == at.String() && e.ID == s.id)
 }

@@ -6,8 +6,12 @@
 //
 // It reads in rounds. A round notes the ends of the results and dead letters first,
 // then those of the decisions, and reads the decisions first. So a decision is in the
-// tally before the record that settles it is read. The tally takes a byte per offset
+// tally before the record that settles it is read. The tally takes five bytes per offset
 // and a bit per line.
+//
+// A result or dead letter names the place of its decision, and that place has another
+// decision once a topic was deleted and made again. So the tally keeps a fingerprint of
+// each (decision.Fingerprint), and ignores the ends of others.
 //
 // A record belongs to the batch by its header, or without one by the batch_id in its
 // value; a result or dead letter also counts if retention deleted its decision. A

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"time"
+
+	"verdict/internal/decision"
 )
 
 // Follow watches a batch until all of its decisions are settled, and returns how they
@@ -15,6 +17,9 @@ func Follow(ctx context.Context, o Options) (Summary, error) {
 	o.Poll = cmp.Or(o.Poll, time.Second)
 	if o.Progress == nil {
 		o.Progress = func(Summary) {}
+	}
+	if o.Decode == nil {
+		o.Decode = decision.Decode
 	}
 	if o.Retrying == nil {
 		o.Retrying = func(error) {}

@@ -6,6 +6,7 @@ import (
 	"encoding/csv"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -246,5 +247,93 @@ func TestFollowReturnsWhatItKnowsWhenStopped(t *testing.T) {
 			b.Errorf("%v", err)
 		}
 		wantSummary(b, sum, nil, "size=2 submitted=2 settled=1 completed=1 dead=0 missing=1 notfound=0 redriven=0")
+	})
+}
+
+// A topic that was deleted and made again has new decisions where others were.
+func TestFollowIgnoresEndsOfOtherDecisionsAtTheSamePlaces(t *testing.T) {
+	bulktest.InKafka(t, func(b *bulktest.Kafka) {
+		broken := bulktest.InBatch(bulktest.BackfillTopic, "b", 4, 4)
+		broken.Value = []byte(`{"id":"d-4"}`)
+		broken.Time = time.Now().Add(time.Minute) // later than the results below
+		b.Put(bulktest.InBatch(bulktest.BackfillTopic, "b", 1, 4), bulktest.InBatch(bulktest.BackfillTopic, "b", 2, 4), bulktest.InBatch(bulktest.BackfillTopic, "b", 3, 4), broken)
+		places := b.All(bulktest.BackfillTopic)
+		for i, rec := range places {
+			otherState := rec
+			otherState.Value = bytes.Replace(rec.Value, []byte("PASS"), []byte("FAIL"), 1)
+			b.Settle(bulktest.BeforeAt(rec, bulktest.Named("", "b", 101+i)), decision.Completed, "")
+			b.Settle(bulktest.BeforeAt(rec, otherState), "", decision.Conflict)
+		}
+		o := options(b, "b")
+		o.Once = true
+		sum, err := follow.Follow(b.Context(), o)
+		wantSummary(b, sum, err, "size=4 submitted=4 settled=0 completed=0 dead=0 missing=4 notfound=0 redriven=0")
+
+		time.Sleep(2 * time.Minute)
+		for _, rec := range places {
+			if d, err := decision.Decode(&rec); err == nil && d.ID != "d-1" {
+				b.Settle(rec, decision.Completed, "")
+			} else {
+				b.Settle(rec, "", decision.Conflict)
+			}
+		}
+		var report bytes.Buffer
+		o.Report = &report
+		sum, err = follow.Follow(b.Context(), o)
+		wantSummary(b, sum, err, "size=4 submitted=4 settled=4 completed=2 dead=2 missing=0 notfound=0 redriven=0")
+		rows, err := csv.NewReader(&report).ReadAll()
+		got := map[string]string{}
+		for _, row := range rows[1:] {
+			got[row[0]] += row[3] + " " + row[4]
+		}
+		want := map[string]string{"d-1": "COMPLETED_PASS dead_lettered", "d-2": "COMPLETED_PASS completed", "d-3": "COMPLETED_PASS completed", "d-4": " dead_lettered"}
+		if err != nil || !maps.Equal(got, want) {
+			b.Errorf("rows %v, %v", got, err)
+		}
+	})
+}
+
+// The decisions of a batch are gone with their topic, and others are where they were.
+func TestFollowShowsABatchWhoseTopicWasMadeAgain(t *testing.T) {
+	bulktest.InKafka(t, func(b *bulktest.Kafka) {
+		b.Put(bulktest.InBatch(bulktest.BackfillTopic, "new", 1, 1))
+		rec := b.All(bulktest.BackfillTopic)[0]
+		b.Settle(bulktest.BeforeAt(rec, bulktest.Named("", "old", 2)), decision.Completed, "")
+		b.Settle(rec, decision.Completed, "")
+		b.Settle(rec, "", decision.Conflict)
+		for batch, id := range map[string]string{"old": "d-2", "new": "d-1"} {
+			var report bytes.Buffer
+			o := options(b, batch)
+			o.Report = &report
+			sum, err := follow.Follow(b.Context(), o)
+			rows, _ := csv.NewReader(&report).ReadAll()
+			if err != nil || sum.Outcomes[decision.Completed] != 1 || len(rows) != 2 || rows[1][0] != id {
+				b.Errorf("batch %s: %v, rows %v, %v", batch, sum.Outcomes, rows, err)
+			}
+		}
+	})
+}
+
+func TestFollowIgnoresEndsOfOtherDecisionsAtACopysPlace(t *testing.T) {
+	bulktest.InKafka(t, func(b *bulktest.Kafka) {
+		first := bulktest.InBatch(bulktest.BackfillTopic, "b", 1, 1)
+		first.Value = bytes.Replace(first.Value, []byte(`"id":"d-1",`), nil, 1) // its copy has the ID of another place
+		b.Put(first)
+		b.Settle(b.All(bulktest.BackfillTopic)[0], "", decision.Rejected)
+		letter := b.All(bulktest.LettersTopic)[0]
+		l, err := decision.ParseDeadLetter(&letter)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Put(l.Redriven(letter.Origin()))
+		copied := b.All(bulktest.BackfillTopic)[1]
+		b.Settle(bulktest.BeforeAt(copied, bulktest.Decision("", 2)), decision.Completed, "")
+		o := options(b, "b")
+		o.Once = true
+		sum, err := follow.Follow(b.Context(), o)
+		wantSummary(b, sum, err, "size=1 submitted=1 settled=0 completed=0 dead=0 missing=1 notfound=0 redriven=1")
+		b.Settle(copied, decision.Completed, "")
+		sum, err = follow.Follow(b.Context(), o)
+		wantSummary(b, sum, err, "size=1 submitted=1 settled=1 completed=1 dead=0 missing=0 notfound=0 redriven=1")
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"verdict/internal/broker"
+	"verdict/internal/decision"
 )
 
 // Options say which batch to follow, and where.
@@ -32,6 +33,9 @@ type Options struct {
 	// Progress is called while records are read and after each round. It must be quick.
 	// Nil: not wanted.
 	Progress func(Summary)
+	// Decode reads a decision; with an error, what can be read of it. Nil: decision.Decode,
+	// which reads JSON and CloudEvents.
+	Decode func(rec *decision.Record) (decision.Decision, error)
 	// Retrying is called with each error that is retried. Nil: not wanted.
 	Retrying func(err error)
 }

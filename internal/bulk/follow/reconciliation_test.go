@@ -50,7 +50,7 @@ type ending struct {
 func summarize(size int, found ...ending) Summary {
 	f := &follower{tally: newTally(), size: int64(size)}
 	for i, e := range found {
-		f.tally.addRecord(at(int64(i)), int64(i+1))
+		f.tally.addRecord(at(int64(i)), int64(i+1), 0)
 		e.bring(f.tally, at(int64(i)))
 	}
 	return f.summary()

@@ -8,27 +8,28 @@ import (
 
 // addDecision adds a record of a topic of decisions, if it is in the batch.
 func (f *follower) addDecision(rec *decision.Record) {
-	place, ok := f.placeInBatch(rec)
+	d, err := f.options.Decode(rec) // even an invalid decision may name its batch
+	place, ok := f.placeInBatch(rec, &d)
 	if !ok {
 		return
 	}
+	fingerprint := decision.FingerprintOf(rec, &d, err)
 	if first, redriven := decision.RedrivenOrigin(rec); redriven {
-		f.tally.addCopy(rec.Origin(), redrivenCopy{of: first, redrives: max(decision.Redrives(rec), 1)})
+		f.tally.addCopy(rec.Origin(), redrivenCopy{of: first, redrives: max(decision.Redrives(rec), 1), fingerprint: fingerprint})
 		return
 	}
-	f.tally.addRecord(rec.Origin(), place.Line)
+	f.tally.addRecord(rec.Origin(), place.Line, fingerprint)
 }
 
 // placeInBatch returns a record's place in the batch and reports whether it has one:
 // by its headers, otherwise by its value.
-func (f *follower) placeInBatch(rec *decision.Record) (decision.BatchPlace, bool) {
+func (f *follower) placeInBatch(rec *decision.Record, d *decision.Decision) (decision.BatchPlace, bool) {
 	batch := f.options.BatchID
 	place, ok := decision.BatchPlaceOf(rec.Headers)
 	if ok && place.ID == batch {
 		f.size = max(f.size, place.Size)
 		return place, true
 	}
-	d, _ := decision.Decode(rec) // even an invalid decision may name its batch
 	if ok {
 		f.others.add(place.ID)
 		if d.BatchID == batch {
@@ -50,30 +51,36 @@ func (f *follower) addResult(rec *decision.Record) {
 		return // not written by Verdict
 	}
 	if r.BatchID == f.options.BatchID {
-		f.addByEnd(r.Origin)
+		f.addByEnd(r.Origin, r.Ended())
 	}
-	f.tally.settle(r.Origin, resultStatus(r.Outcome))
+	if f.tally.endedBy(r.Origin, r.Ended()) {
+		f.tally.settle(r.Origin, resultStatus(r.Outcome))
+	}
 }
 
 // addDeadLetter adds a record of the topic of dead letters.
 func (f *follower) addDeadLetter(rec *decision.Record) {
-	d, err := decision.ParseDeadLetter(rec)
+	l, err := decision.ParseDeadLetter(rec)
 	if err != nil {
 		return
 	}
-	origin := d.Original.Origin()
+	origin := l.Original.Origin()
+	d, err := f.options.Decode(&l.Original)
+	e := l.Ended(&d, err)
 	if !f.tally.knows(origin) {
-		if _, ok := f.placeInBatch(&d.Original); ok {
-			f.addByEnd(origin)
+		if _, ok := f.placeInBatch(&l.Original, &d); ok {
+			f.addByEnd(origin, e)
 		}
 	}
-	f.tally.settle(origin, deadStatus(d.Reason))
+	if f.tally.endedBy(origin, e) {
+		f.tally.settle(origin, deadStatus(l.Reason))
+	}
 }
 
 // addByEnd adds a decision of the batch that is known only by its result or dead letter:
 // retention deleted its record, or the record is in a format that is not read here.
-func (f *follower) addByEnd(origin decision.Position) {
+func (f *follower) addByEnd(origin decision.Position, e decision.Ended) {
 	if !f.tally.knows(origin) && slices.Contains(f.options.Decisions, origin.Topic) {
-		f.tally.set(origin, unsettled)
+		f.tally.addRecord(origin, 0, e.Fingerprint())
 	}
 }

@@ -15,7 +15,7 @@ func (f *follower) report(ctx context.Context) error {
 	if o.Report == nil && f.tally.counts[unsettled] == 0 {
 		return nil
 	}
-	w := &reportWriter{tally: f.tally}
+	w := &reportWriter{tally: f.tally, decode: o.Decode}
 	if o.Report != nil {
 		w.csv = csv.NewWriter(o.Report)
 		w.write(reportHeader)
@@ -53,9 +53,10 @@ func (f *follower) report(ctx context.Context) error {
 
 // reportWriter writes the rows of a report.
 type reportWriter struct {
-	tally *tally
-	csv   *csv.Writer // nil: no report
-	err   error
+	decode func(*decision.Record) (decision.Decision, error)
+	tally  *tally
+	csv    *csv.Writer // nil: no report
+	err    error
 }
 
 func (w *reportWriter) write(row []string) {
@@ -67,7 +68,7 @@ func (w *reportWriter) write(row []string) {
 // writeResult writes a row for a result, if it is the one that counts.
 func (w *reportWriter) writeResult(rec *decision.Record) {
 	r, err := decision.ParseResult(rec.Value)
-	if err != nil || r.Origin.Offset < 0 || !w.tally.markReported(r.Origin, resultStatus(r.Outcome)) {
+	if err != nil || r.Origin.Offset < 0 || !w.tally.endedBy(r.Origin, r.Ended()) || !w.tally.markReported(r.Origin, resultStatus(r.Outcome)) {
 		return
 	}
 	w.write(reportRow{
@@ -79,17 +80,21 @@ func (w *reportWriter) writeResult(rec *decision.Record) {
 
 // writeDeadLetter writes a row for a dead letter, if it is the one that counts.
 func (w *reportWriter) writeDeadLetter(rec *decision.Record) {
-	d, err := decision.ParseDeadLetter(rec)
-	if err != nil || !w.tally.markReported(d.Original.Origin(), deadStatus(d.Reason)) {
+	l, err := decision.ParseDeadLetter(rec)
+	if err != nil {
 		return
 	}
-	row := rowOf(&d.Original)
-	if row.id == "" {
-		row.id = d.DecisionID
+	d, err := w.decode(&l.Original)
+	if !w.tally.endedBy(l.Original.Origin(), l.Ended(&d, err)) || !w.tally.markReported(l.Original.Origin(), deadStatus(l.Reason)) {
+		return
 	}
-	row.outcome, row.attempts, row.status, row.redrives = string(decision.DeadLettered), d.Attempts, d.HTTPStatus, d.Redrives
-	row.reason, row.err = string(d.Reason), d.Error
-	row.settled = d.FailedAt.Time
+	row := rowOf(&l.Original, &d)
+	if row.id == "" {
+		row.id = l.DecisionID
+	}
+	row.outcome, row.attempts, row.status, row.redrives = string(decision.DeadLettered), l.Attempts, l.HTTPStatus, l.Redrives
+	row.reason, row.err = string(l.Reason), l.Error
+	row.settled = l.FailedAt.Time
 	w.write(row.fields())
 }
 
@@ -99,7 +104,8 @@ func (w *reportWriter) writeUnsettled(rec *decision.Record) (OpenDecision, bool)
 	if !w.tally.markReported(rec.Origin(), unsettled) {
 		return OpenDecision{}, false
 	}
-	row := rowOf(rec)
+	d, _ := w.decode(rec)
+	row := rowOf(rec, &d)
 	row.outcome, row.redrives = missingName, decision.Redrives(rec)
 	w.write(row.fields())
 	return OpenDecision{ID: row.id, Line: row.line, Origin: row.origin}, true

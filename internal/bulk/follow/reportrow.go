@@ -30,8 +30,7 @@ type reportRow struct {
 }
 
 // rowOf returns what a record says about its decision, valid or not.
-func rowOf(rec *decision.Record) reportRow {
-	d, _ := decision.Decode(rec)
+func rowOf(rec *decision.Record, d *decision.Decision) reportRow {
 	place, _ := decision.BatchPlaceOf(rec.Headers)
 	return reportRow{
 		line: place.Line, id: d.ID, profile: d.Task.ProfileID, task: d.Task.TaskID, state: string(d.State),

@@ -2,9 +2,10 @@ package follow
 
 import "verdict/internal/decision"
 
-// tally holds the status of each decision of one batch: a byte for each offset, in pages
-// that exist only where the batch has records, and a bit for each line. Ten million
-// adjacent decisions take about 11 MB; redriven ones take about 200 bytes more each.
+// tally holds the status of each decision of one batch, and its fingerprint: five bytes
+// for each offset, in pages that exist only where the batch has records, and a bit for
+// each line. Ten million adjacent decisions take about 51 MB; redriven ones take about 200
+// bytes more each.
 //
 // A decision is identified by its origin, the place of its first record. Its redriven
 // copies are further records of it, and it has the status of the latest copy. The tally
@@ -29,12 +30,16 @@ const (
 	linesPerPage = 4096
 )
 
-type page [pageSize]status
+type page struct {
+	statuses     [pageSize]status
+	fingerprints [pageSize]decision.Fingerprint
+}
 
 // redrivenCopy says which decision a record is a copy of, and from which redrive.
 type redrivenCopy struct {
-	of       decision.Position
-	redrives int
+	of          decision.Position
+	redrives    int
+	fingerprint decision.Fingerprint // of the copy
 }
 
 func newTally() *tally {
@@ -46,8 +51,8 @@ func newTally() *tally {
 	}
 }
 
-// cell returns the cell of an offset. If it has none, cell creates it or returns nil.
-func (t *tally) cell(o decision.Position, create bool) *status {
+// page returns the page of an offset. If it has none, page creates it or returns nil.
+func (t *tally) page(o decision.Position, create bool) *page {
 	key := topicPartition{o.Topic, o.Partition}
 	pages := t.pages[key]
 	if pages == nil {
@@ -65,15 +70,25 @@ func (t *tally) cell(o decision.Position, create bool) *status {
 		p = new(page)
 		pages[o.Offset/pageSize] = p
 	}
-	return &p[o.Offset%pageSize]
+	return p
 }
 
 // statusOf returns the status of the decision with this origin.
 func (t *tally) statusOf(o decision.Position) status {
-	if c := t.cell(o, false); c != nil {
-		return *c &^ reported
+	if p := t.page(o, false); p != nil {
+		return p.statuses[o.Offset%pageSize] &^ reported
 	}
 	return unknown
+}
+
+// endedBy reports whether a result or dead letter that names the record at o is of the
+// decision there, rather than of one that was there before its topic was made again.
+func (t *tally) endedBy(o decision.Position, e decision.Ended) bool {
+	if c, ok := t.copies[o]; ok {
+		return c.fingerprint.Fits(e)
+	}
+	p := t.page(o, false)
+	return p != nil && p.fingerprints[o.Offset%pageSize].Fits(e)
 }
 
 // knows reports whether the record at o was added, as a decision or a copy.
@@ -84,7 +99,7 @@ func (t *tally) knows(o decision.Position) bool {
 
 // set sets the status of the decision with this origin.
 func (t *tally) set(o decision.Position, to status) {
-	c := t.cell(o, true)
+	c := &t.page(o, true).statuses[o.Offset%pageSize]
 	if was := *c &^ reported; was.isMember() {
 		t.counts[was]--
 		t.members--
@@ -98,10 +113,11 @@ func (t *tally) set(o decision.Position, to status) {
 
 // addRecord adds a record of the batch. line is its line in the batch; zero: it has
 // none.
-func (t *tally) addRecord(o decision.Position, line int64) {
+func (t *tally) addRecord(o decision.Position, line int64, fingerprint decision.Fingerprint) {
 	if t.statusOf(o) != unknown {
 		return
 	}
+	t.page(o, true).fingerprints[o.Offset%pageSize] = fingerprint
 	if line > 0 && t.addLine(line) {
 		t.repeated++
 		t.set(o, excluded)
@@ -156,11 +172,11 @@ func (t *tally) markReported(o decision.Position, as status) bool {
 	if !latest {
 		return false
 	}
-	c := t.cell(of, false)
-	if c == nil || *c != as { // the bit reported makes them differ
+	p := t.page(of, false)
+	if p == nil || p.statuses[of.Offset%pageSize] != as { // the bit reported makes them differ
 		return false
 	}
-	*c |= reported
+	p.statuses[of.Offset%pageSize] |= reported
 	return true
 }
 

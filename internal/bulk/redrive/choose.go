@@ -49,14 +49,14 @@ func (r *Redriver) choose(rec *decision.Record) (choice, bool) {
 		}
 		return refuse(NotReadable, "%v", err)
 	}
-	if !r.options.Filter.matches(&d, rec.Time) {
+	if !r.options.Filter.matches(&d, rec.Time, r.options.Decode) {
 		return choice{}, false
 	}
 	switch {
 	case d.Redrives >= r.options.MaxRedrives:
 		return refuse(OverMax, "redriven %d times already", d.Redrives)
 	case d.ValueOmitted:
-		return refuse(NoValue, "it was too large for its dead letter; the original is at %s", d.Original.Origin())
+		return refuse(NoValue, "its dead letter has no value, which was too large or can't be read; the original is at %s", d.Original.Origin())
 	case !slices.Contains(r.targets, d.Original.Topic) || d.Original.Topic == r.options.DeadLetters:
 		return refuse(OtherTopic, "it came from topic %s, which is not configured; --any-topic sends it back anyway", d.Original.Topic)
 	case !r.existing[d.Original.Topic]:

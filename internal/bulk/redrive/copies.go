@@ -42,7 +42,9 @@ func (r *Redriver) findCopies(ctx context.Context) error {
 					return err
 				}
 			}
-			scan.Since = oldest.Add(-topicread.ClockSkew)
+			if !oldest.IsZero() {
+				scan.Since = oldest.Add(-topicread.ClockSkew)
+			}
 		}
 		err = o.Connection.Scan(ctx, scan, func(rec decision.Record) error {
 			letter, ok := decision.RedrivenFrom(&rec)
@@ -60,7 +62,8 @@ func (r *Redriver) findCopies(ctx context.Context) error {
 	return nil
 }
 
-// oldest returns the time of the oldest dead letter, or now if there is none.
+// oldest returns the time of the oldest dead letter, or now if there is none; zero: a
+// partition's first has none.
 func (r *Redriver) oldest(ctx context.Context) (time.Time, error) {
 	oldest := time.Now()
 	for partition, b := range r.bounds {

@@ -32,7 +32,7 @@ func (f *Filter) Any() bool {
 
 // matches reports whether the filter chooses a dead letter. at is its record's
 // timestamp.
-func (f *Filter) matches(d *decision.DeadRecord, at time.Time) bool {
+func (f *Filter) matches(d *decision.DeadRecord, at time.Time, decode func(*decision.Record) (decision.Decision, error)) bool {
 	if !d.FailedAt.IsZero() {
 		at = d.FailedAt.Time
 	}
@@ -46,7 +46,7 @@ func (f *Filter) matches(d *decision.DeadRecord, at time.Time) bool {
 	if f.BatchID == "" && f.Profile == "" {
 		return true
 	}
-	read, _ := decision.Decode(&d.Original) // even an invalid decision may match
+	read, _ := decode(&d.Original) // even an invalid decision may match
 	batch := read.BatchID
 	if place, ok := decision.BatchPlaceOf(d.Original.Headers); ok {
 		batch = place.ID

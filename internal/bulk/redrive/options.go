@@ -5,6 +5,7 @@ import (
 	"context"
 
 	"verdict/internal/broker"
+	"verdict/internal/decision"
 )
 
 // DefaultMaxRedrives is the default of Options.MaxRedrives.
@@ -42,6 +43,9 @@ type Options struct {
 	// Progress is called with the number of dead letters read and sent back. Nil: not
 	// wanted.
 	Progress func(read, redriven int64)
+	// Decode reads a decision for the Filter; with an error, what can be read of it. Nil:
+	// decision.Decode, which reads JSON and CloudEvents.
+	Decode func(rec *decision.Record) (decision.Decision, error)
 	// Retrying is called with each error that is retried, by several goroutines. Nil: not
 	// wanted.
 	Retrying func(err error)
@@ -57,6 +61,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Progress == nil {
 		o.Progress = func(int64, int64) {}
+	}
+	if o.Decode == nil {
+		o.Decode = decision.Decode
 	}
 	if o.Retrying == nil {
 		o.Retrying = func(error) {}

@@ -16,27 +16,39 @@ import (
 )
 
 // compileAvro is compile for an Avro record. The library bounds depth, lengths and
-// counts by the size of the value.
+// counts by the size of the value, but not what takes no byte of it.
 func compileAvro(s sr.Schema, refs []reference) (func([]byte) ([]byte, error), error) {
 	var cache avro.SchemaCache
+	parse := func(text string) (*avro.Schema, error) {
+		if err := checkAvro(text); err != nil {
+			return nil, err
+		}
+		return cache.Parse(text)
+	}
 	for _, ref := range refs {
-		if _, err := cache.Parse(ref.text); err != nil {
+		if _, err := parse(ref.text); err != nil {
 			return nil, fmt.Errorf("%.100q: %w", ref.name, err)
 		}
 	}
-	schema, err := cache.Parse(s.Schema)
+	schema, err := parse(s.Schema)
 	if err != nil {
 		return nil, err
 	}
-	root := schema.Root()
-	if root.Type != "record" {
-		return nil, fmt.Errorf("must be a record, is %.50q", root.Type)
+	top := schema.Root()
+	root, err := recordOf(top)
+	if err != nil {
+		return nil, err
 	}
+	types := make(avroTypes)
+	types.add(top)
 	zoneless := make(map[string]bool) // fields of a date or a time without a zone
 	for _, f := range root.Fields {
 		zoneless[f.Name] = isZoneless(&f.Type)
 	}
 	return func(value []byte) ([]byte, error) {
+		if types.walk(top, value).left < 0 {
+			return nil, fmt.Errorf("it holds more than %d values", maxAvroParts)
+		}
 		var v any
 		rest, err := schema.Decode(value, &v)
 		if err != nil {
@@ -44,6 +56,9 @@ func compileAvro(s sr.Schema, refs []reference) (func([]byte) ([]byte, error), e
 		}
 		if len(rest) > 0 {
 			return nil, fmt.Errorf("%d bytes follow the record", len(rest))
+		}
+		if v == nil {
+			return nil, errors.New("it is null")
 		}
 		fields, _ := v.(map[string]any)
 		var o object
@@ -54,6 +69,22 @@ func compileAvro(s sr.Schema, refs []reference) (func([]byte) ([]byte, error), e
 		}
 		return o.bytes(), nil
 	}, nil
+}
+
+// recordOf returns the record that a schema is, or that it is a union of with null.
+func recordOf(n *avro.SchemaNode) (*avro.SchemaNode, error) {
+	if n.Type == "union" && len(n.Branches) == 2 {
+		for i := range n.Branches {
+			if n.Branches[i].Type == "null" {
+				n = &n.Branches[1-i]
+				break
+			}
+		}
+	}
+	if n.Type != "record" {
+		return n, fmt.Errorf("must be a record, or a union of null and a record; is %.50q", n.Type)
+	}
+	return n, nil
 }
 
 // isZoneless reports whether a type, or one of its branches, is a date or a time
@@ -84,7 +115,7 @@ func avroValue(name string, value any, zoneless bool) []byte {
 		}
 		return jsonString(v.UTC().Format(time.RFC3339Nano))
 	case [16]byte:
-		return jsonString(fmt.Sprintf("%x-%x-%x-%x-%x", v[:4], v[4:6], v[6:8], v[8:10], v[10:]))
+		return jsonString(uuid(v))
 	case []byte:
 		return placeholder("bytes", len(v))
 	case []any:

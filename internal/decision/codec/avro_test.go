@@ -57,6 +57,9 @@ func TestAvroTypesBecomeDecisionFields(t *testing.T) {
 	}{
 		"is_complete":            {with(`{"name":"is_complete","type":"boolean"}`), value("is_complete", true), "", func(d decision.Decision) bool { return d.State == decision.CompletedPass }},
 		"is_complete false":      {with(`{"name":"is_complete","type":"boolean"}`), value("is_complete", false), "is_complete: false decides nothing; leave it out or give state", nil},
+		"a union with null":      {`["null",` + with(state) + `]`, value(), "", func(d decision.Decision) bool { return d.State == decision.CompletedPass }},
+		"null with a union":      {`[` + with(state) + `,"null"]`, value(), "", func(d decision.Decision) bool { return d.State == decision.CompletedPass }},
+		"nothing in a union":     {`["null",` + with(state) + `]`, nil, "value: does not fit its schema (AVRO, ID 1): it is null", nil},
 		"null":                   {of("id", `["null","string"]`), value("id", nil), "", func(d decision.Decision) bool { return !d.OwnID }},
 		"a null that comes last": {of("id", `["string","null"]`), value("id", "x"), "", func(d decision.Decision) bool { return d.ID == "x" }},
 		"nanoseconds":            {of("decided_at", `{"type":"long","logicalType":"timestamp-nanos"}`), value("decided_at", time.Unix(1, 2)), "", func(d decision.Decision) bool { return d.DecidedAt == "1970-01-01T00:00:01.000000002Z" }},

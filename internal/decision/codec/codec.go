@@ -1,5 +1,5 @@
 // Package codec reads the decision in a record, in any format of its value:
-// JSON, a CloudEvent, or JSON, Avro or Protobuf after the ID of a schema in a
+// JSON, a CloudEvent, or JSON, Avro or Protobuf after the ID or GUID of a schema in a
 // Schema Registry. Every format becomes JSON with the fields of a decision and no
 // others, and package decision judges that JSON: one set of rules and one wording
 // of faults. JSON after a schema ID is not checked against its JSON Schema, since
@@ -8,10 +8,10 @@
 // Decode waits while it needs a schema that it does not know and the registry
 // can't be queried. That holds up the caller's partition and nothing else: schemas
 // are remembered, so records of known schemas go on. Only a 404 with a registry's
-// error code, or from a server that has answered as a registry before, makes a
-// schema ID unknown; a wrong decode.registry_url therefore waits and dead-letters
-// nothing. Callers that need the same schema take turns to fetch it; one whose
-// partition is revoked leaves its turn to the next.
+// error code, or while an ID that was known before is still found, makes a schema ID
+// unknown; a wrong decode.registry_url, or a gateway while the registry is deployed,
+// therefore waits and dead-letters nothing. Callers that need the same schema take turns
+// to fetch it; one whose partition is revoked leaves its turn to the next.
 //
 // What to do about a record that can't be read is left to the caller.
 package codec
@@ -103,12 +103,8 @@ func (d *Decoder) Ask(ctx context.Context) error {
 // does not know and the registry can't be queried. The error is a
 // *decision.Invalid with every fault, or ctx's.
 func (d *Decoder) Decode(ctx context.Context, rec *decision.Record) (decision.Decision, error) {
-	var event *decision.Event
-	value := rec.Value
-	if d.format == decision.FormatCloudEvents || d.format == decision.FormatAuto && decision.IsEvent(rec) {
-		event, value = decision.OpenEvent(rec)
-	}
-	if rec.Size() > decision.MaxRecordSize || !d.framed(value) {
+	event, value := d.open(rec)
+	if rec.Fault != "" || rec.SentSize() > decision.MaxRecordSize || !d.framed(value) {
 		return decision.DecodeValue(rec, event, value)
 	}
 	value, err := d.unframe(ctx, value)
@@ -131,45 +127,96 @@ func valueErrorf(format string, args ...any) valueError {
 	return valueError(fmt.Sprintf(format, args...))
 }
 
-// The wire format of a Schema Registry: the magic byte, the schema's ID in four
-// bytes, and for Protobuf the indexes that tell which of the schema's messages
-// the value is.
+// The wire format of a Schema Registry: a magic byte and the schema's ID in four bytes or
+// its GUID in sixteen, and for Protobuf the indexes that tell which of the schema's
+// messages the value is. All this precedes the value, or is in the header idHeader, which
+// serializers use for GUIDs.
 const (
-	magic     = 0
-	frameSize = 5
+	magicID   = 0
+	magicGUID = 1
+	idSize    = 1 + 4
+	guidSize  = 1 + 16
+	idHeader  = "__value_schema_id"
 )
 
+// schemaID names a schema in a Schema Registry.
+type schemaID struct {
+	number uint32 // if guid is empty
+	guid   string
+}
+
+func (id schemaID) String() string {
+	if id.guid != "" {
+		return "GUID " + id.guid
+	}
+	return fmt.Sprint("ID ", id.number)
+}
+
+// cutID separates the ID of a schema from what follows it.
+func cutID(b []byte) (id schemaID, rest []byte, ok bool) {
+	switch {
+	case len(b) >= idSize && b[0] == magicID:
+		return schemaID{number: binary.BigEndian.Uint32(b[1:])}, b[idSize:], true
+	case len(b) >= guidSize && b[0] == magicGUID:
+		return schemaID{guid: uuid([16]byte(b[1:]))}, b[guidSize:], true
+	}
+	return id, nil, false
+}
+
 // framed reports whether value is to be read as one after a schema ID. JSON never
-// begins with the magic byte.
+// begins with a magic byte.
 func (d *Decoder) framed(value []byte) bool {
-	return len(value) > 0 && (value[0] == magic || d.format == decision.FormatAvro || d.format == decision.FormatProtobuf)
+	return len(value) > 0 && (value[0] <= magicGUID || d.format == decision.FormatAvro || d.format == decision.FormatProtobuf)
+}
+
+// IsFramed reports whether the value of a record, or the data of its event, is to be read
+// with a schema.
+func (d *Decoder) IsFramed(rec *decision.Record) bool {
+	_, value := d.open(rec)
+	return d.framed(value)
+}
+
+// open returns the event that a record is, nil if it is none, and its data or the record's
+// value. A schema ID in a header is put before the value, where others have it.
+func (d *Decoder) open(rec *decision.Record) (event *decision.Event, value []byte) {
+	value = rec.Value
+	if d.format == decision.FormatCloudEvents || d.format == decision.FormatAuto && decision.IsEvent(rec) {
+		event, value = decision.OpenEvent(rec)
+	}
+	if d.schemas == nil || d.format == decision.FormatJSON || !event.IsValue() {
+		return event, value
+	}
+	for _, h := range slices.Backward(rec.Headers) {
+		if _, _, ok := cutID(h.Value); ok && h.Key == idHeader {
+			return event, slices.Concat(h.Value, value)
+		}
+	}
+	return event, value
 }
 
 // unframe returns a value after a schema ID as JSON.
 func (d *Decoder) unframe(ctx context.Context, value []byte) ([]byte, error) {
+	id, rest, ok := cutID(value)
 	switch {
-	case value[0] != magic:
+	case value[0] > magicGUID:
 		return nil, valueErrorf("begins with byte %d, not with the 0 and the schema ID of a Schema Registry", value[0])
-	case len(value) < frameSize:
-		return nil, valueErrorf("begins with byte 0, but its %d bytes are too few for the schema ID of a Schema Registry", len(value))
+	case !ok:
+		return nil, valueErrorf("begins with byte %d, but its %d bytes are too few for the schema ID of a Schema Registry", value[0], len(value))
+	case d.schemas == nil:
+		return nil, valueErrorf("is in the format of a Schema Registry (schema %v), but decode.registry_url is not set", id)
+	case id.number > maxSchemaID:
+		return nil, valueErrorf("schema %v is out of range", id)
 	}
-	id := binary.BigEndian.Uint32(value[1:])
-	if d.schemas == nil {
-		return nil, valueErrorf("is in the format of a Schema Registry (schema ID %d), but decode.registry_url is not set", id)
-	}
-	if id > maxSchemaID {
-		return nil, valueErrorf("schema ID %d is out of range", id)
-	}
-	s, err := d.schemas.get(ctx, int(id))
+	s, err := d.schemas.get(ctx, id)
 	if err != nil {
 		return nil, err
 	}
 	if !allows(d.format, s.kind) {
-		return nil, valueErrorf("its schema (ID %d) is %s, but decode.format is %s", id, s.kind, d.format)
+		return nil, valueErrorf("its schema (%v) is %s, but decode.format is %s", id, s.kind, d.format)
 	}
-	object, err := s.decode(value[frameSize:])
+	object, err := s.decode(rest)
 	if err != nil {
-		return nil, valueErrorf("does not fit its schema (%s, ID %d): %v", s.kind, id, err)
+		return nil, valueErrorf("does not fit its schema (%s, %v): %v", s.kind, id, err)
 	}
 	return object, nil
 }

@@ -1,9 +1,11 @@
 package codec_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -66,13 +68,20 @@ func TestDecodeReadsTheSameInEveryFormat(t *testing.T) {
 			"binary CloudEvent with JSON":      {Value: asJSON, Headers: binary},
 			"binary CloudEvent with Avro":      {Value: framed(2, avroValue), Headers: binary},
 			"binary CloudEvent with a message": {Value: protoValue, Headers: binary},
+			"JSON after a GUID":                w.inHeader(1, asJSON),
+			"Avro after a GUID":                w.inHeader(2, avroValue),
+			"Protobuf after a GUID":            w.inHeader(3, protoDecision(), 1, 1),
+			"binary CloudEvent after a GUID":   {Value: avroValue, Headers: append(w.inHeader(2, nil).Headers, binary...)},
+			"structured CloudEvent and a GUID": {Value: structured, Headers: append(w.inHeader(1, nil).Headers, isEvent...)},
+			"JSON and a header that is no ID":  {Value: asJSON, Headers: []decision.Header{{Key: "__value_schema_id", Value: []byte("7")}}},
+			"JSON and the key's GUID":          {Value: asJSON, Headers: []decision.Header{{Key: "__key_schema_id", Value: w.inHeader(2, nil).Headers[0].Value}}},
 		} {
 			if d, err := w.decoder.Decode(w.Context(), rec); err != nil || d != full() {
 				w.Errorf("%s:\ngot  %+v, %v\nwant %+v", name, d, err, full())
 			}
 		}
-		if n := w.asked.Load(); n != 4 {
-			w.Errorf("the registry was asked %d times for 3 schemas and a reference", n)
+		if n := w.asked.Load(); n != 8 {
+			w.Errorf("the registry was asked %d times for 3 schemas and a reference, by ID and by GUID", n)
 		}
 	})
 }
@@ -102,7 +111,7 @@ func TestDecodeSaysWhyAValueDoesNotFitItsSchema(t *testing.T) {
 			"Avro, empty":                        {framed(1, nil), noFit + "(AVRO, ID 1): "},
 			"Avro, cut":                          {framed(1, encodeAvro(w, avroRecord, fields)[:40]), noFit + "(AVRO, ID 1): "},
 			"Avro, trailing bytes":               {framed(1, append(encodeAvro(w, avroRecord, fields), 0)), noFit + "(AVRO, ID 1): 1 bytes follow the record"},
-			"Avro, not a record":                 {framed(3, []byte{2, 'a'}), `value: its schema (AVRO, ID 3) can't be used: must be a record, is "string"`},
+			"Avro, not a record":                 {framed(3, []byte{2, 'a'}), `value: its schema (AVRO, ID 3) can't be used: must be a record, or a union of null and a record; is "string"`},
 			"Avro, endless array":                {framed(6, append(protowire.AppendVarint(nil, 1<<62), 0, 0)), noFit + "(AVRO, ID 6): "},
 			"Avro, too deep":                     {framed(6, []byte(strings.Repeat("\x00\x02", 20000)+"\x00\x00")), noFit + "(AVRO, ID 6): "},
 			"Protobuf, no index":                 {framed(2, nil), noFit + "(PROTOBUF, ID 2): it does not say which message of the schema it is"},
@@ -129,6 +138,9 @@ func TestDecodeSaysWhyAValueDoesNotFitItsSchema(t *testing.T) {
 func TestDecodeKeepsToTheConfiguredFormat(t *testing.T) {
 	const object = `{"profile_id":"` + profileID + `","task_id":"` + taskID + `","state":"COMPLETED_PASS"}`
 	isEvent := []decision.Header{{Key: "ce_id", Value: []byte("x")}}
+	guid := func(b byte) []decision.Header {
+		return []decision.Header{{Key: "__value_schema_id", Value: append([]byte{1}, bytes.Repeat([]byte{b}, 16)...)}}
+	}
 	for name, tc := range map[string]struct {
 		format decision.Format
 		rec    decision.Record
@@ -143,6 +155,10 @@ func TestDecodeKeepsToTheConfiguredFormat(t *testing.T) {
 		"avro: Protobuf":                          {decision.FormatAvro, decision.Record{Value: framed(3, indexed(nil, 0))}, "value: its schema (ID 3) is PROTOBUF, but decode.format is avro"},
 		"avro: empty":                             {decision.FormatAvro, decision.Record{}, "value: empty; a decision is a JSON object"},
 		"protobuf: Avro":                          {decision.FormatProtobuf, decision.Record{Value: framed(2, nil)}, "value: its schema (ID 2) is AVRO, but decode.format is protobuf"},
+		"json: a GUID":                            {decision.FormatJSON, decision.Record{Value: []byte(object), Headers: guid(2)}, ""},
+		"protobuf: a GUID of Avro":                {decision.FormatProtobuf, decision.Record{Headers: guid(2)}, "value: its schema (GUID 02020202-0202-0202-0202-020202020202) is AVRO, but decode.format is protobuf"},
+		"auto: an unknown GUID":                   {decision.FormatAuto, decision.Record{Value: []byte(object), Headers: guid(3)}, "value: schema GUID 03030303-0303-0303-0303-030303030303 is not known to the Schema Registry"},
+		"avro: a GUID that is cut":                {decision.FormatAvro, decision.Record{Value: append([]byte{1}, object[:15]...)}, "value: begins with byte 1, but its 16 bytes are too few for the schema ID of a Schema Registry"},
 		"auto: an event with a frame that is cut": {decision.FormatAuto, decision.Record{Value: []byte{0, 1}, Headers: isEvent}, "cloudevent.specversion: missing; cloudevent.source: missing; cloudevent.type: missing; value: begins with byte 0, but its 2 bytes are too few for the schema ID of a Schema Registry"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -150,6 +166,12 @@ func TestDecodeKeepsToTheConfiguredFormat(t *testing.T) {
 				w.seed(1, sr.TypeJSON, `{}`)
 				w.seed(2, sr.TypeAvro, avroRecord)
 				w.seed(3, sr.TypeProtobuf, `syntax = "proto3"; message M {}`)
+				w.answerWith(func(rw http.ResponseWriter, req *http.Request) {
+					if strings.HasPrefix(req.URL.Path, "/schemas/guids/02") {
+						req.URL.Path = "/schemas/ids/2"
+					}
+					w.schemas.Handler().ServeHTTP(rw, req)
+				})
 				_, err := w.decoder.Decode(w.Context(), &tc.rec)
 				if plain(err) != tc.want {
 					w.Errorf("got  %v\nwant %s", err, tc.want)

@@ -9,7 +9,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/twmb/avro"
 	"github.com/twmb/franz-go/pkg/sr"
+	"google.golang.org/protobuf/reflect/protodesc"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"verdict/internal/decision"
 )
@@ -52,7 +55,7 @@ func fuzzDecoder(f *testing.F) *Decoder {
 		if err != nil {
 			f.Fatal(err)
 		}
-		d.schemas.slotOf(i + 1).known.Store(&schema{kind: s.Type, decode: decode})
+		d.schemas.slotOf(schemaID{number: uint32(i + 1)}).known.Store(&schema{kind: s.Type, decode: decode})
 	}
 	return d
 }
@@ -121,13 +124,34 @@ func fuzzValues(f *testing.F, id byte) {
 }
 
 func FuzzAvro(f *testing.F) {
+	addAvro(f)
+	fuzzValues(f, 2)
+}
+
+// addAvro adds values of fuzzAvro.
+func addAvro(f *testing.F) {
+	f.Helper()
 	u := "\x04H" + fuzzProfile + "H" + fuzzTask
 	f.Add([]byte(u + "\x00\x00\x00\x02\x00\x00\x00\x00"))
 	f.Add([]byte("\x02" + strings.Repeat("\x01", 16) + "H" + fuzzTask + "\x02\x02\x01\x02\x02\x02\x00\x00\x00"))
 	f.Add([]byte(u + "\x00\x00\x00\x02\x00\x00\x02\xfe\xff\xff\xff\xff\xff\xff\xff\x7f\x00\x00")) // an endless array of nulls
 	f.Add([]byte(u + "\x00\x00\x04\x00\x00\x00\xc0\x7f\x02\xff\xff\xff\xff\x0f"))                 // NaN, and bytes of a negative length
 	f.Add([]byte(u + "\x00\x00\x00\x02\x00\x00\x04" + u + "\x00\x00\x00\x02\x00\x00\x00\x00\x02\x04" + u))
-	fuzzValues(f, 2)
+}
+
+// FuzzAvroWalk checks that a value that can be decoded is walked to its end.
+func FuzzAvroWalk(f *testing.F) {
+	addAvro(f)
+	schema, types := avro.MustParse(fuzzAvro), make(avroTypes)
+	top := schema.Root()
+	types.add(top)
+	f.Fuzz(func(t *testing.T, value []byte) {
+		var v any
+		rest, err := schema.Decode(value, &v)
+		if walk := types.walk(top, value); err == nil && walk.left >= 0 && (walk.unfit || len(walk.value) != len(rest)) {
+			t.Errorf("%d bytes are left instead of %d; unfit: %t", len(walk.value), len(rest), walk.unfit)
+		}
+	})
 }
 
 func FuzzProtobuf(f *testing.F) {
@@ -149,6 +173,7 @@ func FuzzSchema(f *testing.F) {
 	f.Add(`{"type":"record","name":"R","fields":[{"name":"id","type":["null","R"]}]}`, false, []byte("\x02\x02\x02\x00"))
 	f.Add(`{"type":"record","name":"R","fields":[{"name":"id","type":{"type":"fixed","name":"F","size":9999999999}}]}`, false, []byte{})
 	f.Add(`syntax = "proto2"; message M { required string id = 1; extensions 100 to max; optional group G = 2 {} }`, true, []byte{0, 0x13, 0x14})
+	f.Add(asDescriptor(f, protodesc.ToFileDescriptorProto(durationpb.File_google_protobuf_duration_proto)).Schema, true, []byte{0, 8, 1})
 	f.Add(`edition = "2023"; message M { string id = 1 [features.utf8_validation = NONE]; }`, true, []byte{0, 0x0a, 1, 0xff})
 	f.Fuzz(func(t *testing.T, text string, proto bool, value []byte) {
 		if len(text) > 4<<10 {

@@ -47,3 +47,7 @@ func jsonString(s string) []byte {
 // placeholder returns an object in place of a value that no field of a decision can
 // have; package decision then refuses the field and shows the object.
 func placeholder(kind string, size int) []byte { return fmt.Appendf(nil, `{%q:%d}`, kind, size) }
+
+func uuid(v [16]byte) string {
+	return fmt.Sprintf("%x-%x-%x-%x-%x", v[:4], v[4:6], v[6:8], v[8:10], v[10:])
+}

@@ -2,8 +2,10 @@ package codec
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"strings"
 	"time"
@@ -14,6 +16,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
+	"google.golang.org/protobuf/types/descriptorpb"
 	"google.golang.org/protobuf/types/dynamicpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -26,22 +29,42 @@ const (
 	maxRecursion = 100 // how deep messages may be nested in a value
 )
 
+// schemaFile is the name under which the compiler has the schema itself.
+const schemaFile = "verdict/schema.proto"
+
+// protoError names a place in the schema by its line alone.
+func protoError(err error) error {
+	return errors.New(strings.ReplaceAll(err.Error(), schemaFile+":", "line "))
+}
+
 // compileProtobuf is compile for the messages of a .proto file.
 func compileProtobuf(ctx context.Context, s sr.Schema, refs []reference) (func([]byte) ([]byte, error), error) {
-	const file = "verdict/schema.proto"
-	sources := map[string]string{file: s.Schema}
+	sources := builtinFiles()
+	sources[schemaFile] = s.Schema
 	for _, ref := range refs {
 		sources[ref.name] = ref.text
 	}
+	files := make(map[string]protocompile.SearchResult)
+	for file, text := range sources {
+		var err error
+		if files[file], err = protoFile(file, text); err != nil {
+			return nil, protoError(err)
+		}
+	}
 	compiler := protocompile.Compiler{
-		Resolver:       protocompile.WithStandardImports(&protocompile.SourceResolver{Accessor: protocompile.SourceAccessorFromMap(sources)}),
+		Resolver: protocompile.WithStandardImports(protocompile.ResolverFunc(func(file string) (protocompile.SearchResult, error) {
+			if result, ok := files[file]; ok {
+				return result, nil
+			}
+			return protocompile.SearchResult{}, fs.ErrNotExist
+		})),
 		MaxParallelism: 1,
 	}
-	files, err := compiler.Compile(ctx, file)
+	compiled, err := compiler.Compile(ctx, schemaFile)
 	if err != nil {
-		return nil, errors.New(strings.ReplaceAll(err.Error(), file+":", "line "))
+		return nil, protoError(err)
 	}
-	messages := files[0].Messages()
+	messages := compiled[0].Messages()
 	return func(value []byte) ([]byte, error) {
 		indexes, value, err := new(sr.ConfluentHeader).DecodeIndex(value, maxIndexes)
 		if err != nil {
@@ -69,6 +92,22 @@ func compileProtobuf(ctx context.Context, s sr.Schema, refs []reference) (func([
 		})
 		return o.bytes(), nil
 	}, nil
+}
+
+// protoFile returns a file for the compiler, which is text or a descriptor in base64:
+// serializers without the text register that, and some registries return it as it is.
+func protoFile(file, text string) (protocompile.SearchResult, error) {
+	encoded, err := base64.StdEncoding.DecodeString(text)
+	if err != nil {
+		return protocompile.SearchResult{Source: strings.NewReader(text)}, checkProto(file, text)
+	}
+	var d descriptorpb.FileDescriptorProto
+	opts := proto.UnmarshalOptions{RecursionLimit: maxRecursion, Resolver: noTypes{}}
+	if err := opts.Unmarshal(encoded, &d); err != nil {
+		return protocompile.SearchResult{}, fmt.Errorf("%.100q is not a descriptor: %w", file, err)
+	}
+	d.Name = new(file)
+	return protocompile.SearchResult{Proto: &d}, checkMessages(0, d.GetMessageType())
 }
 
 // noTypes resolves no extensions: a decision has none.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -26,8 +27,9 @@ type registry struct {
 	url     string // without user and password
 	client  *sr.Client
 	http    *http.Client
-	timeout time.Duration // of one call
-	proved  atomic.Bool   // the server has answered as a registry does
+	timeout time.Duration            // of one call
+	compile sync.Mutex               // held by a compiler: one at a time, for the memory that it takes
+	good    atomic.Pointer[schemaID] // one that the registry knew; nil: none was asked for
 }
 
 func newRegistry(opts Options) (*registry, error) {
@@ -75,19 +77,30 @@ func (b boundedAnswers) RoundTrip(req *http.Request) (*http.Response, error) {
 // ask asks for the schema of some ID, as fetch does. It returns nil even if the
 // registry does not know the ID: it has answered.
 func (r *registry) ask(ctx context.Context) error {
-	_, err := call(ctx, r, func(ctx context.Context) (sr.Schema, error) { return r.client.SchemaByID(ctx, 1) })
+	_, err := r.schema(ctx, schemaID{number: 1})
 	if errors.Is(err, errUnknown) {
 		return nil
 	}
 	return err
 }
 
+// schema asks for the schema of an ID.
+func (r *registry) schema(ctx context.Context, id schemaID) (sr.Schema, error) {
+	return call(ctx, r, func(ctx context.Context) (sr.Schema, error) {
+		if id.guid == "" {
+			return r.client.SchemaByID(ctx, int(id.number))
+		}
+		s, err := r.client.SchemaByGUID(ctx, id.guid)
+		return s.Schema, err
+	})
+}
+
 // fetch asks for the schema of an ID and for the schemas that it refers to. An
 // error means that the registry can't be queried.
-func (r *registry) fetch(ctx context.Context, id int) (*schema, error) {
-	s, err := call(ctx, r, func(ctx context.Context) (sr.Schema, error) { return r.client.SchemaByID(ctx, id) })
-	if errors.Is(err, errUnknown) {
-		return unknownSchema("schema ID %d is not known to the Schema Registry", id), nil
+func (r *registry) fetch(ctx context.Context, id schemaID) (*schema, error) {
+	s, err := r.schema(ctx, id)
+	if r.isUnknown(ctx, err) {
+		return unknownSchema("schema %v is not known to the Schema Registry", id), nil
 	}
 	if err != nil {
 		return nil, err
@@ -95,19 +108,22 @@ func (r *registry) fetch(ctx context.Context, id int) (*schema, error) {
 	if s.Schema == "" {
 		return nil, errors.New("it answered without a schema; is decode.registry_url right?")
 	}
+	r.good.Store(&id)
 	refs, err := r.references(ctx, s)
 	if fault, ok := errors.AsType[valueError](err); ok {
-		return unknownSchema("schema ID %d %s", id, fault), nil
+		return unknownSchema("schema %v %s", id, fault), nil
 	}
 	if err != nil {
 		return nil, err
 	}
+	r.compile.Lock()
 	decode, err := compile(ctx, s, refs)
+	r.compile.Unlock()
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
 	if err != nil {
-		return &schema{kind: s.Type, fault: valueErrorf("its schema (%s, ID %d) can't be used: %s", s.Type, id, decision.OneLine(err.Error(), 300))}, nil
+		return &schema{kind: s.Type, fault: valueErrorf("its schema (%s, %v) can't be used: %s", s.Type, id, decision.OneLine(err.Error(), 300))}, nil
 	}
 	return &schema{kind: s.Type, decode: decode}, nil
 }
@@ -116,12 +132,20 @@ func (r *registry) fetch(ctx context.Context, id int) (*schema, error) {
 type reference struct{ name, text string }
 
 // references returns every schema that s refers to, each after those that it
-// refers to itself. The error is a valueError if s can't be completed.
+// refers to itself. A JSON Schema needs none. The error is a valueError if s can't be
+// completed.
 func (r *registry) references(ctx context.Context, s sr.Schema) ([]reference, error) {
+	if s.Type == sr.TypeJSON {
+		return nil, nil
+	}
 	var all []reference
 	seen := make(map[sr.SchemaReference]bool)
+	size := len(s.Schema)
 	var walk func(refs []sr.SchemaReference) error
 	walk = func(refs []sr.SchemaReference) error {
+		if size > maxSchemaText {
+			return valueErrorf("has more than %d KiB of text, with the schemas that it refers to", maxSchemaText>>10)
+		}
 		for _, ref := range refs {
 			if seen[ref] {
 				continue
@@ -134,12 +158,13 @@ func (r *registry) references(ctx context.Context, s sr.Schema) ([]reference, er
 			found, err := call(sr.WithParams(ctx, sr.ShowDeleted), r, func(ctx context.Context) (sr.SubjectSchema, error) {
 				return r.client.SchemaByVersion(ctx, ref.Subject, ref.Version)
 			})
-			if errors.Is(err, errUnknown) {
+			if r.isUnknown(ctx, err) {
 				return valueErrorf("refers to %.100q in version %d, which is not known to the Schema Registry", ref.Subject, ref.Version)
 			}
 			if err != nil {
 				return err
 			}
+			size += len(found.Schema.Schema)
 			if err := walk(found.References); err != nil {
 				return err
 			}
@@ -154,7 +179,24 @@ func (r *registry) references(ctx context.Context, s sr.Schema) ([]reference, er
 }
 
 // errUnknown is the registry's answer that it does not have what it was asked for.
-var errUnknown = errors.New("not known to the Schema Registry")
+// errNotFound is a 404 that does not say so: a registry's, or that of a gateway while the
+// registry is deployed, or of a wrong address.
+var (
+	errUnknown  = errors.New("not known to the Schema Registry")
+	errNotFound = errors.New("it answered 404 Not Found; is decode.registry_url right?")
+)
+
+// isUnknown reports whether an error means that the registry does not have what it was
+// asked for. A 404 that does not say so counts if an ID that was known is still found:
+// otherwise everything would be dead-lettered because of a gateway.
+func (r *registry) isUnknown(ctx context.Context, err error) bool {
+	good := r.good.Load()
+	if !errors.Is(err, errNotFound) || good == nil {
+		return errors.Is(err, errUnknown)
+	}
+	_, err = r.schema(ctx, *good)
+	return err == nil
+}
 
 // call asks the registry once. Its errors carry nothing that the registry wrote,
 // which may repeat what it was sent.
@@ -163,7 +205,6 @@ func call[T any](ctx context.Context, r *registry, ask func(context.Context) (T,
 	defer cancel()
 	answer, err := ask(ctx)
 	if err == nil {
-		r.proved.Store(true)
 		return answer, nil
 	}
 	refused, ok := errors.AsType[*sr.ResponseError](err)
@@ -172,11 +213,10 @@ func call[T any](ctx context.Context, r *registry, ask func(context.Context) (T,
 	}
 	hint := ""
 	switch status := refused.StatusCode; {
-	// A 404 from another server than a registry must not make an ID unknown:
-	// everything would be dead-lettered because of a wrong address.
-	case status == http.StatusNotFound && (refused.ErrorCode/100 == http.StatusNotFound || r.proved.Load()):
-		r.proved.Store(true)
+	case status == http.StatusNotFound && refused.ErrorCode/100 == http.StatusNotFound:
 		return answer, errUnknown
+	case status == http.StatusNotFound:
+		return answer, errNotFound
 	case status == http.StatusUnauthorized, status == http.StatusForbidden:
 		hint = "; are user and password in decode.registry_url right?"
 	case status < http.StatusInternalServerError && status != http.StatusTooManyRequests:

@@ -54,7 +54,7 @@ type schemaCache struct {
 	onState  func(waiting bool)
 
 	mu      sync.Mutex
-	slots   map[int]*slot
+	slots   map[schemaID]*slot
 	waiting int    // fetches that failed and are being retried
 	logged  string // the failure that was logged last; empty: the registry works
 }
@@ -62,13 +62,13 @@ type schemaCache struct {
 func newSchemaCache(r *registry, opts Options) *schemaCache {
 	return &schemaCache{
 		registry: r, log: opts.Logger.With("registry", r.url), onState: opts.OnState,
-		slots: make(map[int]*slot),
+		slots: make(map[schemaID]*slot),
 	}
 }
 
 // get returns the schema of an ID, remembered or fetched. The error is a
 // valueError, or ctx's.
-func (c *schemaCache) get(ctx context.Context, id int) (*schema, error) {
+func (c *schemaCache) get(ctx context.Context, id schemaID) (*schema, error) {
 	slot := c.slotOf(id)
 	known := slot.known.Load()
 	if !known.fresh() {
@@ -94,7 +94,7 @@ func (c *schemaCache) get(ctx context.Context, id int) (*schema, error) {
 
 // slotOf returns the slot of an ID. If there are too many, it drops any other one,
 // which has to be fetched again if it is still wanted.
-func (c *schemaCache) slotOf(id int) *slot {
+func (c *schemaCache) slotOf(id schemaID) *slot {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := c.slots[id]
@@ -112,7 +112,7 @@ func (c *schemaCache) slotOf(id int) *slot {
 }
 
 // fetch asks for an ID until the registry answers or ctx ends.
-func (c *schemaCache) fetch(ctx context.Context, id int) (*schema, error) {
+func (c *schemaCache) fetch(ctx context.Context, id schemaID) (*schema, error) {
 	failed := false
 	defer func() {
 		if failed {
@@ -156,12 +156,12 @@ func (c *schemaCache) addWaiting(n int, answered bool) {
 }
 
 // logFailure logs a failure, once for as long as it stays the same.
-func (c *schemaCache) logFailure(id int, err error) {
+func (c *schemaCache) logFailure(id schemaID, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if text := err.Error(); c.logged != text {
 		c.logged = text
 		c.log.Warn("the Schema Registry can't be queried; records with an unknown schema wait",
-			"pause", string(decision.PausedKafka), "schema_id", id, "err", text)
+			"pause", string(decision.PausedKafka), "schema", id.String(), "err", text)
 	}
 }

@@ -3,10 +3,13 @@ package codec_test
 import (
 	"bytes"
 	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
@@ -127,6 +130,27 @@ func (w *world) seed(id int, kind sr.SchemaType, text string, refs ...sr.SchemaR
 // framed returns a value after a schema ID.
 func framed(id uint32, value []byte) []byte {
 	return append(binary.BigEndian.AppendUint32([]byte{0}, id), value...)
+}
+
+// inHeader returns a record with the schema's GUID, and for Protobuf the indexes of the
+// message, in a header.
+func (w *world) inHeader(id int, value []byte, indexes ...int) *decision.Record {
+	w.Helper()
+	rw := httptest.NewRecorder()
+	w.schemas.Handler().ServeHTTP(rw, httptest.NewRequest(http.MethodGet, fmt.Sprintf("/subjects/subject-%d/versions/1", id), nil))
+	var schema struct{ GUID string }
+	if err := json.Unmarshal(rw.Body.Bytes(), &schema); err != nil {
+		w.Fatal(err)
+	}
+	guid, err := hex.DecodeString(strings.ReplaceAll(schema.GUID, "-", ""))
+	if err != nil || len(guid) != 16 {
+		w.Fatalf("GUID %q of %s: %v", schema.GUID, rw.Body, err)
+	}
+	header := append([]byte{1}, guid...)
+	if indexes != nil {
+		header = append(header, indexed(nil, indexes...)...)
+	}
+	return &decision.Record{Value: value, Headers: []decision.Header{{Key: "__value_schema_id", Value: header}}}
 }
 
 func record(value []byte) *decision.Record {
