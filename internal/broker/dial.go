@@ -36,6 +36,9 @@ func (t *connTracker) dial(ctx context.Context, network, address string) (net.Co
 
 	conn, err := t.dialFunc(ctx, network, address)
 	if err != nil {
+		if t.ctx.Err() != nil {
+			err = ErrConnectionClosed // the dial's error only says that ctx ended
+		}
 		return nil, err
 	}
 	c := &trackedConn{Conn: conn, socket: conn, tracker: t}
