@@ -31,6 +31,7 @@ type Config struct {
 	API       API       `key:"api"`
 	Processor Processor `key:"processor"`
 	Decode    Decode    `key:"decode"`
+	Control   Control   `key:"control"`
 	Admin     Admin     `key:"admin"`
 	Log       Log       `key:"log"`
 }
@@ -75,6 +76,8 @@ type Topics struct {
 	Results      string `key:"results" default:"task-results" help:"Topic to publish results to."`
 	DeadLetters  string `key:"dead_letters" default:"task-decisions-dlq" help:"Topic to publish dead letters to."`
 	CheckResults string `key:"check_results" default:"task-check-results" help:"Topic from which verdict decide reads check results."`
+	Control      string `key:"control" default:"verdict-control" help:"Topic of the ledger: what is known of batches, redrives, holds and rates. It has one partition and is compacted."`
+	Audit        string `key:"audit" default:"verdict-audit" help:"Topic in which each act of a person is kept: who did what, when and why."`
 }
 
 // API is the section api.
@@ -112,6 +115,12 @@ type Processor struct {
 type Decode struct {
 	Format      decision.Format `key:"format" default:"auto" help:"Format of the values of decision records. auto detects the format of each record."`
 	RegistryURL Secret          `key:"registry_url" default:"" help:"URL of the Schema Registry, needed for avro, protobuf and JSON with a schema ID. It may contain a login (https://user:password@registry.example.com). Empty means none."`
+}
+
+// Control is the section control.
+type Control struct {
+	SignKeyFile     string `key:"sign_key_file" default:"" help:"File that holds the private key with which commands are signed (verdict key new). Empty means they are not signed."`
+	TrustedKeysFile string `key:"trusted_keys_file" default:"" help:"File that names the actors whose signed commands are obeyed, each with a public key. Empty means that whoever may write to kafka.topics.control is obeyed."`
 }
 
 // Admin is the section admin.

@@ -154,6 +154,8 @@ func (v *validator) topics(t Topics) {
 		{"kafka.topics.results", t.Results},
 		{"kafka.topics.dead_letters", t.DeadLetters},
 		{"kafka.topics.check_results", t.CheckResults},
+		{"kafka.topics.control", t.Control},
+		{"kafka.topics.audit", t.Audit},
 	} {
 		other, taken := named[s.topic]
 		switch {

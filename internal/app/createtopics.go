@@ -11,6 +11,7 @@ import (
 
 	"verdict/configs"
 	"verdict/internal/broker"
+	"verdict/internal/ledger/store"
 	"verdict/internal/policy"
 )
 
@@ -40,8 +41,8 @@ type TopicReport struct {
 	ExactPartitions bool
 }
 
-// CreateTopics creates the missing topics of a configuration, and the topic in
-// which `verdict decide` keeps its counts. It changes no topic that exists. It
+// CreateTopics creates the missing topics of a configuration, those of the ledger, and
+// the topic in which `verdict decide` keeps its counts. It changes no topic that exists. It
 // reports on the topics that it could examine, even if it returns an error.
 func CreateTopics(ctx context.Context, connection *broker.Connection, t configs.Topics, o TopicOptions) ([]TopicReport, error) {
 	client := connection.Client()
@@ -57,6 +58,17 @@ func CreateTopics(ctx context.Context, connection *broker.Connection, t configs.
 		wanted = append(wanted, p.Topic(o.Partitions, o.Replicas))
 	}
 	reports, err := createMissing(ctx, client, wanted, o.DryRun)
+
+	ledger := store.Topics(t.Control, t.Audit)
+	for i := range ledger {
+		ledger[i] = replicated(ledger[i], o.Replicas)
+	}
+	ledgerReports, ledgerErr := createMissing(ctx, client, ledger, o.DryRun)
+	err = errors.Join(err, ledgerErr)
+	for _, r := range ledgerReports {
+		r.ExactPartitions = true
+		reports = append(reports, r)
+	}
 
 	state, stateErr := stateTopic(ctx, client, t.CheckResults, o)
 	if stateErr != nil {
@@ -87,11 +99,17 @@ func stateTopic(ctx context.Context, client *kafka.Client, input string, o Topic
 		return broker.Topic{}, err
 	}
 	// An input that was created just now may not be visible yet.
-	state := policy.Topic(policy.StateTopic, cmp.Or(counts[input], o.Partitions), o.Replicas)
-	if o.Replicas >= 3 {
-		state.Configs["min.insync.replicas"] = "2"
+	return replicated(policy.Topic(policy.StateTopic, cmp.Or(counts[input], o.Partitions), o.Replicas), o.Replicas), nil
+}
+
+// replicated returns a topic with this many replicas. With two acknowledging ones a lost
+// broker loses no record, and the third broker may be down.
+func replicated(t broker.Topic, replicas int) broker.Topic {
+	t.ReplicationFactor = replicas
+	if replicas >= 3 {
+		t.Configs["min.insync.replicas"] = "2"
 	}
-	return state, nil
+	return t
 }
 
 // createMissing creates those of the topics that do not exist.

@@ -56,14 +56,8 @@ func TopicNames(t configs.Topics) []string {
 // Topic returns the topic to create. 0 means the cluster's default for partitions and
 // for replicas.
 func (p PlannedTopic) Topic(partitions, replicas int) broker.Topic {
-	t := broker.Topic{Name: p.Name, Partitions: partitions, ReplicationFactor: replicas, Configs: map[string]string{
+	return replicated(broker.Topic{Name: p.Name, Partitions: partitions, Configs: map[string]string{
 		"cleanup.policy": "delete",
 		"retention.ms":   strconv.FormatInt(p.Retention.Milliseconds(), 10),
-	}}
-	// With two acknowledging replicas a lost broker loses no record, and the third
-	// broker may be down.
-	if replicas >= 3 {
-		t.Configs["min.insync.replicas"] = "2"
-	}
-	return t
+	}}, replicas)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"verdict/internal/decision"
@@ -76,22 +77,25 @@ func (c *Connection) NewTransactional(ctx context.Context, id string) (*Transact
 	return t, nil
 }
 
-// Write writes records in one transaction: their Topic, Key, Value, Headers and Time, where
-// zero stands for now. A record goes to its Partition; with ByKey to the one that
-// Publisher would choose. Records of a partition keep their order.
+// Write writes records in one transaction, and those of last after the others are stored:
+// their Topic, Key, Value, Headers and Time, where zero stands for now. A record goes to its
+// Partition; with ByKey to the one that Publisher would choose. Records of a partition keep
+// their order. Readers of a partition wait for the transactions that are open in it: those
+// of a partition that is only in last wait for the commit and not for the other records.
 //
-// If it returns nil, all of them are committed at the places it returns, and read-committed
+// If it returns nil, all of them are committed at the places it returns, those of last at
+// the end, and read-committed
 // readers see them as soon as the brokers have passed that on. After an error they see all
 // or none: make another Transactional, and read what was written. Only
 // if the error is ErrFenced, find out first who has taken over.
 //
 // It ends within the minute that the cluster allows a transaction. When ctx ends before
 // everything is stored, it aborts; then the commit has begun, and is waited for.
-func (t *Transactional) Write(ctx context.Context, records []decision.Record) (placed []decision.Position, err error) {
-	if t.err != nil || len(records) == 0 {
+func (t *Transactional) Write(ctx context.Context, records []decision.Record, last ...decision.Record) (placed []decision.Position, err error) {
+	if t.err != nil || len(records)+len(last) == 0 {
 		return nil, t.err
 	}
-	placed, err = t.write(ctx, records)
+	placed, err = t.write(ctx, slices.Concat(records, last), len(records))
 	if err != nil {
 		t.err = fmt.Errorf("write with transactional ID %s: %w%s", t.id, err, hint(err))
 		return nil, t.err
@@ -99,16 +103,20 @@ func (t *Transactional) Write(ctx context.Context, records []decision.Record) (p
 	return placed, nil
 }
 
-func (t *Transactional) write(ctx context.Context, records []decision.Record) ([]decision.Position, error) {
+// write writes records, those from last on after the others.
+func (t *Transactional) write(ctx context.Context, records []decision.Record, last int) ([]decision.Position, error) {
 	within, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
-	parts, err := t.assign(within, records)
+	parts, first, err := t.assign(within, records, last)
 	if err != nil {
 		return nil, err
 	}
 	err = t.add(within, parts)
 	if err == nil {
-		err = t.store(within, parts)
+		err = t.store(within, parts[:first])
+	}
+	if err == nil {
+		err = t.store(within, parts[first:])
 	}
 	if err == nil {
 		err = ctx.Err()
@@ -131,26 +139,29 @@ func (t *Transactional) write(ctx context.Context, records []decision.Record) ([
 	return placed, nil
 }
 
-// assign gives each record to its partition and returns the partitions that have some.
-func (t *Transactional) assign(ctx context.Context, records []decision.Record) ([]*transactionPartition, error) {
-	var parts []*transactionPartition
+// assign gives each record to its partition and returns the partitions that have some. The
+// first ones have a record before last.
+func (t *Transactional) assign(ctx context.Context, records []decision.Record, last int) (parts []*transactionPartition, first int, err error) {
 	topics := make(map[string][]int) // the partitions of those that need them: 0, 1, 2, …
 	t.round++
 	now := time.Now()
 	for i, rec := range records {
+		if i == last {
+			first = len(parts)
+		}
 		it := &item{rec: rec, size: sizeInBatch(&rec)}
 		if rec.Time.IsZero() {
 			it.rec.Time = now
 		}
 		if err := it.checkSize(batchBytes); err != nil {
-			return nil, fmt.Errorf("record %d, to %s: %w", i, rec.Topic, err)
+			return nil, 0, fmt.Errorf("record %d, to %s: %w", i, rec.Topic, err)
 		}
 		id := rec.Partition
 		if id < 0 {
 			if topics[rec.Topic] == nil {
 				ids, err := t.partitionsOf(ctx, rec.Topic)
 				if err != nil {
-					return nil, err
+					return nil, 0, err
 				}
 				topics[rec.Topic] = ids
 			}
@@ -167,7 +178,10 @@ func (t *Transactional) assign(ctx context.Context, records []decision.Record) (
 		}
 		p.items, p.indexes = append(p.items, it), append(p.indexes, i)
 	}
-	return parts, nil
+	if last == len(records) {
+		first = len(parts)
+	}
+	return parts, first, nil
 }
 
 func (t *Transactional) partitionsOf(ctx context.Context, topic string) ([]int, error) {

@@ -502,3 +502,29 @@ func TestTransactionAtTheLimits(t *testing.T) {
 		})
 	}
 }
+
+// Readers of a ledger's partition must not wait until all rows are stored.
+func TestTransactionStoresTheLastRecordsLast(t *testing.T) {
+	inWorld(t, ledgerTopics(3), func(w *world) {
+		conn, tap := w.tapped()
+		tx := w.takeOver(conn)
+		rows := w.rows(0, 300)
+		rows, last := rows[:300], rows[300]
+		checked := 0
+		tap.onNth(embedded.Produce, 4, func() tapAct { // of five
+			ends, err := w.conn.LogEnds(w.t.Context(), "control")
+			if err != nil || ends[0] != 0 {
+				w.t.Errorf("the control topic ends at %v (%v) before all rows are stored", ends, err)
+			}
+			checked++
+			return pass
+		})
+		placed, err := tx.Write(w.t.Context(), rows, last)
+		if err != nil || len(placed) != 301 || placed[300].Topic != last.Topic {
+			w.t.Errorf("placed %d records, %v", len(placed), err)
+		}
+		if checked == 0 {
+			w.t.Error("no Produce was seen")
+		}
+	})
+}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -134,10 +133,6 @@ func sendBatch(ctx context.Context, s Process, cfg configs.Config, batch *rows.B
 		return bulksubmit.Summary{}, err
 	}
 	defer connection.Close()
-	host, err := os.Hostname()
-	if err != nil {
-		host = "unknown"
-	}
 	topic := cfg.Kafka.Topics.Backfill
 	if o.lane == decision.Live.String() {
 		topic = cfg.Kafka.Topics.Decisions
@@ -147,7 +142,7 @@ func sendBatch(ctx context.Context, s Process, cfg configs.Config, batch *rows.B
 	done := make(chan struct{})
 	var showing sync.WaitGroup
 	sent, err := bulksubmit.Submit(ctx, batch, bulksubmit.Options{
-		Connection: connection, Topic: topic, Group: cfg.Kafka.GroupID, Journal: journal, Host: host, Rate: o.rate,
+		Connection: connection, Topic: topic, Group: cfg.Kafka.GroupID, Journal: journal, Host: hostname(), Rate: o.rate,
 		Acknowledged: &acknowledged, Log: log,
 		OnStart: func(before int64) {
 			counter.Start(before)

@@ -41,6 +41,9 @@ const (
 	HeaderBatchLine = "verdict-batch-line"
 	// HeaderBatchSize is the number of decisions in the batch, decimal.
 	HeaderBatchSize = "verdict-batch-size"
+	// HeaderRun is the run of Verdict that wrote the record. The ledger says whose runs are a
+	// batch's: a record belongs to a batch for that reason, and not because it names one.
+	HeaderRun = "verdict-run"
 )
 
 // The headers, of records and of HTTP alike, that tie their message to a trace, see Trace.

@@ -21,11 +21,16 @@ func IsTerminal(stream any) bool {
 
 // Confirm asks a question and reports whether the answer is y or yes.
 func Confirm(in io.Reader, out io.Writer, question string) bool {
-	fmt.Fprintf(out, "%s [y/N] ", question)
+	answer := strings.ToLower(Ask(in, out, question+" [y/N] "))
+	return answer == "y" || answer == "yes"
+}
+
+// Ask prints a question and returns the line that is answered, without the spaces around it.
+func Ask(in io.Reader, out io.Writer, question string) string {
+	fmt.Fprint(out, question)
 	answer, err := bufio.NewReader(in).ReadString('\n')
 	if err != nil {
 		fmt.Fprintln(out) // end the line of the question
 	}
-	answer = strings.ToLower(strings.TrimSpace(answer))
-	return answer == "y" || answer == "yes"
+	return strings.TrimSpace(answer)
 }

@@ -1,0 +1,51 @@
+package ledger
+
+import (
+	"strings"
+	"time"
+
+	"verdict/internal/decision"
+)
+
+// Orders are what an instance obeys, as of one moment.
+type Orders struct {
+	Lanes   [len(decision.Lanes)]bool // held
+	Tasks   map[decision.Task]bool    // held
+	Batches map[string]Hold           // held or cancelled, by the batch's ID
+	BatchOf map[string]string         // the batch's ID by the run that wrote a record, of those in Batches
+	// Rate is the group's rate until RateUntil; 0: the configured one.
+	Rate      float64
+	RateUntil time.Time // zero: until another record
+}
+
+// Orders returns what is to be obeyed at now.
+func (s *State) Orders(now time.Time) Orders {
+	o := Orders{Tasks: make(map[decision.Task]bool), Batches: make(map[string]Hold), BatchOf: make(map[string]string)}
+	o.Rate, o.RateUntil = s.Rate(now)
+	for key, e := range s.Of(KindHold) {
+		what, name, _ := strings.Cut(key.Name, "/")
+		switch what {
+		case "batch":
+			if !e.Hold.Held && e.Hold.Cancelled == nil {
+				continue
+			}
+			o.Batches[name] = *e.Hold
+			if b, ok := s.Batch(name); ok {
+				for _, run := range b.Batch.Runs {
+					o.BatchOf[run] = name
+				}
+			}
+		case "lane":
+			for _, lane := range decision.Lanes {
+				if lane.String() == name {
+					o.Lanes[lane] = e.Hold.Held
+				}
+			}
+		case "task":
+			if profile, task, _ := strings.Cut(name, "/"); e.Hold.Held {
+				o.Tasks[decision.NewTask(profile, task)] = true
+			}
+		}
+	}
+	return o
+}

@@ -1,0 +1,93 @@
+package ledger
+
+import (
+	"crypto/ed25519"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"verdict/internal/decision"
+)
+
+// The headers of a signed record.
+const (
+	headerSignature = "verdict-signature" // of Ed25519, in base64
+	headerPrevious  = "verdict-previous"  // the offset of the key's previous valid record; -1: there is none
+)
+
+// signedContent is what a signature covers. Lengths keep its parts apart.
+func signedContent(group, key string, previous int64, value []byte) []byte {
+	head := fmt.Sprintf("verdict ledger 1\n%d %s\n%d %s\n%d\n", len(group), group, len(key), key, previous)
+	return append([]byte(head), value...)
+}
+
+// Sign returns the headers that sign a record of the control topic. previous is the offset
+// of the key's previous valid record, see State.Previous.
+func Sign(private ed25519.PrivateKey, group string, key Key, previous int64, value []byte) []decision.Header {
+	signature := ed25519.Sign(private, signedContent(group, key.In(group), previous, value))
+	return []decision.Header{
+		{Key: headerPrevious, Value: strconv.AppendInt(nil, previous, 10)},
+		{Key: headerSignature, Value: base64.StdEncoding.AppendEncode(nil, signature)},
+	}
+}
+
+// Trusted are the public keys of the actors whose commands count.
+type Trusted map[string][]ed25519.PublicKey
+
+// verify returns why the signature of a record is not its actor's.
+func (t Trusted) verify(group string, key Key, previous int64, actor string, rec *decision.Record) error {
+	keys, known := t[actor]
+	if !known {
+		return fmt.Errorf("no key of %q is trusted", decision.OneLine(actor, 100))
+	}
+	var signature []byte
+	was := "none"
+	for _, h := range rec.Headers {
+		switch h.Key {
+		case headerPrevious:
+			was = string(h.Value)
+		case headerSignature:
+			signature, _ = base64.StdEncoding.DecodeString(string(h.Value))
+		}
+	}
+	switch {
+	case signature == nil:
+		return errors.New("it is not signed")
+	case was != strconv.FormatInt(previous, 10):
+		return fmt.Errorf("it was signed to follow the record at offset %s, but the one before it is at %d: it is a repetition, or somebody else was quicker", decision.OneLine(was, 20), previous)
+	}
+	content := signedContent(group, key.In(group), previous, rec.Value)
+	if !slices.ContainsFunc(keys, func(k ed25519.PublicKey) bool { return ed25519.Verify(k, content, signature) }) {
+		return fmt.Errorf("its signature is not one of %q", decision.OneLine(actor, 100))
+	}
+	return nil
+}
+
+// ParseTrusted reads a file of trusted keys: on each line an actor and a public key in
+// base64, as `verdict key new` prints them. Empty lines and those that begin with # are
+// passed over. An actor may have several keys.
+func ParseTrusted(text string) (Trusted, error) {
+	t := make(Trusted)
+	for i, line := range strings.Split(text, "\n") {
+		line = strings.TrimSpace(line)
+		if line == "" || line[0] == '#' {
+			continue
+		}
+		fields := strings.Fields(line)
+		if len(fields) != 2 {
+			return nil, fmt.Errorf("line %d: it has %d words, not an actor and a public key", i+1, len(fields))
+		}
+		key, err := base64.StdEncoding.DecodeString(fields[1])
+		if err != nil || len(key) != ed25519.PublicKeySize {
+			return nil, fmt.Errorf("line %d: the key of %s is not an Ed25519 public key in base64 (%d bytes)", i+1, decision.OneLine(fields[0], 100), ed25519.PublicKeySize)
+		}
+		t[fields[0]] = append(t[fields[0]], key)
+	}
+	if len(t) == 0 {
+		return nil, errors.New("it names nobody")
+	}
+	return t, nil
+}

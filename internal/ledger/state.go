@@ -1,0 +1,124 @@
+package ledger
+
+import (
+	"errors"
+	"fmt"
+	"iter"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"verdict/internal/decision"
+)
+
+// State is what the records of the control topic add up to for one group. It is a value
+// with no lock and no clock.
+type State struct {
+	group   string
+	trusted Trusted // nil: everybody is
+	entries map[Key]placed
+}
+
+// placed is an entry with the offset of its record.
+type placed struct {
+	Entry
+	offset int64
+}
+
+// New returns the State of a group before the first record.
+func New(group string, trusted Trusted) *State {
+	return &State{group: group, trusted: trusted, entries: make(map[Key]placed)}
+}
+
+// Refused says why a record of the control topic counts for nothing.
+type Refused struct {
+	Key    string
+	Offset int64
+	Why    error
+}
+
+// Error says so in one line.
+func (r *Refused) Error() string {
+	return fmt.Sprintf("the record of %s at offset %d of the control topic counts for nothing: %v", decision.OneLine(r.Key, 200), r.Offset, r.Why)
+}
+
+// Apply takes the next record of the control topic. It returns the key that the record
+// changed, or why it changed nothing: a *Refused. A record of another group is no
+// error.
+func (s *State) Apply(rec *decision.Record) (changed Key, err error) {
+	key, ok := ParseKey(s.group, string(rec.Key))
+	if !ok {
+		if strings.HasPrefix(string(rec.Key), groupPrefix(s.group)) {
+			err = &Refused{Key: string(rec.Key), Offset: rec.Offset, Why: errors.New("this version of Verdict knows no such key")}
+		}
+		return Key{}, err
+	}
+	if rec.Value == nil {
+		if key.Kind != KindInstance {
+			return Key{}, &Refused{Key: string(rec.Key), Offset: rec.Offset, Why: errors.New("only an instance is removed from the ledger")}
+		}
+		delete(s.entries, key)
+		return key, nil
+	}
+	e, err := decodeEntry(s.group, key, rec.Value)
+	if err == nil && s.trusted != nil && key.Kind != KindInstance {
+		err = s.trusted.verify(s.group, key, s.Previous(key), e.Actor, rec)
+	}
+	if err != nil {
+		return Key{}, &Refused{Key: string(rec.Key), Offset: rec.Offset, Why: err}
+	}
+	s.entries[key] = placed{Entry: e, offset: rec.Offset}
+	return key, nil
+}
+
+// Previous returns the offset of a key's record; -1: it has none.
+func (s *State) Previous(key Key) int64 {
+	if e, ok := s.entries[key]; ok {
+		return e.offset
+	}
+	return -1
+}
+
+// Get returns what is known under a key.
+func (s *State) Get(key Key) (Entry, bool) {
+	e, ok := s.entries[key]
+	return e.Entry, ok
+}
+
+// Of returns the keys of a kind and their entries, in the order of the keys.
+func (s *State) Of(kind Kind) iter.Seq2[Key, Entry] {
+	return func(yield func(Key, Entry) bool) {
+		keys := slices.DeleteFunc(slices.Collect(maps.Keys(s.entries)), func(k Key) bool { return k.Kind != kind })
+		slices.SortFunc(keys, func(a, b Key) int { return strings.Compare(a.Name, b.Name) })
+		for _, k := range keys {
+			if !yield(k, s.entries[k].Entry) {
+				return
+			}
+		}
+	}
+}
+
+// Batch returns a batch, and whether it is known.
+func (s *State) Batch(id string) (Entry, bool) { return s.Get(BatchKey(id)) }
+
+// Hold returns the hold under a key; none is one that does not hold.
+func (s *State) Hold(key Key) Hold {
+	if e, ok := s.entries[key]; ok && e.Hold != nil {
+		return *e.Hold
+	}
+	return Hold{}
+}
+
+// Rate returns the group's rate at a time, 0 for the configured one, and until when it is
+// known to hold; zero: until another record.
+func (s *State) Rate(now time.Time) (perSecond float64, until time.Time) {
+	e, ok := s.entries[RateKey()]
+	if !ok || !e.Rate.Until.IsZero() && !now.Before(e.Rate.Until) {
+		return 0, time.Time{}
+	}
+	return e.Rate.PerSecond, e.Rate.Until
+}
+
+// Empty reports whether nothing is known of the group.
+func (s *State) Empty() bool { return len(s.entries) == 0 }
