@@ -106,14 +106,27 @@ type Window struct {
 	Dismissed []byte `json:"dismissed,omitempty"`
 }
 
-// Instance is what an instance says of itself, now and then.
+// Instance is what an instance says of itself every few seconds. It removes its entry when
+// it stops; one that was killed leaves it, so its age counts.
 type Instance struct {
 	Started time.Time `json:"started"`
 	Version string    `json:"version"`
 	// Status is the line that the instance logs each minute and shows under /readyz.
-	Status string `json:"status"`
-	// State is the same for programs; what it has is the instance's business.
-	State json.RawMessage `json:"state,omitempty"`
+	Status     string           `json:"status"`
+	Ready      bool             `json:"ready"`
+	Partitions int              `json:"partitions"` // owned
+	Backlog    map[string]int64 `json:"backlog"`    // records in them that are not settled, by lane
+	InFlight   int              `json:"in_flight"`
+	RateLimit  float64          `json:"rate_limit"` // calls a second that it may make now; 0: unlimited
+	RateUsed   float64          `json:"rate_used"`  // calls a second since its last entry
+	Pauses     []Pause          `json:"pauses,omitempty"`
+}
+
+// Pause is why an instance, or one lane of it, makes no calls.
+type Pause struct {
+	Cause string    `json:"cause"`          // decision.PauseCause or decision.LanePauseCause
+	Lane  string    `json:"lane,omitempty"` // empty: all
+	Since time.Time `json:"since"`
 }
 
 // Act is a record of the audit topic: something that was done, and to what.
