@@ -12,10 +12,13 @@ import (
 	"verdict/internal/decision"
 )
 
+// adders take the records that a round reads.
+type adders struct{ decision, result, deadLetter func(*decision.Record) }
+
 // readRound reads what was written since the last round. It notes the ends of results
 // and dead letters before those of the decisions, so that a decision is in the tally
 // before the record that settles it is read.
-func (f *follower) readRound(ctx context.Context) error {
+func (f *follower) readRound(ctx context.Context, add adders) error {
 	o := &f.options
 	bounds := make(map[string]map[int]broker.Bound)
 	for _, topic := range append([]string{o.Results, o.DeadLetters}, o.Decisions...) {
@@ -26,14 +29,14 @@ func (f *follower) readRound(ctx context.Context) error {
 	}
 	f.answered = true
 	for _, topic := range o.Decisions {
-		if err := f.readNew(ctx, topic, bounds[topic], f.addDecision); err != nil {
+		if err := f.readNew(ctx, topic, bounds[topic], add.decision); err != nil {
 			return err
 		}
 	}
-	if err := f.readNew(ctx, o.Results, bounds[o.Results], f.addResult); err != nil {
+	if err := f.readNew(ctx, o.Results, bounds[o.Results], add.result); err != nil {
 		return err
 	}
-	return f.readNew(ctx, o.DeadLetters, bounds[o.DeadLetters], f.addDeadLetter)
+	return f.readNew(ctx, o.DeadLetters, bounds[o.DeadLetters], add.deadLetter)
 }
 
 // bounds returns the bounds of a topic. Once Kafka has answered, it waits out outages.
