@@ -1,0 +1,160 @@
+package control
+
+import (
+	"testing"
+	"time"
+
+	"verdict/internal/bulk/bulktest"
+	"verdict/internal/decision"
+	"verdict/internal/ledger"
+)
+
+// mustBatches returns the batches by their IDs.
+func (w *world) mustBatches(o Options, all bool) map[string]Batch {
+	w.Helper()
+	list, err := Batches(w.Context(), o, all)
+	if err != nil {
+		w.Fatal(err)
+	}
+	byID := make(map[string]Batch)
+	for _, b := range list {
+		byID[b.ID] = b
+	}
+	return byID
+}
+
+func (w *world) want(b Batch, state BatchState, rows, sent, settled, dead int64) {
+	w.Helper()
+	if b.State != state || b.Rows != rows || b.Sent != sent || b.Settled != settled || b.DeadLettered != dead {
+		w.Errorf("%s: %+v, want %s with %d rows, %d sent, %d settled, %d dead-lettered", b.ID, b, state, rows, sent, settled, dead)
+	}
+}
+
+func TestBatchesAreCountedApartAndTheirResultsNoted(t *testing.T) {
+	inWorld(t, func(w *world) {
+		spring, autumn := w.begin("spring", 4), w.begin("autumn", 3)
+		// A forged row names the batch, and nobody's run.
+		w.Put(bulktest.InBatch(bulktest.BackfillTopic, "spring", 9, 4))
+		sent := w.send("spring", spring, 1, 4)
+		w.send("autumn", autumn, 1, 2)
+		w.Settle(sent[0], decision.Completed, "")
+		w.Settle(sent[1], "", decision.Rejected)
+		time.Sleep(time.Minute)
+		got := w.mustBatches(w.options(), false)
+		w.want(got["spring"], BatchRunning, 4, 4, 2, 1)
+		w.want(got["autumn"], BatchSending, 3, 2, 0, 0)
+		if b := got["spring"]; b.Reasons["rejected"] != 1 || b.LeftSeconds < 55 || b.LeftSeconds > 65 || b.SubmittedBy != "spring@backoffice" || b.SubmittedAt.IsZero() {
+			t.Errorf("two in a minute, and two left: %+v", b)
+		}
+		if b := got["autumn"]; b.LeftSeconds != 3./50 {
+			t.Errorf("left by the rate: %+v", b)
+		}
+
+		w.Settle(sent[2], decision.Completed, "")
+		w.Settle(sent[3], decision.Completed, "")
+		finished := time.Now()
+		got = w.mustBatches(w.options(), false)
+		w.want(got["spring"], BatchDone, 4, 4, 4, 1)
+		e, _ := w.state().Batch("spring")
+		if r := e.Batch.Result; r == nil || r.Settled != 4 || r.DeadLettered != 1 || finished.Sub(r.At).Abs() > time.Second || e.Batch.Submitter.Actor != "spring@backoffice" || e.Batch.Sent != 4 {
+			t.Errorf("noted %+v", e)
+		}
+		if len(w.acts()) != 0 {
+			t.Error("a count is an act")
+		}
+		// What is noted is not counted again.
+		if err := w.Cluster.DeleteTopic(bulktest.LettersTopic); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Cluster.CreateTopic(bulktest.LettersTopic, 1, nil); err != nil {
+			t.Fatal(err)
+		}
+		w.want(w.mustBatches(w.options(), false)["spring"], BatchDone, 4, 4, 4, 1)
+
+		// Those that were over a week ago are shown only on request.
+		old := time.Now().Add(-keepShown - time.Hour)
+		w.put(w.by("old", "submit"), ledger.BatchKey("old"), ledger.Entry{Batch: &ledger.Batch{Began: old, Ended: old, Result: &ledger.BatchResult{At: old}}})
+		w.put(w.by("cut", "submit"), ledger.BatchKey("cut"), ledger.Entry{Batch: &ledger.Batch{Began: old, Topic: bulktest.BackfillTopic}})
+		w.put(w.by("cut", "cancel"), ledger.HoldBatch("cut"), ledger.Entry{Hold: &ledger.Hold{Cancelled: map[string]map[int]int64{bulktest.BackfillTopic: {0: 1}}}})
+		if got := w.mustBatches(w.options(), false); len(got) != 2 {
+			t.Errorf("%+v", got)
+		}
+		if got := w.mustBatches(w.options(), true); len(got) != 4 || got["old"].State != BatchDone || got["cut"].State != BatchCancelled {
+			t.Errorf("all: %+v", got)
+		}
+	})
+}
+
+func TestRedrivenDecisionsAreNotDone(t *testing.T) {
+	inWorld(t, func(w *world) {
+		b := w.begin("spring", 1)
+		sent := w.send("spring", b, 1, 1)
+		w.Settle(sent[0], "", decision.Rejected)
+		again := sent[0]
+		again.Headers = append(again.Headers,
+			decision.Header{Key: decision.HeaderRedrives, Value: []byte("1")},
+			decision.Header{Key: decision.HeaderRedrivenOrigin, Value: []byte(sent[0].Origin().String())})
+		w.Put(again)
+		w.want(w.mustBatches(w.options(), false)["spring"], BatchRunning, 1, 1, 0, 0)
+	})
+}
+
+func TestRedriveIsABatchOfItsRun(t *testing.T) {
+	inWorld(t, func(w *world) {
+		o := w.by("again", "redrive")
+		w.put(o, ledger.BatchKey("redrive-1"), ledger.Entry{Batch: &ledger.Batch{
+			Size: 1, Sent: 1, Began: time.Now(), Ended: time.Now(), Submitter: o.Author, Runs: []string{"again"}, Redrive: true,
+		}})
+		rec := bulktest.InBatch(bulktest.LiveTopic, "spring", 1, 4)
+		rec.Headers = append(rec.Headers, decision.Header{Key: decision.HeaderRun, Value: []byte("again")})
+		w.Put(rec)
+		w.want(w.mustBatches(w.options(), false)["redrive-1"], BatchRunning, 1, 1, 0, 0)
+		w.Settle(w.All(bulktest.LiveTopic)[0], decision.Completed, "")
+		w.want(w.mustBatches(w.options(), false)["redrive-1"], BatchDone, 1, 1, 1, 0)
+	})
+}
+
+func TestStateOfABatch(t *testing.T) {
+	at := time.Now()
+	ended := ledger.Batch{Ended: at}
+	done := ledger.Batch{Ended: at, Result: &ledger.BatchResult{At: at}}
+	cancelled := map[string]map[int]int64{"backfill": {0: 1}}
+	for name, tc := range map[string]struct {
+		batch   ledger.Batch
+		command string // that wrote the hold; empty: nobody did
+		hold    ledger.Hold
+		want    BatchState
+	}{
+		"sending":          {ledger.Batch{}, "", ledger.Hold{}, BatchSending},
+		"running":          {ended, "", ledger.Hold{}, BatchRunning},
+		"resumed":          {ended, "resume", ledger.Hold{}, BatchRunning},
+		"held":             {ended, "hold", ledger.Hold{Held: true}, BatchHeld},
+		"held and sending": {ledger.Batch{}, "hold", ledger.Hold{Held: true}, BatchHeld},
+		"refused":          {ended, "run", ledger.Hold{Held: true}, BatchRefused},
+		"cancelled":        {ended, "cancel", ledger.Hold{Held: true, Cancelled: cancelled}, BatchCancelled},
+		"waiting":          {ledger.Batch{Ended: at, Approval: &ledger.Approval{}}, "", ledger.Hold{}, BatchWaiting},
+		"approved":         {ledger.Batch{Ended: at, Approval: &ledger.Approval{By: &ledger.Author{}}}, "", ledger.Hold{}, BatchRunning},
+		"done":             {done, "hold", ledger.Hold{Held: true}, BatchDone},
+		"done, cancelled":  {done, "cancel", ledger.Hold{Cancelled: cancelled}, BatchCancelled},
+	} {
+		s := ledger.New("verdict", nil)
+		if tc.command != "" {
+			apply(t, s, ledger.HoldBatch("b"), ledger.Entry{At: at, Author: ledger.Author{Command: tc.command}, Hold: &tc.hold})
+		}
+		if got := stateOf(s, "b", &tc.batch); got != tc.want {
+			t.Errorf("%s: %s, want %s", name, got, tc.want)
+		}
+	}
+}
+
+// apply adds an entry to a state.
+func apply(t *testing.T, s *ledger.State, key ledger.Key, e ledger.Entry) {
+	t.Helper()
+	value, err := e.Encode("verdict", key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Apply(&decision.Record{Key: []byte(key.In("verdict")), Value: value}); err != nil {
+		t.Fatal(err)
+	}
+}
