@@ -58,16 +58,16 @@ func (f *follower) addResult(rec *decision.Record) {
 	f.addParsedResult(&r)
 }
 
-// addParsedResult adds a result, and reports whether it settled a decision of the batch.
+// addParsedResult adds a result, and reports whether it is of a decision of the batch.
 func (f *follower) addParsedResult(r *decision.Result) bool {
 	if r.BatchID == f.options.BatchID {
 		f.addByEnd(r.Origin, r.Ended())
 	}
-	ended := f.tally.endedBy(r.Origin, r.Ended())
-	if ended {
-		f.tally.settle(r.Origin, resultStatus(r.Outcome))
+	if !f.tally.endedBy(r.Origin, r.Ended()) {
+		return false
 	}
-	return ended
+	f.tally.settle(r.Origin, resultStatus(r.Outcome))
+	return f.tally.knows(r.Origin)
 }
 
 // addDeadLetter adds a record of the topic of dead letters.
@@ -81,7 +81,7 @@ func (f *follower) addDeadLetter(rec *decision.Record) {
 }
 
 // addParsedDeadLetter adds a dead letter, with what Decode makes of its record. It reports
-// whether it settled a decision of the batch.
+// whether it is of a decision of the batch.
 func (f *follower) addParsedDeadLetter(l *decision.DeadRecord, d *decision.Decision, err error) bool {
 	origin, e := l.Original.Origin(), l.Ended(d, err)
 	if !f.tally.knows(origin) {
@@ -89,11 +89,11 @@ func (f *follower) addParsedDeadLetter(l *decision.DeadRecord, d *decision.Decis
 			f.addByEnd(origin, e)
 		}
 	}
-	ended := f.tally.endedBy(origin, e)
-	if ended {
-		f.tally.settle(origin, deadStatus(l.Reason))
+	if !f.tally.endedBy(origin, e) {
+		return false
 	}
-	return ended
+	f.tally.settle(origin, deadStatus(l.Reason))
+	return f.tally.knows(origin)
 }
 
 // addByEnd adds a decision of the batch that is known only by its result or dead letter:
