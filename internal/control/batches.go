@@ -19,8 +19,8 @@ type BatchState string
 const (
 	BatchCancelled BatchState = "cancelled" // what was not begun ends, or ended, as a dead letter
 	BatchDone      BatchState = "done"      // all of its decisions are settled
-	BatchRefused   BatchState = "refused"   // held by an instance, since the API refused all of its last decisions
 	BatchHeld      BatchState = "held"      // by a person, or by itself at its share of dead letters
+	BatchRefused   BatchState = "refused"   // held by an instance, since the API refused all of its last decisions
 	BatchWaiting   BatchState = "waiting"   // for approval
 	BatchSending   BatchState = "sending"   // its submit has not sent the last decision
 	BatchRunning   BatchState = "running"
@@ -131,7 +131,7 @@ func (c *counter) batches(ctx context.Context, s *ledger.State, want func(id str
 			e.Batch.Result = &ledger.BatchResult{At: last, Settled: sum.Settled, DeadLettered: sum.DeadLettered}
 			c.note(ctx, id, e.Batch.Result)
 		}
-		batches = append(batches, describeBatch(s, id, e.Batch, sum, cmp.Or(rateOf(s, now), c.options.Rate)))
+		batches = append(batches, describeBatch(s, id, e.Batch, sum, cmp.Or(rateOf(s, now), c.options.Rate), now))
 	}
 	slices.SortStableFunc(batches, func(a, b Batch) int { return a.SubmittedAt.Compare(b.SubmittedAt.Time) })
 	return batches, nil
@@ -164,6 +164,9 @@ func (c *counter) read(ctx context.Context, count []follow.OneOf) error {
 
 func oneOf(id string, b *ledger.Batch) follow.OneOf {
 	one := follow.OneOf{ID: id, Topic: b.Topic, Begin: b.Begin, Began: b.Began, Runs: b.Runs, ByRun: b.Redrive}
+	if b.Redrive { // its Topic is that of the dead letters; they went back to where they came from
+		one.Topic, one.Begin = "", nil
+	}
 	if b.Approval != nil && b.Approval.By != nil {
 		one.Topic, one.Begin = b.Approval.To, nil // by time
 	}
@@ -201,9 +204,9 @@ func (c *counter) note(ctx context.Context, id string, result *ledger.BatchResul
 
 // describeBatch returns a batch as people want to see it. rate is the group's; 0:
 // unlimited.
-func describeBatch(s *ledger.State, id string, b *ledger.Batch, sum follow.Summary, rate float64) Batch {
+func describeBatch(s *ledger.State, id string, b *ledger.Batch, sum follow.Summary, rate float64, now time.Time) Batch {
 	v := Batch{
-		ID: id, State: stateOf(s, id, b), Topic: b.Topic, Rows: max(b.Size, sum.Submitted), Sent: b.Sent, Settled: sum.Settled, DeadLettered: sum.DeadLettered,
+		ID: id, State: stateOf(s, id, b, now), Topic: b.Topic, Rows: max(b.Size, sum.Submitted), Sent: b.Sent, Settled: sum.Settled, DeadLettered: sum.DeadLettered,
 		PerSecond: sum.Rate, SubmittedBy: b.Submitter.Actor, SubmittedAt: decision.Time{Time: b.Began}, Why: b.Submitter.Why, Files: b.Files, Redrive: b.Redrive,
 	}
 	for reason, n := range sum.Reasons {
@@ -228,28 +231,35 @@ func describeBatch(s *ledger.State, id string, b *ledger.Batch, sum follow.Summa
 	return v
 }
 
-// byRun is the command that an instance names when it holds a batch by itself.
-const byRun = "run"
-
-func stateOf(s *ledger.State, id string, b *ledger.Batch) BatchState {
-	key := ledger.HoldBatch(id)
-	e, _ := s.Get(key)
-	h := holdOf(e)
+func stateOf(s *ledger.State, id string, b *ledger.Batch, now time.Time) BatchState {
+	h := s.Hold(ledger.HoldBatch(id))
 	switch {
 	case h.Cancelled != nil:
 		return BatchCancelled
 	case b.Result != nil:
 		return BatchDone
-	case h.Held && e.Command == byRun:
-		return BatchRefused
 	case h.Held:
 		return BatchHeld
+	case refused(s, id, now):
+		return BatchRefused
 	case b.Approval != nil && b.Approval.By == nil:
 		return BatchWaiting
 	case b.Ended.IsZero():
 		return BatchSending
 	}
 	return BatchRunning
+}
+
+// refused reports whether an instance holds a batch because the API refuses all of it.
+func refused(s *ledger.State, id string, now time.Time) bool {
+	for _, e := range instances(s, now) {
+		for _, p := range e.Instance.Pauses {
+			if p.Cause == string(decision.LanePausedRefused) && p.Batch == id {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // rateOf returns the group's rate if it is another than the configured one, or else 0.

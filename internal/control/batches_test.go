@@ -103,7 +103,7 @@ func TestRedriveIsABatchOfItsRun(t *testing.T) {
 	inWorld(t, func(w *world) {
 		o := w.by("again", "redrive")
 		w.put(o, ledger.BatchKey("redrive-1"), ledger.Entry{Batch: &ledger.Batch{
-			Size: 1, Sent: 1, Began: time.Now(), Ended: time.Now(), Submitter: o.Author, Runs: []string{"again"}, Redrive: true,
+			Topic: bulktest.LettersTopic, Begin: map[int]int64{0: 100}, Size: 1, Sent: 1, Began: time.Now(), Ended: time.Now(), Submitter: o.Author, Runs: []string{"again"}, Redrive: true,
 		}})
 		rec := bulktest.InBatch(bulktest.LiveTopic, "spring", 1, 4)
 		rec.Headers = append(rec.Headers, decision.Header{Key: decision.HeaderRun, Value: []byte("again")})
@@ -130,7 +130,6 @@ func TestStateOfABatch(t *testing.T) {
 		"resumed":          {ended, "resume", ledger.Hold{}, BatchRunning},
 		"held":             {ended, "hold", ledger.Hold{Held: true}, BatchHeld},
 		"held and sending": {ledger.Batch{}, "hold", ledger.Hold{Held: true}, BatchHeld},
-		"refused":          {ended, "run", ledger.Hold{Held: true}, BatchRefused},
 		"cancelled":        {ended, "cancel", ledger.Hold{Held: true, Cancelled: cancelled}, BatchCancelled},
 		"waiting":          {ledger.Batch{Ended: at, Approval: &ledger.Approval{}}, "", ledger.Hold{}, BatchWaiting},
 		"approved":         {ledger.Batch{Ended: at, Approval: &ledger.Approval{By: &ledger.Author{}}}, "", ledger.Hold{}, BatchRunning},
@@ -141,9 +140,23 @@ func TestStateOfABatch(t *testing.T) {
 		if tc.command != "" {
 			apply(t, s, ledger.HoldBatch("b"), ledger.Entry{At: at, Author: ledger.Author{Command: tc.command}, Hold: &tc.hold})
 		}
-		if got := stateOf(s, "b", &tc.batch); got != tc.want {
+		if got := stateOf(s, "b", &tc.batch, at); got != tc.want {
 			t.Errorf("%s: %s, want %s", name, got, tc.want)
 		}
+	}
+}
+
+func TestRefusedBatchIsShownAsSuch(t *testing.T) {
+	at := time.Now()
+	s := ledger.New("verdict", nil)
+	apply(t, s, ledger.InstanceKey("v-0"), ledger.Entry{At: at, Instance: &ledger.Instance{Pauses: []ledger.Pause{{Cause: "refused", Lane: "backfill", Batch: "b"}, {Cause: "held", Batch: "c"}}}})
+	for id, want := range map[string]BatchState{"b": BatchRefused, "c": BatchRunning} {
+		if got := stateOf(s, id, &ledger.Batch{Ended: at}, at); got != want {
+			t.Errorf("%s: %s, want %s", id, got, want)
+		}
+	}
+	if got := stateOf(s, "b", &ledger.Batch{Ended: at}, at.Add(fresh)); got != BatchRunning {
+		t.Errorf("%s by an instance that is gone", got)
 	}
 }
 

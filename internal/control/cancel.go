@@ -66,7 +66,7 @@ func Cancel(ctx context.Context, o store.Options, id string, inputs []string, se
 
 // topicsOf returns the topics that may hold a batch's decisions.
 func topicsOf(b *ledger.Batch, inputs []string) []string {
-	if b.Topic == "" { // a redrive, into whatever its dead letters came from
+	if b.Redrive { // its Topic is that of the dead letters; they went back to where they came from
 		return inputs
 	}
 	topics := []string{b.Topic}

@@ -8,6 +8,7 @@ import (
 	"verdict/internal/decision"
 	"verdict/internal/ledger"
 	"verdict/internal/ledger/store"
+	"verdict/internal/retry"
 )
 
 // Status is a consumer group at a glance. The names of its fields in JSON are stable.
@@ -36,7 +37,8 @@ type LaneStatus struct {
 // PauseStatus is a pause, and how many instances make it.
 type PauseStatus struct {
 	Cause     string        `json:"cause"`
-	Lane      string        `json:"lane,omitempty"` // empty: all
+	Lane      string        `json:"lane,omitempty"`  // empty: all
+	Batch     string        `json:"batch,omitempty"` // that is refused; empty: all of the lane
 	Since     decision.Time `json:"since"`          // of the first
 	Instances int           `json:"instances"`
 }
@@ -77,6 +79,29 @@ type Watcher struct {
 // NewWatcher returns a Watcher.
 func NewWatcher(o Options) *Watcher {
 	return &Watcher{options: o, counter: counter{options: o}, letters: recentLetters{counts: make(map[int64]map[string]int64)}}
+}
+
+// Watch shows the status again and again until ctx ends, which is no error. It waits out
+// errors but the first: they are passed to failed.
+func (w *Watcher) Watch(ctx context.Context, every time.Duration, show func(*Status) error, failed func(error)) error {
+	for first := true; ; first = false {
+		st, err := w.Read(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil && first:
+			return err
+		case err != nil:
+			failed(err)
+		default:
+			if err := show(st); err != nil {
+				return err
+			}
+		}
+		if retry.Sleep(ctx, every) != nil {
+			return nil
+		}
+	}
 }
 
 // Read returns the status now.
@@ -142,7 +167,7 @@ func (st *Status) addLedger(s *ledger.State, now time.Time) {
 
 func (st *Status) addPause(p ledger.Pause) {
 	for i := range st.Pauses {
-		if has := &st.Pauses[i]; has.Cause == p.Cause && has.Lane == p.Lane {
+		if has := &st.Pauses[i]; has.Cause == p.Cause && has.Lane == p.Lane && has.Batch == p.Batch {
 			has.Instances++
 			if p.Since.Before(has.Since.Time) {
 				has.Since.Time = p.Since
@@ -150,5 +175,5 @@ func (st *Status) addPause(p ledger.Pause) {
 			return
 		}
 	}
-	st.Pauses = append(st.Pauses, PauseStatus{Cause: p.Cause, Lane: p.Lane, Since: decision.Time{Time: p.Since}, Instances: 1})
+	st.Pauses = append(st.Pauses, PauseStatus{Cause: p.Cause, Lane: p.Lane, Batch: p.Batch, Since: decision.Time{Time: p.Since}, Instances: 1})
 }

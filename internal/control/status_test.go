@@ -1,6 +1,7 @@
 package control
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
@@ -88,6 +89,33 @@ func TestStatusSaysWhatTheGroupDoes(t *testing.T) {
 		if st = w.mustRead(watcher); len(st.DeadLetters) != 1 || st.DeadLetters["lost"] != 1 || st.Rate.Set != 0 {
 			t.Errorf("an hour later: %v, %+v", st.DeadLetters, st.Rate)
 		}
+	})
+}
+
+func TestWatchWaitsOutErrorsButTheFirst(t *testing.T) {
+	inWorld(t, func(w *world) {
+		ctx, stop := context.WithCancel(w.Context())
+		shown, failed := 0, 0
+		err := NewWatcher(w.options()).Watch(ctx, time.Second, func(*Status) error {
+			if shown++; shown == 1 {
+				w.Network.Cut()
+			} else {
+				stop()
+			}
+			return nil
+		}, func(error) {
+			if failed++; failed == 2 {
+				w.Network.Mend()
+			}
+		})
+		if err != nil || shown != 2 || failed < 2 {
+			t.Errorf("%v, shown %d times, failed %d times", err, shown, failed)
+		}
+		w.Network.Cut()
+		if err := NewWatcher(w.options()).Watch(w.Context(), time.Second, nil, nil); err == nil {
+			t.Error("no Kafka is no error")
+		}
+		w.Network.Mend()
 	})
 }
 
