@@ -37,7 +37,9 @@ the oldest unfinished batch began. Batches of the first edition are not listed;
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return withGroup(cmd, s, func(ctx context.Context, o control.Options) error {
+				finish := showReading(s, &o)
 				list, err := control.Batches(ctx, o, all)
+				finish()
 				if err != nil {
 					return err
 				}

@@ -161,3 +161,10 @@ func withGroup(cmd *cobra.Command, s Process, do func(ctx context.Context, o con
 	defer func() { err = reader.close(err) }()
 	return do(cmd.Context(), controlOptions(cfg, o, reader))
 }
+
+// showReading makes a command show how far it has read. finish ends that.
+func showReading(s Process, o *control.Options) (finish func()) {
+	progress := term.NewProgress(s.Err)
+	o.Progress = func(read int64) { progress.Set(term.Plural(read, "record") + " read") }
+	return progress.Finish
+}

@@ -49,11 +49,12 @@ lanes and the dead letters alone.`,
 				if asJSON {
 					write = func(out io.Writer, st *control.Status) error { return writeJSON(out, st) }
 				}
-				watcher := control.NewWatcher(o)
 				if watch {
-					return watchStatus(ctx, s, watcher, write)
+					return watchStatus(ctx, s, control.NewWatcher(o), write)
 				}
-				st, err := watcher.Read(ctx)
+				finish := showReading(s, &o)
+				st, err := control.NewWatcher(o).Read(ctx)
+				finish()
 				if err != nil {
 					return err
 				}

@@ -155,9 +155,13 @@ func (c *counter) read(ctx context.Context, count []follow.OneOf) error {
 				topics = append(topics, b.Topic)
 			}
 		}
-		c.several = follow.NewSeveral(follow.Options{
+		reading := follow.Options{
 			Connection: o.Ledger.Connection, Decisions: topics, Results: o.Results, DeadLetters: o.DeadLetters, Decode: o.Decode, Retrying: o.Retrying,
-		}, count)
+		}
+		if o.Progress != nil {
+			reading.Progress = func(sum follow.Summary) { o.Progress(sum.Read) }
+		}
+		c.several = follow.NewSeveral(reading, count)
 	}
 	return c.several.Read(ctx)
 }

@@ -21,6 +21,9 @@ type Options struct {
 	Rate float64
 	// Decode reads a decision; nil: decision.Decode, which reads JSON and CloudEvents.
 	Decode func(rec *decision.Record) (decision.Decision, error)
+	// Progress is called now and then while batches are counted, with the records read so far.
+	// Nil: not wanted.
+	Progress func(read int64)
 	// Retrying is called with each error that is retried. Nil: not wanted.
 	Retrying func(err error)
 }

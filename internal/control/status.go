@@ -39,7 +39,7 @@ type PauseStatus struct {
 	Cause     string        `json:"cause"`
 	Lane      string        `json:"lane,omitempty"`  // empty: all
 	Batch     string        `json:"batch,omitempty"` // that is refused; empty: all of the lane
-	Since     decision.Time `json:"since"`          // of the first
+	Since     decision.Time `json:"since"`           // of the first
 	Instances int           `json:"instances"`
 }
 

@@ -45,9 +45,9 @@ const paceMinutes = 5
 const clockSkew = time.Hour
 
 // NewSeveral returns a Several that has read nothing yet. Of the options, BatchID, Since,
-// Once, Timeout, Poll, Report and Progress mean nothing here.
+// Once, Timeout and Report mean nothing here, and Progress gets the records read alone.
 func NewSeveral(o Options, batches []OneOf) *Several {
-	o.Since, o.Progress = time.Time{}, nil
+	o.Since = time.Time{}
 	s := &Several{reader: newFollower(o), members: make(map[string]*member)}
 	for _, b := range batches {
 		o.BatchID = b.ID
