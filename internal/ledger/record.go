@@ -67,11 +67,14 @@ type Batch struct {
 
 // Approval is how far a batch that waits in the topic for held decisions was approved.
 type Approval struct {
-	By    *Author       `json:"by,omitempty"`   // nil: nobody has yet
-	At    time.Time     `json:"at,omitzero"`    // of the approval
-	To    string        `json:"to,omitempty"`   // the topic that its decisions are moved to
-	Moved map[int]int64 `json:"moved"`          // offsets of Batch.Topic before which all is moved
-	Ended time.Time     `json:"ended,omitzero"` // when the last one was moved; zero: not yet
+	By *Author   `json:"by,omitempty"` // nil: nobody has yet
+	At time.Time `json:"at,omitzero"`  // of the approval
+	To string    `json:"to"`           // the topic that its decisions are to be moved to: its lane's
+	// Begin is where each partition of To ended before the first decision was moved.
+	Begin map[int]int64 `json:"begin,omitempty"`
+	Moved map[int]int64 `json:"moved,omitempty"` // offsets of Batch.Topic before which all is moved
+	Count int64         `json:"count"`           // decisions that were moved
+	Ended time.Time     `json:"ended,omitzero"`  // when the last one was moved; zero: not yet
 }
 
 // BatchResult counts what became of a batch.

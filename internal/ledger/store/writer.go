@@ -69,6 +69,9 @@ func (w *Writer) takeOver(ctx context.Context) (err error) {
 // has written since. What others own may have changed.
 func (w *Writer) State() *ledger.State { return w.state }
 
+// Author is named in what the Writer writes.
+func (w *Writer) Author() ledger.Author { return w.options.Author }
+
 // Write writes a change in one transaction, and returns the places of its rows. After an
 // error the change is written whole or not at all: Recover finds out which.
 func (w *Writer) Write(ctx context.Context, c Change) ([]decision.Position, error) {
