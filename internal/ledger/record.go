@@ -138,6 +138,9 @@ type Act struct {
 	At  time.Time `json:"at"`
 	Author
 	Details map[string]string `json:"details,omitempty"` // what the command adds, in words
+	// Entry is the value that was written under the key, where that was signed. The act's
+	// record has the same headers, so that it is a witness of the command, see State.Witness.
+	Entry json.RawMessage `json:"entry,omitempty"`
 }
 
 // document is an Entry as it is written: it names its key once more.
@@ -192,7 +195,7 @@ func (e *Entry) validate(kind Kind) error {
 	return nil
 }
 
-// EncodeAct returns an act as a record of the audit topic.
+// Encode returns the value of a record of the audit topic.
 func (a *Act) Encode() ([]byte, error) { return json.Marshal(a) }
 
 // DecodeAct reads a record of the audit topic.

@@ -77,14 +77,7 @@ func (w *Writer) Author() ledger.Author { return w.options.Author }
 func (w *Writer) Write(ctx context.Context, c Change) ([]decision.Position, error) {
 	o, now := &w.options, time.Now()
 	ledgers := make([]decision.Record, 0, len(c.Acts)+len(c.Entries))
-	for _, act := range c.Acts {
-		act.At, act.Author = now, o.Author
-		value, err := act.Encode()
-		if err != nil {
-			return nil, err
-		}
-		ledgers = append(ledgers, decision.Record{Topic: o.Audit, Key: []byte(act.Key), Value: value})
-	}
+	signed := make(map[string]decision.Record) // by key
 	for _, e := range c.Entries {
 		e.Entry.At, e.Entry.Author = now, o.Author
 		value, err := e.Entry.Encode(o.Group, e.Key)
@@ -94,8 +87,17 @@ func (w *Writer) Write(ctx context.Context, c Change) ([]decision.Position, erro
 		rec := decision.Record{Topic: o.Control, Key: []byte(e.Key.In(o.Group)), Value: value}
 		if o.Sign != nil {
 			rec.Headers = ledger.Sign(o.Sign, o.Group, e.Key, w.state.Previous(e.Key), value)
+			signed[string(rec.Key)] = rec
 		}
 		ledgers = append(ledgers, rec)
+	}
+	for _, act := range c.Acts {
+		act.At, act.Author, act.Entry = now, o.Author, signed[act.Key].Value
+		value, err := act.Encode()
+		if err != nil {
+			return nil, err
+		}
+		ledgers = append(ledgers, decision.Record{Topic: o.Audit, Key: []byte(act.Key), Value: value, Headers: signed[act.Key].Headers})
 	}
 	placed, err := w.tx.Write(ctx, c.Rows, ledgers...)
 	if err != nil {
