@@ -26,7 +26,8 @@ reason "cancelled". What was completed stays completed: "verdict follow BATCH
 sent again with "verdict redrive --reason cancelled".
 
 It covers the decisions that are in Kafka now. If the batch is sent again, corrected,
-that is not cancelled. If it is still being sent, stop its submit first; with --yes,
+that is not cancelled. A batch that waits for approval cannot be approved any more; its
+decisions become no dead letters. If it is still being sent, stop its submit first; with --yes,
 what is in Kafka is cancelled nevertheless, and what comes later is not.`,
 		Example:           `  verdict cancel spring-review --why "two columns were swapped"`,
 		Args:              oneArg("the ID of a batch"),

@@ -22,7 +22,7 @@ const (
 	BatchHeld      BatchState = "held"      // by a person, or by itself at its share of dead letters
 	BatchRefused   BatchState = "refused"   // held by an instance, since the API refused all of its last decisions
 	BatchWaiting   BatchState = "waiting"   // for approval
-	BatchSending   BatchState = "sending"   // its submit has not sent the last decision
+	BatchSending   BatchState = "sending"   // its submit, or once approved its approve, has not sent the last decision
 	BatchRunning   BatchState = "running"
 )
 
@@ -172,7 +172,7 @@ func oneOf(id string, b *ledger.Batch) follow.OneOf {
 		one.Topic, one.Begin = "", nil
 	}
 	if b.Approval != nil && b.Approval.By != nil {
-		one.Topic, one.Begin = b.Approval.To, nil // by time
+		one.Topic, one.Begin = b.Approval.To, b.Approval.Begin
 	}
 	return one
 }
@@ -248,7 +248,7 @@ func stateOf(s *ledger.State, id string, b *ledger.Batch, now time.Time) BatchSt
 		return BatchRefused
 	case b.Approval != nil && b.Approval.By == nil:
 		return BatchWaiting
-	case b.Ended.IsZero():
+	case b.Ended.IsZero(), b.Approval != nil && b.Approval.Ended.IsZero():
 		return BatchSending
 	}
 	return BatchRunning

@@ -132,7 +132,8 @@ func TestStateOfABatch(t *testing.T) {
 		"held and sending": {ledger.Batch{}, "hold", ledger.Hold{Held: true}, BatchHeld},
 		"cancelled":        {ended, "cancel", ledger.Hold{Held: true, Cancelled: cancelled}, BatchCancelled},
 		"waiting":          {ledger.Batch{Ended: at, Approval: &ledger.Approval{}}, "", ledger.Hold{}, BatchWaiting},
-		"approved":         {ledger.Batch{Ended: at, Approval: &ledger.Approval{By: &ledger.Author{}}}, "", ledger.Hold{}, BatchRunning},
+		"being moved":      {ledger.Batch{Ended: at, Approval: &ledger.Approval{By: &ledger.Author{}}}, "", ledger.Hold{}, BatchSending},
+		"moved":            {ledger.Batch{Ended: at, Approval: &ledger.Approval{By: &ledger.Author{}, Ended: at}}, "", ledger.Hold{}, BatchRunning},
 		"done":             {done, "hold", ledger.Hold{Held: true}, BatchDone},
 		"done, cancelled":  {done, "cancel", ledger.Hold{Cancelled: cancelled}, BatchCancelled},
 	} {
@@ -144,6 +145,29 @@ func TestStateOfABatch(t *testing.T) {
 			t.Errorf("%s: %s, want %s", name, got, tc.want)
 		}
 	}
+}
+
+func TestApprovedBatchIsCountedInItsLane(t *testing.T) {
+	inWorld(t, func(w *world) {
+		o, at := w.by("spring", "submit"), time.Now()
+		b := ledger.Batch{Topic: "elsewhere", Size: 1, Sent: 1, Began: at, Ended: at, Submitter: o.Author, Runs: []string{"spring"}, Approval: &ledger.Approval{To: bulktest.BackfillTopic}}
+		w.put(o, ledger.BatchKey("spring"), ledger.Entry{Batch: &b})
+		rec := bulktest.InBatch("elsewhere", "spring", 1, 1)
+		rec.Headers = append(rec.Headers, decision.Header{Key: decision.HeaderRun, Value: []byte("spring")})
+		w.Put(rec)
+		w.want(w.mustBatches(w.options(), false)["spring"], BatchWaiting, 1, 1, 0, 0)
+
+		w.Put(bulktest.Decision(bulktest.BackfillTopic, 7))
+		b.Approval = &ledger.Approval{By: &ledger.Author{Actor: "boss"}, At: at, To: bulktest.BackfillTopic, Begin: map[int]int64{0: 0, 1: 0, 2: 0}, Count: 1, Ended: at}
+		w.put(w.by("boss", "approve"), ledger.BatchKey("spring"), ledger.Entry{Batch: &b})
+		rec.Topic = bulktest.BackfillTopic
+		w.Put(rec)
+		w.want(w.mustBatches(w.options(), false)["spring"], BatchRunning, 1, 1, 0, 0)
+		for _, moved := range w.All(bulktest.BackfillTopic) {
+			w.Settle(moved, decision.Completed, "")
+		}
+		w.want(w.mustBatches(w.options(), false)["spring"], BatchDone, 1, 1, 1, 0)
+	})
 }
 
 func TestRefusedBatchIsShownAsSuch(t *testing.T) {

@@ -248,7 +248,7 @@ func TestUntrustedSignerWritesNothing(t *testing.T) {
 		must(w, made, err)
 		made, err = Resume(w.Context(), o, backfill)
 		must(w, made, err)
-		s, err := store.Read(w.Context(), o, func(r *ledger.Refused) { t.Error(r) })
+		s, err := store.Read(w.Context(), o, nil)
 		if err != nil || s.Hold(backfill).Held || s.Previous(backfill) < 0 {
 			t.Errorf("%+v, %v", s.Hold(backfill), err)
 		}

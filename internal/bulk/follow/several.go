@@ -143,9 +143,7 @@ func (m *member) wrote(rec *decision.Record) bool {
 	if _, copied := decision.RedrivenOrigin(rec); copied && !m.of.ByRun {
 		return true
 	}
-	return slices.ContainsFunc(rec.Headers, func(h decision.Header) bool {
-		return h.Key == decision.HeaderRun && slices.Contains(m.of.Runs, string(h.Value))
-	})
+	return slices.Contains(m.of.Runs, decision.RunOf(rec.Headers))
 }
 
 // settledAt counts for the pace that a decision was settled.
