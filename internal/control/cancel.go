@@ -35,6 +35,10 @@ func Cancel(ctx context.Context, o store.Options, id string, inputs []string, se
 			return before, nil, err
 		}
 		e, _ := s.Batch(id)
+		if r := e.Batch.Result; r != nil {
+			return before, nil, fmt.Errorf("batch %s is done since %s: its %d decisions are settled, %d of them dead-lettered, so there is nothing to cancel",
+				decision.OneLine(id, decision.MaxBatchIDLength), decision.Time{Time: r.At}, r.Settled, r.DeadLettered)
+		}
 		if e.Batch.Ended.IsZero() && !sending {
 			return before, nil, &SendingError{ID: id, By: e}
 		}

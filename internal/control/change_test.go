@@ -207,6 +207,21 @@ func TestCancelNotesTheEndsAndMergesWithEarlierOnes(t *testing.T) {
 	})
 }
 
+func TestCancelOfABatchThatIsDoneChangesNothing(t *testing.T) {
+	inWorld(t, func(w *world) {
+		b := w.begin("spring", 1)
+		b.Ended, b.Result = time.Now(), &ledger.BatchResult{At: time.Now(), Settled: 1}
+		w.put(w.by("spring", "submit"), ledger.BatchKey("spring"), ledger.Entry{Batch: &b})
+		_, err := Cancel(w.Context(), w.by("ann", "cancel"), "spring", nil, true)
+		if err == nil || !strings.Contains(err.Error(), "its 1 decisions are settled, 0 of them dead-lettered, so there is nothing to cancel") {
+			t.Errorf("%v", err)
+		}
+		if w.state().Hold(ledger.HoldBatch("spring")).Cancelled != nil || len(w.acts()) != 0 {
+			t.Error("it was cancelled")
+		}
+	})
+}
+
 func TestRateIsSetForATimeAndReset(t *testing.T) {
 	inWorld(t, func(w *world) {
 		made, err := Rate(w.Context(), w.by("ann", "rate"), 12.5, time.Hour)

@@ -151,7 +151,8 @@ func (st *Status) addLedger(s *ledger.State, now time.Time) {
 		}
 	}
 	for key, e := range s.Of(ledger.KindHold) {
-		if e.Hold.Held && batchOf(key) == "" {
+		_, listed := s.Batch(batchOf(key))
+		if e.Hold.Held && !listed {
 			st.Holds = append(st.Holds, *orderOf(key, e))
 		}
 	}

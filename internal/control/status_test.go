@@ -53,13 +53,15 @@ func TestStatusSaysWhatTheGroupDoes(t *testing.T) {
 				t.Errorf("%d instances obey, want 2", command.Instances)
 			}
 		}
+		must2(Hold(w.Context(), w.by("ann", "hold"), ledger.HoldBatch("not sent yet"), true))
 		b := w.begin("spring", 2)
+		must2(Hold(w.Context(), w.by("ann", "hold"), ledger.HoldBatch("spring"), false))
 		sent := w.send("spring", b, 1, 2)
 		w.Settle(sent[0], "", decision.Expired)
 
 		watcher := NewWatcher(w.options())
 		st := w.mustRead(watcher)
-		if st.Ledger != "ok" || len(st.Holds) != 1 || st.Holds[0].Target != "lane backfill" || st.Holds[0].Actor != "ann@backoffice" || st.Holds[0].Why != "because of ann" {
+		if st.Ledger != "ok" || len(st.Holds) != 2 || st.Holds[0].Target != "batch not sent yet" || st.Holds[1].Target != "lane backfill" || st.Holds[1].Actor != "ann@backoffice" || st.Holds[1].Why != "because of ann" {
 			t.Errorf("holds: %+v", st)
 		}
 		if r := st.Rate; r.Set != 5 || r.Until == nil || r.Order.Actor != "ann@backoffice" || r.Allowed != 50 || r.Unlimited || r.Used != 3.5 {
