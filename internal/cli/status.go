@@ -22,6 +22,9 @@ const (
 	watchElse     = 10 * time.Second
 )
 
+// maxHolds is how many holds are printed.
+const maxHolds = 20
+
 func statusCommand(s Process) *cobra.Command {
 	var asJSON, watch bool
 	cmd := &cobra.Command{
@@ -122,6 +125,10 @@ func writeStatus(out io.Writer, st *control.Status) error {
 		fmt.Fprintln(out, "paused: nothing")
 	}
 	for i := range st.Holds {
+		if i == maxHolds {
+			fmt.Fprintf(out, "held: %s more (--json lists them)\n", term.Commas(int64(len(st.Holds)-i)))
+			break
+		}
 		fmt.Fprintf(out, "held: %s, %s\n", term.OneLine(st.Holds[i].Target), orderText(&st.Holds[i]))
 	}
 	fmt.Fprintf(out, "rate: %s\n", rateText(&st.Rate))

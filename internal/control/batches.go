@@ -184,8 +184,8 @@ func complete(b *ledger.Batch, sum follow.Summary) bool {
 }
 
 // note writes a batch's result into the ledger, so that it needs not be counted again. The
-// batch's submit has ended, so nobody's work is fenced. Without the right to write, the
-// next call counts again.
+// batch's submit has ended, so nobody's work is fenced. Without the right to write, or
+// without a key where the submit had one, the next call counts again.
 func (c *counter) note(ctx context.Context, id string, result *ledger.BatchResult) {
 	o := c.options.Ledger
 	if o.Author.Actor == "" || o.Trusted.CheckSigner(o.Author.Actor, o.Sign) != nil {
@@ -193,17 +193,18 @@ func (c *counter) note(ctx context.Context, id string, result *ledger.BatchResul
 	}
 	ctx, cancel := context.WithTimeout(ctx, maxChange)
 	defer cancel()
-	w, err := store.Open(ctx, o, ledger.BatchKey(id))
+	key := ledger.BatchKey(id)
+	w, err := store.Open(ctx, o, key)
 	if err != nil {
 		return
 	}
 	e, ok := w.State().Batch(id)
-	if !ok || e.Batch.Ended.IsZero() || e.Batch.Result != nil {
+	if !ok || e.Batch.Ended.IsZero() || e.Batch.Result != nil || o.Sign == nil && w.State().Signed(key) {
 		return
 	}
 	b := *e.Batch
 	b.Result = result
-	_, _ = w.Write(ctx, store.Change{Entries: []store.KeyedEntry{{Key: ledger.BatchKey(id), Entry: ledger.Entry{Batch: &b}}}})
+	_, _ = w.Write(ctx, store.Change{Entries: []store.KeyedEntry{{Key: key, Entry: ledger.Entry{Batch: &b}}}})
 }
 
 // describeBatch returns a batch as people want to see it. rate is the group's; 0:

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"crypto/ed25519"
 	"testing"
 	"time"
 
@@ -111,6 +112,26 @@ func TestRedriveIsABatchOfItsRun(t *testing.T) {
 		w.want(w.mustBatches(w.options(), false)["redrive-1"], BatchRunning, 1, 1, 0, 0)
 		w.Settle(w.All(bulktest.LiveTopic)[0], decision.Completed, "")
 		w.want(w.mustBatches(w.options(), false)["redrive-1"], BatchDone, 1, 1, 1, 0)
+	})
+}
+
+func TestResultOfASignedBatchIsNotedOnlyWithASignature(t *testing.T) {
+	inWorld(t, func(w *world) {
+		_, private, _ := ed25519.GenerateKey(nil)
+		o := w.by("spring", "submit")
+		o.Sign = private
+		w.put(o, ledger.BatchKey("spring"), ledger.Entry{Batch: &ledger.Batch{Topic: bulktest.BackfillTopic, Began: time.Now(), Ended: time.Now()}})
+		reader := w.options()
+		for _, tc := range []struct {
+			key   ed25519.PrivateKey
+			noted bool
+		}{{nil, false}, {private, true}} {
+			reader.Ledger.Sign = tc.key
+			w.want(w.mustBatches(reader, false)["spring"], BatchDone, 0, 0, 0, 0)
+			if e, _ := w.state().Batch("spring"); (e.Batch.Result != nil) != tc.noted {
+				t.Errorf("noted: %+v, want %v", e.Batch.Result, tc.noted)
+			}
+		}
 	})
 }
 

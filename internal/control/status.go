@@ -18,7 +18,7 @@ type Status struct {
 	Ledger      string           `json:"ledger"` // "ok", or why it is not there or can't be read
 	Lanes       []LaneStatus     `json:"lanes"`
 	Pauses      []PauseStatus    `json:"pauses"` // of the instances at work
-	Holds       []Order          `json:"holds"`  // in force, without those of batches
+	Holds       []Order          `json:"holds"`  // in force, without those of batches that the ledger knows
 	Rate        RateStatus       `json:"rate"`
 	Batches     []Batch          `json:"batches"`      // not over
 	DeadLetters map[string]int64 `json:"dead_letters"` // of the last hour, by reason

@@ -35,6 +35,10 @@ func Sign(private ed25519.PrivateKey, group string, key Key, previous int64, val
 	}
 }
 
+func isSigned(headers []decision.Header) bool {
+	return slices.ContainsFunc(headers, func(h decision.Header) bool { return h.Key == headerSignature })
+}
+
 // Trusted are the public keys of the actors whose commands count.
 type Trusted map[string][]ed25519.PublicKey
 
