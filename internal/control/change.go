@@ -88,11 +88,18 @@ func attempt(ctx context.Context, o store.Options, key ledger.Key, edit edit) (m
 // written in one transaction with the change, so both are there or neither. To take the key
 // over makes Kafka end that transaction, one way or the other.
 func wasStored(ctx context.Context, o store.Options, key ledger.Key, began time.Time, wait time.Duration) (stored bool, err error) {
-	if retry.Sleep(ctx, wait) != nil {
-		return false, context.Cause(ctx)
-	}
-	if _, err := store.Open(ctx, o, key); err != nil {
-		return false, err
+	for n := 1; ; n++ {
+		if retry.Sleep(ctx, wait) != nil {
+			return false, context.Cause(ctx)
+		}
+		_, err := store.Open(ctx, o, key)
+		if err == nil {
+			break
+		}
+		wait = betweenTries.Backoff(n) // Kafka was there a moment ago
+		if o.Retrying != nil {
+			o.Retrying(err)
+		}
 	}
 	ends, err := o.Connection.LogEnds(ctx, o.Audit)
 	if err != nil {

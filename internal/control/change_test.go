@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kmsg"
+
 	"verdict/internal/broker/embedded"
 	"verdict/internal/bulk/bulktest"
 	"verdict/internal/decision"
@@ -110,8 +112,33 @@ func TestFencedWriterLooksAgain(t *testing.T) {
 	})
 }
 
-// TestChangeWithoutAnswerIsMadeOnce has Kafka carry out the commit and not say so.
+// TestChangeWithoutAnswerIsMadeOnce has Kafka carry out the commit, and be away when it is to
+// say so.
 func TestChangeWithoutAnswerIsMadeOnce(t *testing.T) {
+	inWorld(t, func(w *world) {
+		if err := store.Ensure(w.Context(), w.by("x", "topics")); err != nil {
+			t.Fatal(err)
+		}
+		cut := 0
+		w.Cluster.Kfake().ControlKey(int16(embedded.EndTxn), func(kmsg.Request) (kmsg.Response, error, bool) {
+			cut++
+			w.Network.Cut()
+			time.AfterFunc(time.Minute, func() { w.Network.Mend() })
+			return nil, nil, false // the request goes on
+		})
+		made, err := Resume(w.Context(), w.by("ann", "resume"), backfill) // which writes each time
+		if must(w, made, err); !made.Changed || cut != 1 {
+			t.Errorf("%+v, cut %d times", made, cut)
+		}
+		if acts := w.acts(); len(acts) != 1 {
+			t.Errorf("%+v", acts)
+		}
+	})
+}
+
+// TestChangeThatWasNotStoredIsMadeAgain has Kafka refuse the commit until the first try is
+// over.
+func TestChangeThatWasNotStoredIsMadeAgain(t *testing.T) {
 	inWorld(t, func(w *world) {
 		if err := store.Ensure(w.Context(), w.by("x", "topics")); err != nil {
 			t.Fatal(err)
@@ -119,7 +146,7 @@ func TestChangeWithoutAnswerIsMadeOnce(t *testing.T) {
 		const requestTimedOut = 7
 		fault := w.Cluster.Inject(embedded.Fault{API: embedded.EndTxn, Code: requestTimedOut})
 		time.AfterFunc(time.Minute, fault.Lift)
-		made, err := Hold(w.Context(), w.by("ann", "hold"), backfill, false)
+		made, err := Resume(w.Context(), w.by("ann", "resume"), backfill)
 		if must(w, made, err); !made.Changed || fault.Hits() == 0 {
 			t.Errorf("%+v, %d faults", made, fault.Hits())
 		}

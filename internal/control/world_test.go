@@ -1,6 +1,7 @@
 package control
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -64,7 +65,7 @@ func (w *world) begin(id string, size int64) ledger.Batch {
 }
 
 // send sends the decisions of a batch from one to another, and registers that; at its size
-// it has ended. It returns their records as the service reads them.
+// it has ended. It returns their records as the service reads them, by line.
 func (w *world) send(id string, b ledger.Batch, from, to int) []decision.Record {
 	w.Helper()
 	for i := from; i <= to; i++ {
@@ -83,6 +84,11 @@ func (w *world) send(id string, b ledger.Batch, from, to int) []decision.Record 
 			sent = append(sent, rec)
 		}
 	}
+	slices.SortFunc(sent, func(a, b decision.Record) int {
+		first, _ := decision.BatchPlaceOf(a.Headers)
+		second, _ := decision.BatchPlaceOf(b.Headers)
+		return int(first.Line - second.Line)
+	})
 	return sent
 }
 
