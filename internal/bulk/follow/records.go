@@ -26,7 +26,7 @@ func (f *follower) addDecision(rec *decision.Record) {
 func (f *follower) placeInBatch(rec *decision.Record, d *decision.Decision) (decision.BatchPlace, bool) {
 	batch := f.options.BatchID
 	place, ok := decision.BatchPlaceOf(rec.Headers)
-	if ok && place.ID == batch {
+	if ok && place.ID == batch && f.wrote(rec) {
 		f.size = max(f.size, place.Size)
 		return place, true
 	}
@@ -41,7 +41,21 @@ func (f *follower) placeInBatch(rec *decision.Record, d *decision.Decision) (dec
 		f.others.add(d.BatchID)
 		return place, false
 	}
+	if f.options.Runs != nil {
+		f.tally.set(rec.Origin(), excluded) // submit did not write it
+		return place, false
+	}
 	return decision.BatchPlace{ID: d.BatchID}, true
+}
+
+// wrote reports whether one of the batch's runs wrote a record, as far as the ledger knows
+// them. A redriven copy was written by another run.
+func (f *follower) wrote(rec *decision.Record) bool {
+	if f.options.Runs == nil {
+		return true
+	}
+	_, redriven := decision.RedrivenOrigin(rec)
+	return redriven || slices.Contains(f.options.Runs, decision.RunOf(rec.Headers))
 }
 
 // addResult adds a record of the topic of results.
