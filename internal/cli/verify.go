@@ -201,8 +201,8 @@ func findBatch(ctx context.Context, cfg configs.Config, connection *broker.Conne
 	b := e.Batch
 	f.Since, f.Runs = b.Began.Add(-clockSkew), b.Runs
 	switch {
-	case b.Approval != nil && b.Approval.To != "":
-		f.Decisions = []string{b.Approval.To}
+	case b.Approval != nil && b.Approval.By != nil: // moved, or being moved
+		f.Decisions, f.Begin = []string{b.Approval.To}, map[string]map[int]int64{b.Approval.To: b.Approval.Begin}
 	case b.Topic != "":
 		f.Decisions, f.Begin = []string{b.Topic}, map[string]map[int]int64{b.Topic: b.Begin}
 	}

@@ -25,10 +25,10 @@ func TestVerifyFindsWhatAPersonChanged(t *testing.T) {
 		w.options.Report = w.options.Checkpoint + ".csv"
 		w.settled(50)
 		w.mustRun("tasks=50 same=50 differ=0 gone=0 unreadable=0 unsettled=0 skipped=0 dead=0 calls=50")
-		w.change(task(t, 7), decision.CompletedFail)
-		w.change(task(t, 9), decision.Incomplete)
+		w.change(task(w, 7), decision.CompletedFail)
+		w.change(task(w, 9), decision.Incomplete)
 		w.fail(func(c sandbox.Call) sandbox.Fault {
-			if c.TaskID == task(t, 3).TaskID {
+			if c.TaskID == task(w, 3).TaskID {
 				return sandbox.Refusal(http.StatusNotFound)
 			}
 			return sandbox.Fault{}
@@ -36,16 +36,16 @@ func TestVerifyFindsWhatAPersonChanged(t *testing.T) {
 		w.mustRun("tasks=50 same=47 differ=2 gone=1 unreadable=0 unsettled=0 skipped=0 dead=0 calls=50")
 		want := []string{"00000003 COMPLETED_PASS gone d-3 3", "00000007 COMPLETED_PASS COMPLETED_FAIL d-7 7", "00000009 COMPLETED_PASS INCOMPLETE d-9 9"}
 		if !slices.Equal(w.found, want) {
-			t.Errorf("found %q", w.found)
+			w.Errorf("found %q", w.found)
 		}
-		rows := readReport(t, w.options.Report)
+		rows := readReport(w.T, w.options.Report)
 		if len(rows) != 4 || rows[0][3] != "found" || !slices.ContainsFunc(rows, func(r []string) bool {
-			return r[1] == task(t, 7).TaskID && r[3] == "COMPLETED_FAIL" && r[5] == "d-7" && r[6] == "7" && r[7] == bulktest.BackfillTopic
+			return r[1] == task(w, 7).TaskID && r[3] == "COMPLETED_FAIL" && r[5] == "d-7" && r[6] == "7" && r[7] == bulktest.BackfillTopic
 		}) {
-			t.Errorf("report %q", rows)
+			w.Errorf("report %q", rows)
 		}
 		if _, err := os.Stat(w.options.Checkpoint); !errors.Is(err, os.ErrNotExist) {
-			t.Errorf("the checkpoint is left behind: %v", err)
+			w.Errorf("the checkpoint is left behind: %v", err)
 		}
 	})
 }
@@ -77,7 +77,7 @@ func TestVerifyExpectsTheLastDecisionThatWasCarriedOut(t *testing.T) {
 			w.Put(bulktest.InBatch(bulktest.BackfillTopic, "spring", i, 6))
 		}
 		for _, rec := range w.All(bulktest.BackfillTopic) {
-			switch d := bulktest.MustDecode(t, rec); d.ID {
+			switch d := bulktest.MustDecode(w, rec); d.ID {
 			case "d-2":
 				w.settle(rec)
 			case "d-3":
@@ -89,10 +89,10 @@ func TestVerifyExpectsTheLastDecisionThatWasCarriedOut(t *testing.T) {
 			}
 		}
 		w.mustRun("tasks=1 same=1 differ=0 gone=0 unreadable=0 unsettled=1 skipped=2 dead=1 calls=1")
-		w.change(task(t, 1), decision.CompletedPass) // as the first decision left it
+		w.change(task(w, 1), decision.CompletedPass) // as the first decision left it
 		w.mustRun("tasks=1 same=0 differ=1 gone=0 unreadable=0 unsettled=1 skipped=2 dead=1 calls=1")
 		if want := []string{"00000001 COMPLETED_FAIL COMPLETED_PASS d-2 2"}; !slices.Equal(w.found, want) {
-			t.Errorf("found %q", w.found)
+			w.Errorf("found %q", w.found)
 		}
 	})
 }
@@ -126,12 +126,12 @@ func TestVerifyKeepsItsRate(t *testing.T) {
 		slices.SortFunc(calls, time.Time.Compare)
 		for i := 1; i < len(calls); i++ {
 			if gap := calls[i].Sub(calls[i-1]); gap < 99*time.Millisecond {
-				t.Fatalf("calls %d and %d are %v apart, at 10 per second", i-1, i, gap)
+				w.Fatalf("calls %d and %d are %v apart, at 10 per second", i-1, i, gap)
 			}
 		}
 		// And it is used: four calls of 300 ms in flight are enough for it.
 		if took := calls[39].Sub(calls[0]); took > 4*time.Second {
-			t.Errorf("40 calls took %v", took)
+			w.Errorf("40 calls took %v", took)
 		}
 	})
 }
@@ -142,10 +142,10 @@ func TestVerifyWaitsOut429s(t *testing.T) {
 		w.settled(20)
 		line, err := w.run()
 		if err != nil || !strings.HasPrefix(line, "tasks=20 same=20 ") {
-			t.Errorf("%s, %v", line, err)
+			w.Errorf("%s, %v", line, err)
 		}
 		if calls := len(w.began()); calls > 80 {
-			t.Errorf("%d calls for 20 tasks", calls)
+			w.Errorf("%d calls for 20 tasks", calls)
 		}
 	})
 }
@@ -165,10 +165,10 @@ func TestVerifyHonoursRetryAfter(t *testing.T) {
 		})
 		line, err := w.run()
 		if err != nil || !strings.HasPrefix(line, "tasks=8 same=8 ") {
-			t.Errorf("%s, %v", line, err)
+			w.Errorf("%s, %v", line, err)
 		}
 		if calls := len(w.began()); calls > 60 {
-			t.Errorf("%d calls for 8 tasks", calls)
+			w.Errorf("%d calls for 8 tasks", calls)
 		}
 	})
 }
@@ -180,21 +180,21 @@ func TestVerifyEndsWhenTheAPIDoesNot(t *testing.T) {
 		w.settled(6)
 		w.fail(func(sandbox.Call) sandbox.Fault { return sandbox.Fault{Do: sandbox.Answer, Status: 500} })
 		if line, err := w.run(); err == nil || !strings.Contains(err.Error(), "the API has failed for 1") {
-			t.Errorf("%s, %v", line, err)
+			w.Errorf("%s, %v", line, err)
 		}
 		w.fail(func(c sandbox.Call) sandbox.Fault {
-			if c.TaskID == task(t, 4).TaskID {
+			if c.TaskID == task(w, 4).TaskID {
 				return sandbox.Fault{Do: sandbox.Answer, Status: 500}
 			}
 			return sandbox.Fault{}
 		})
 		line, err := w.run()
 		if err != nil || !strings.HasPrefix(line, "tasks=6 same=5 differ=0 gone=0 unreadable=1 ") {
-			t.Errorf("%s, %v", line, err)
+			w.Errorf("%s, %v", line, err)
 		}
 		w.fail(func(sandbox.Call) sandbox.Fault { return sandbox.Refusal(http.StatusTooManyRequests) })
 		if line, err := w.run(); err == nil || !strings.Contains(err.Error(), "throttled every call") {
-			t.Errorf("%s, %v", line, err)
+			w.Errorf("%s, %v", line, err)
 		}
 	})
 }
@@ -205,10 +205,10 @@ func TestVerifyStopsAtARefusedKey(t *testing.T) {
 		w.api.SetKey("another")
 		_, err := w.run()
 		if err == nil || !strings.Contains(err.Error(), "the API refuses the key") || !strings.Contains(err.Error(), "api.key") {
-			t.Errorf("%v", err)
+			w.Errorf("%v", err)
 		}
 		if calls := len(w.began()); calls > 4 {
-			t.Errorf("%d calls with a refused key", calls)
+			w.Errorf("%d calls with a refused key", calls)
 		}
 	})
 }
@@ -218,7 +218,7 @@ func TestVerifyStopsAtARefusedKey(t *testing.T) {
 func TestVerifyTellsATaskFromAMissingRight(t *testing.T) {
 	inWorld(t, sandbox.Options{}, func(w *world) {
 		w.settled(60)
-		one := task(t, 5).TaskID
+		one := task(w, 5).TaskID
 		w.fail(func(c sandbox.Call) sandbox.Fault {
 			if c.TaskID == one {
 				return sandbox.Refusal(http.StatusForbidden)
@@ -234,12 +234,12 @@ func TestVerifyTellsATaskFromAMissingRight(t *testing.T) {
 			return sandbox.Fault{}
 		})
 		if _, err := w.run(); err == nil || !strings.Contains(err.Error(), "the right to read tasks") {
-			t.Errorf("%v", err)
+			w.Errorf("%v", err)
 		}
 		w.fail(nil)
 		line, err := w.run()
 		if err != nil || !strings.HasPrefix(line, "tasks=60 same=60 differ=0 gone=0 unreadable=0 ") {
-			t.Errorf("%s, %v", line, err)
+			w.Errorf("%s, %v", line, err)
 		}
 	})
 }
@@ -252,29 +252,29 @@ func TestVerifyGoesOnWhereItStopped(t *testing.T) {
 		w.settled(100)
 		for i := range 100 {
 			if i%3 == 0 {
-				w.change(task(t, i+1), decision.Incomplete)
+				w.change(task(w, i+1), decision.Incomplete)
 			}
 		}
 		for range 2 {
-			ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+			ctx, cancel := context.WithTimeout(w.Context(), 3*time.Second)
 			s, err := verify.Verify(ctx, w.options)
 			cancel()
 			if !errors.Is(err, context.DeadlineExceeded) || s.Tasks == 0 {
-				t.Fatalf("%s, %v", lineOf(s), err)
+				w.Fatalf("%s, %v", lineOf(s), err)
 			}
 		}
 		line, err := w.run()
 		if err != nil || !strings.HasPrefix(line, "tasks=100 same=66 differ=34 gone=0 ") {
-			t.Errorf("%s, %v", line, err)
+			w.Errorf("%s, %v", line, err)
 		}
 		if n := len(w.began()); n > 100+2*4 {
-			t.Errorf("%d calls for 100 tasks", n)
+			w.Errorf("%d calls for 100 tasks", n)
 		}
 		if slices.Sort(w.found); len(w.found) != 34 || len(slices.Compact(w.found)) != 34 {
-			t.Errorf("%d differences were printed", len(w.found))
+			w.Errorf("%d differences were printed", len(w.found))
 		}
-		if rows := readReport(t, w.options.Report); len(rows) != 35 {
-			t.Errorf("%d rows in the report", len(rows))
+		if rows := readReport(w.T, w.options.Report); len(rows) != 35 {
+			w.Errorf("%d rows in the report", len(rows))
 		}
 	})
 }
@@ -284,10 +284,10 @@ func TestVerifyBeginsAgainIfTheBatchChanged(t *testing.T) {
 	inWorld(t, sandbox.Options{}, func(w *world) {
 		w.settled(30)
 		stop := func() {
-			ctx, cancel := context.WithTimeout(t.Context(), 2950*time.Millisecond) // at the last task
+			ctx, cancel := context.WithTimeout(w.Context(), 2900*time.Millisecond) // before the last task
 			defer cancel()
 			if s, err := verify.Verify(ctx, w.options); !errors.Is(err, context.DeadlineExceeded) {
-				t.Fatalf("%s, %v", lineOf(s), err)
+				w.Fatalf("%s, %v", lineOf(s), err)
 			}
 		}
 		w.options.Rate = 9.9
@@ -298,13 +298,13 @@ func TestVerifyBeginsAgainIfTheBatchChanged(t *testing.T) {
 			w.Put(rec)
 		}
 		for _, rec := range w.All(bulktest.BackfillTopic) {
-			if d := bulktest.MustDecode(t, rec); d.State == decision.CompletedFail {
+			if d := bulktest.MustDecode(w, rec); d.State == decision.CompletedFail {
 				w.settle(rec)
 			}
 		}
 		line, err := w.run()
 		if err != nil || !strings.HasPrefix(line, "tasks=30 same=30 ") || len(w.found) > 0 {
-			t.Errorf("%s, %v, %q", line, err, w.found)
+			w.Errorf("%s, %v, %q", line, err, w.found)
 		}
 	})
 }
@@ -312,15 +312,15 @@ func TestVerifyBeginsAgainIfTheBatchChanged(t *testing.T) {
 func TestCheckpointOfAnotherBatchIsRefused(t *testing.T) {
 	inWorld(t, sandbox.Options{}, func(w *world) {
 		w.settled(20)
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		ctx, cancel := context.WithTimeout(w.Context(), time.Second)
 		defer cancel()
 		if _, err := verify.Verify(ctx, w.options); !errors.Is(err, context.DeadlineExceeded) {
-			t.Fatal(err)
+			w.Fatal(err)
 		}
 		refused := func(o verify.Options, why string) {
-			t.Helper()
-			if _, err := verify.Verify(t.Context(), o); err == nil || !strings.Contains(err.Error(), why) || !strings.Contains(err.Error(), o.Checkpoint) {
-				t.Errorf("%v, want %s", err, why)
+			w.Helper()
+			if _, err := verify.Verify(w.Context(), o); err == nil || !strings.Contains(err.Error(), why) || !strings.Contains(err.Error(), o.Checkpoint) {
+				w.Errorf("%v, want %s", err, why)
 			}
 		}
 		for _, change := range []func(o *verify.Options){
@@ -337,7 +337,7 @@ func TestCheckpointOfAnotherBatchIsRefused(t *testing.T) {
 		refused(o, "another --report")
 		for _, text := range []string{"", "x", "{}", strings.Repeat("[", 1<<20)} {
 			if err := os.WriteFile(w.options.Checkpoint, []byte(text), 0o600); err != nil {
-				t.Fatal(err)
+				w.Fatal(err)
 			}
 			refused(w.options, "is not a checkpoint")
 		}
@@ -352,10 +352,10 @@ func TestReportIsSafeToOpen(t *testing.T) {
 		rec.Value = []byte(strings.Replace(string(rec.Value), "d-1", "=HYPERLINK(1)", 1))
 		w.Put(rec)
 		w.settle(w.All(bulktest.BackfillTopic)[0])
-		w.change(task(t, 1), decision.Incomplete)
+		w.change(task(w, 1), decision.Incomplete)
 		w.mustRun("tasks=1 same=0 differ=1 gone=0 unreadable=0 unsettled=0 skipped=0 dead=0 calls=1")
-		if rows := readReport(t, w.options.Report); rows[1][5] != "'=HYPERLINK(1)" {
-			t.Errorf("%q", rows)
+		if rows := readReport(w.T, w.options.Report); rows[1][5] != "'=HYPERLINK(1)" {
+			w.Errorf("%q", rows)
 		}
 	})
 }
@@ -374,7 +374,7 @@ func TestVerifyRepeatsNoTextOfTheAPI(t *testing.T) {
 		})
 		w.mustRun("tasks=1 same=0 differ=0 gone=0 unreadable=1 unsettled=0 skipped=0 dead=0 calls=1")
 		if text := strings.Join(details, "\n"); strings.Contains(text, "Jane") || !strings.Contains(text, passfort.KindRejected.String()) {
-			t.Errorf("%s", text)
+			w.Errorf("%s", text)
 		}
 	})
 }
