@@ -132,7 +132,7 @@ func forbidden(e *passfort.Error) bool {
 // turn waits until the next call may go, and counts it.
 func (a *asker) turn(ctx context.Context) error {
 	for {
-		if err := a.limiter.Wait(ctx); err != nil {
+		if err := retry.Sleep(ctx, a.limiter.Reserve().Delay()); err != nil {
 			return err
 		}
 		a.mu.Lock()
