@@ -10,6 +10,7 @@ import (
 	"verdict/internal/broker"
 	"verdict/internal/bulk/topicread"
 	"verdict/internal/decision"
+	"verdict/internal/ledger/store"
 )
 
 // Options say where to search.
@@ -23,6 +24,13 @@ type Options struct {
 	// Group is the consumer group that carries decisions out. Its committed offsets show
 	// how far it is from a pending decision. Empty: not looked up.
 	Group string
+	// Lanes are the lanes of Decisions. Required with Ledger.
+	Lanes map[string]decision.Lane
+	// Ledger says where the ledger is, and the audit topic. Nil: neither is read.
+	Ledger *store.Options
+	// MaxBackoff is the longest time between two attempts, an API that asks for more and
+	// pauses apart. Zero: not known.
+	MaxBackoff time.Duration
 	// Since skips records whose timestamps are older. A decision named by its place is
 	// found whatever its age, with everything after it. Zero: read all that the topics
 	// hold.
@@ -40,6 +48,9 @@ type Explanation struct {
 	Read   int64   // records read
 	More   bool    // there are more than maxEvents
 	Behind []Behind
+	// Ledger is why the ledger or the audit topic could not be read; nil: what there is of
+	// them was. Then what people did is missing in Events.
+	Ledger error
 }
 
 // Behind is records of a partition that can't be read yet, as they wait behind a
@@ -55,9 +66,10 @@ const maxEvents = 10000
 // ErrNotFound reports that no record is about the subject.
 var ErrNotFound = errors.New("found no record about it")
 
-// Explain finds what happened to a decision, or to all decisions on a task. The subject
-// is the ID of a decision, PROFILE/TASK, or topic/partition/offset: the place of
-// a decision's record, which is also the ID of a decision without one of its own.
+// Explain finds what happened to a decision, or to all decisions on a task or a profile. The
+// subject is the ID of a decision, of a task or of a profile, PROFILE/TASK, or
+// topic/partition/offset: the place of a decision's record, which is also the ID of a decision
+// without one of its own. IDs of tasks and profiles are compared without regard to case.
 func Explain(ctx context.Context, o Options, subject string) (Explanation, error) {
 	if o.Retrying == nil {
 		o.Retrying = func(error) {}
@@ -68,6 +80,9 @@ func Explain(ctx context.Context, o Options, subject string) (Explanation, error
 	s := &search{options: o, id: subject, origins: make(map[decision.Position]decision.Fingerprint), ended: make(map[decision.Position]bool)}
 	if profile, task, ok := strings.Cut(subject, "/"); ok && decision.ValidID(profile) && decision.ValidID(task) {
 		s.task = decision.NewTask(profile, task)
+	}
+	if decision.ValidID(subject) {
+		s.alone = strings.ToLower(subject)
 	}
 	err := s.run(ctx)
 	return s.found, err
@@ -98,6 +113,9 @@ func (s *search) run(ctx context.Context) error {
 	if err := s.scan(ctx, o.Results, s.addResult); err != nil {
 		return err
 	}
+	if err := s.addSettled(ctx); err != nil {
+		return err
+	}
 	if err := s.scan(ctx, o.DeadLetters, s.addDeadLetter); err != nil {
 		return err
 	}
@@ -106,6 +124,12 @@ func (s *search) run(ctx context.Context) error {
 	}
 	if err := s.addPending(ctx); err != nil {
 		return err
+	}
+	if err := s.addLedger(ctx); err != nil {
+		if ctx.Err() != nil {
+			return err
+		}
+		s.found.Ledger = err
 	}
 	slices.SortStableFunc(s.found.Events, func(a, b Event) int { return a.Time.Compare(b.Time.Time) })
 	return nil

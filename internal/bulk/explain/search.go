@@ -15,9 +15,12 @@ import (
 type search struct {
 	options Options
 	id      string                                     // the subject
-	task    decision.Task                              // zero: the subject is not a task
+	task    decision.Task                              // zero: the subject is not PROFILE/TASK
+	alone   string                                     // the ID of a task or a profile, in lower case; empty: the subject is none
 	origins map[decision.Position]decision.Fingerprint // records of the decisions that match
 	ended   map[decision.Position]bool                 // records with a result or dead letter
+	settled []decision.Ended                           // of results whose record is not known, in the order of unknown
+	unknown []decision.Position                        // the records of these
 	found   Explanation
 }
 
@@ -87,8 +90,12 @@ func (s *search) addEvent(ev Event) {
 	s.found.Events = append(s.found.Events, ev)
 }
 
-// matches reports whether a decision is the subject, or on the task that is the subject.
+// matches reports whether a decision is the subject, or on the task or the profile that is
+// the subject.
 func (s *search) matches(id string, task decision.Task) bool {
+	if s.alone != "" && (task.TaskID == s.alone || task.ProfileID == s.alone) {
+		return true
+	}
 	return s.task != (decision.Task{}) && task == s.task || id == s.id
 }
 

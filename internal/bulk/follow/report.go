@@ -57,7 +57,7 @@ func (f *follower) report(ctx context.Context) error {
 type reportWriter struct {
 	decode func(*decision.Record) (decision.Decision, error)
 	tally  *tally
-	csv    *csv.Writer // nil: no report
+	csv    *csv.Writer                  // nil: no report
 	result func(*decision.Result) error // nil: not wanted
 	err    error
 }

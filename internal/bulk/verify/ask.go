@@ -45,8 +45,8 @@ type asker struct {
 type answer struct {
 	state      decision.State
 	gone       bool
-	unreadable string         // why; empty: it is not
-	refused    bool           // unreadable, because the API refuses it
+	unreadable string // why; empty: it is not
+	refused    bool   // unreadable, because the API refuses it
 	at         time.Time
 }
 
