@@ -201,6 +201,7 @@ func findBatch(ctx context.Context, cfg configs.Config, connection *broker.Conne
 	b := e.Batch
 	f.Since, f.Runs = b.Began.Add(-clockSkew), b.Runs
 	switch {
+	case b.Redrive: // its topic is the one of dead letters; they went to those that they came from
 	case b.Approval != nil && b.Approval.By != nil: // moved, or being moved
 		f.Decisions, f.Begin = []string{b.Approval.To}, map[string]map[int]int64{b.Approval.To: b.Approval.Begin}
 	case b.Topic != "":
