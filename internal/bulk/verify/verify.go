@@ -131,6 +131,7 @@ func (v *verification) resume(from *checkpoint) error {
 		return nil
 	}
 	v.first, v.passed, v.saved = next, passed, *from
+	v.options.Log.Info("going on where an interrupted run stopped", "checkpoint", v.options.Checkpoint, "tasks", from.Counts.Tasks)
 	c := &v.counts
 	c.Tasks, c.Same, c.Differ, c.Gone, c.Unreadable, c.Calls = from.Counts.Tasks, from.Counts.Same, from.Counts.Differ, from.Counts.Gone, from.Counts.Unreadable, from.Counts.Calls
 	return nil

@@ -262,6 +262,8 @@ func TestVerifyGoesOnWhereItStopped(t *testing.T) {
 			if !errors.Is(err, context.DeadlineExceeded) || s.Tasks == 0 {
 				w.Fatalf("%s, %v", lineOf(s), err)
 			}
+			// As if it had been killed between a row and its checkpoint.
+			appendTo(w.T, w.options.Report, strings.Repeat("a row\n", 1000))
 		}
 		line, err := w.run()
 		if err != nil || !strings.HasPrefix(line, "tasks=100 same=66 differ=34 gone=0 ") {
@@ -277,6 +279,18 @@ func TestVerifyGoesOnWhereItStopped(t *testing.T) {
 			w.Errorf("%d rows in the report", len(rows))
 		}
 	})
+}
+
+func appendTo(t *testing.T, path, text string) {
+	t.Helper()
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.WriteString(text); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // TestVerifyBeginsAgainIfTheBatchChanged has a decision that is carried out between two runs.
@@ -302,9 +316,13 @@ func TestVerifyBeginsAgainIfTheBatchChanged(t *testing.T) {
 				w.settle(rec)
 			}
 		}
+		before := len(w.began())
 		line, err := w.run()
 		if err != nil || !strings.HasPrefix(line, "tasks=30 same=30 ") || len(w.found) > 0 {
 			w.Errorf("%s, %v, %q", line, err, w.found)
+		}
+		if n := len(w.began()) - before; n != 30 {
+			w.Errorf("%d tasks were asked for, want all 30 again", n)
 		}
 	})
 }
