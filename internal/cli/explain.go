@@ -96,6 +96,7 @@ func explain(ctx context.Context, s Process, cfg configs.Config, subject string,
 	}
 	found, err := bulkexplain.Explain(ctx, bulkexplain.Options{
 		Ledger: &where, Lanes: lanes, MaxBackoff: cfg.Processor.BackoffMax,
+		Held:       cfg.Kafka.Topics.Held,
 		Connection: connection, Decisions: cfg.Kafka.Topics.Inputs(), Results: cfg.Kafka.Topics.Results, DeadLetters: cfg.Kafka.Topics.DeadLetters,
 		Group: cfg.Kafka.GroupID, Since: since.time, Decode: reader.read, Retrying: logRetries(log),
 	}, subject)
@@ -103,7 +104,7 @@ func explain(ctx context.Context, s Process, cfg configs.Config, subject string,
 		log.Warn("records can't be read yet: they wait behind a producer's open transaction", "topic", b.From.Topic, "partition", b.From.Partition, "offset", b.From.Offset, "records", b.Records)
 	}
 	if found.Ledger != nil {
-		log.Warn("the ledger can't be read: commands and holds are left out", "err", found.Ledger)
+		log.Warn("the ledger can't be read: commands and holds may be missing here", "err", found.Ledger)
 	}
 	if errors.Is(err, bulkexplain.ErrNotFound) {
 		return notFound(subject, since, found)

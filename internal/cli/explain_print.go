@@ -79,7 +79,7 @@ func eventDetails(e bulkexplain.Event) string {
 		if e.Dismissed {
 			add("dismissed")
 		}
-	case bulkexplain.EventPending: // its note says how far away it is
+	case bulkexplain.EventPending, bulkexplain.EventWaiting: // its note says how far away it is
 		if e.Attempts > 0 {
 			add("%s", term.Plural(e.Attempts, "attempt"))
 		}

@@ -12,6 +12,7 @@ const (
 	EventSettled      EventKind = "settled"  // with a result
 	EventDeadLettered EventKind = "dead_lettered"
 	EventPending      EventKind = "pending" // no result and no dead letter was found
+	EventWaiting      EventKind = "waiting" // for somebody to approve its batch
 	EventCommand      EventKind = "command" // somebody did something to it, to its batch or to what it waits in
 	// What is so now for a pending decision. Their time is now.
 	EventHeld      EventKind = "held"      // it is not begun while Key says so

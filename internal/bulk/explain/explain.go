@@ -19,6 +19,9 @@ type Options struct {
 	Connection *broker.Connection
 	// Decisions are the topics from which decisions are read. Required.
 	Decisions []string
+	// Held is the topic in which batches wait for approval. It may be missing. Empty: not
+	// searched.
+	Held string
 	// Results and DeadLetters are the topics in which decisions end. Required.
 	Results, DeadLetters string
 	// Group is the consumer group that carries decisions out. Its committed offsets show
@@ -48,8 +51,8 @@ type Explanation struct {
 	Read   int64   // records read
 	More   bool    // there are more than maxEvents
 	Behind []Behind
-	// Ledger is why the ledger or the audit topic could not be read; nil: what there is of
-	// them was. Then what people did is missing in Events.
+	// Ledger is why the ledger, the audit topic or Held could not be read; nil: what there is
+	// of them was. Otherwise what people did may be missing in Events.
 	Ledger error
 }
 
@@ -110,6 +113,9 @@ func (s *search) run(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := s.scanHeld(ctx); err != nil {
+		return err
+	}
 	if err := s.scan(ctx, o.Results, s.addResult); err != nil {
 		return err
 	}
@@ -129,8 +135,9 @@ func (s *search) run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return err
 		}
-		s.found.Ledger = err
+		s.found.Ledger = errors.Join(s.found.Ledger, err)
 	}
+	s.addWaiting()
 	slices.SortStableFunc(s.found.Events, func(a, b Event) int { return a.Time.Compare(b.Time.Time) })
 	return nil
 }

@@ -45,6 +45,8 @@ func (s *search) addLedger(ctx context.Context) error {
 			l.batches[run] = key.Name
 		}
 	}
+	s.moved = l.moved
+	l.doubtRedrives()
 	err = errors.Join(l.markDismissed(ctx), l.addCommands(ctx))
 	l.addOrders()
 	return err
@@ -72,6 +74,27 @@ func (l *ledgerSearch) batchOf(ev *Event) string {
 		return ev.BatchID
 	}
 	return ""
+}
+
+// doubtRedrives notes which records say that they are redriven, and were sent by no redrive
+// that the ledger knows: by one of the first edition, or by a producer that writes what it
+// likes.
+func (l *ledgerSearch) doubtRedrives() {
+	for i := range l.found.Events {
+		ev := &l.found.Events[i]
+		if e, ok := l.state.Batch(l.batchOf(ev)); ev.Kind == EventRedriven && !l.state.Empty() && !(ok && e.Batch.Redrive) {
+			ev.Note += "; the ledger knows no redrive that sent it"
+		}
+	}
+}
+
+// moved returns up to where the batch of an event was moved.
+func (l *ledgerSearch) moved(ev *Event) map[int]int64 {
+	e, ok := l.state.Batch(l.batchOf(ev))
+	if !ok || e.Batch.Approval == nil || e.Batch.Approval.By == nil {
+		return nil
+	}
+	return e.Batch.Approval.Moved
 }
 
 // markDismissed marks the dead letters that somebody has dealt with.

@@ -48,7 +48,7 @@ func withLedger(b *bulktest.Kafka, subject string) explain.Explanation {
 	e, err := explain.Explain(b.Context(), explain.Options{
 		Connection: b.Conn, Decisions: []string{bulktest.LiveTopic, bulktest.BackfillTopic}, Results: bulktest.ResultsTopic, DeadLetters: bulktest.LettersTopic,
 		Group: "verdict", Ledger: &where, Lanes: map[string]decision.Lane{bulktest.LiveTopic: decision.Live, bulktest.BackfillTopic: decision.Backfill},
-		MaxBackoff: time.Minute,
+		MaxBackoff: time.Minute, Held: "held",
 	}, subject)
 	if err != nil || e.Ledger != nil {
 		b.Errorf("explain %s: %v, %v", subject, err, e.Ledger)
@@ -202,8 +202,19 @@ func TestExplainShowsTheCommandsThatTouchedADecision(t *testing.T) {
 			}
 		}
 		do(b, "new", "hold", lane, held(true), nil) // after it was settled
-		wantStory(b, withLedger(b, "d-1"), "command hold hold/lane/backfill, submitted, command submit batch/spring, command resume hold/lane/backfill, "+
+		e := withLedger(b, "d-1")
+		wantStory(b, e, "command hold hold/lane/backfill, submitted, command submit batch/spring, command resume hold/lane/backfill, "+
 			"dead_lettered rejected, command redrive batch/redrive-1, redriven, settled completed")
+		if note := e.Events[6].Note; note != "from the dead letter "+letter.Origin().String() {
+			b.Error(note)
+		}
+		b.Put(dead.Redriven(letter.Origin())) // by a producer
+		e = withLedger(b, "d-1")
+		for _, ev := range e.Events {
+			if ev.Kind == explain.EventRedriven && strings.Contains(ev.Note, "the ledger knows no redrive that sent it") != (ev.Run != "again") {
+				b.Errorf("%+v", ev)
+			}
+		}
 	})
 }
 
@@ -254,5 +265,29 @@ func TestExplainWithoutALedger(t *testing.T) {
 			b.Errorf("%v, %v", e.Ledger, err)
 		}
 		wantStory(b, e, "submitted, pending")
+	})
+}
+
+func TestExplainShowsWhatWaitsForApproval(t *testing.T) {
+	bulktest.InKafka(t, func(b *bulktest.Kafka) {
+		if err := b.Cluster.CreateTopic("held", 1, nil); err != nil {
+			b.Fatal(err)
+		}
+		in := func(topic string, i int) decision.Record {
+			rec := inRun("spring", "ours", i)
+			rec.Topic = topic
+			return rec
+		}
+		b.Put(in("held", 1), in("held", 2))
+		batch := ledger.Batch{Topic: "held", Runs: []string{"ours"}, Approval: &ledger.Approval{To: bulktest.BackfillTopic}}
+		do(b, "ann", "submit", ledger.BatchKey("spring"), ledger.Entry{Batch: &batch}, nil)
+		wantStory(b, withLedger(b, "d-1"), "submitted, command submit batch/spring, waiting")
+
+		b.Put(in(bulktest.BackfillTopic, 1)) // the first is moved, the second not yet
+		batch.Approval.By, batch.Approval.Moved = &ledger.Author{}, map[int]int64{0: 1}
+		do(b, "bob", "approve", ledger.BatchKey("spring"), ledger.Entry{Batch: &batch}, nil)
+		moved := "submitted, command submit batch/spring, submitted, command approve batch/spring, "
+		wantStory(b, withLedger(b, "d-1"), moved+"pending")
+		wantStory(b, withLedger(b, "d-2"), strings.Replace(moved, "submitted, command approve", "command approve", 1)+"waiting")
 	})
 }

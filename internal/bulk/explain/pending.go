@@ -20,6 +20,9 @@ func (s *search) addPending(ctx context.Context) error {
 			continue
 		}
 		at := ev.Origin
+		if at.Topic == s.options.Held {
+			continue // no instance reads it
+		}
 		if committed[at.Topic] == nil && s.options.Group != "" {
 			ctx, cancel := context.WithTimeout(ctx, topicread.AnswerTimeout)
 			commits, err := s.options.Connection.GroupOffsets(ctx, s.options.Group, at.Topic)
@@ -68,4 +71,19 @@ func (s *search) progress(at decision.Position, committed map[int]broker.GroupOf
 		note += fmt.Sprintf("; the back-off is at most %v (processor.backoff_max), unless the API asks for more or a pause is on", s.options.MaxBackoff)
 	}
 	return note, p
+}
+
+// addWaiting adds an event for each record that waits for approval.
+func (s *search) addWaiting() {
+	for _, ev := range s.found.Events {
+		if ev.Kind != EventSubmitted || ev.Origin.Topic != s.options.Held {
+			continue
+		}
+		if s.moved != nil && ev.Origin.Offset < s.moved(&ev)[ev.Origin.Partition] {
+			continue
+		}
+		ev.Kind, ev.Time = EventWaiting, decision.Time{Time: time.Now()}
+		ev.Note = "for somebody to approve its batch (verdict approve)"
+		s.addEvent(ev)
+	}
 }

@@ -2,6 +2,7 @@ package explain
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"time"
@@ -22,6 +23,9 @@ type search struct {
 	settled []decision.Ended                           // of results whose record is not known, in the order of unknown
 	unknown []decision.Position                        // the records of these
 	found   Explanation
+	// moved is up to where the decisions of an event's batch were approved and moved, by
+	// partition of Held. Nil without a ledger.
+	moved func(ev *Event) map[int]int64
 }
 
 // scan reads a topic.
@@ -32,6 +36,25 @@ func (s *search) scan(ctx context.Context, topic string, add func(*decision.Reco
 		add(&rec)
 		return nil
 	})
+}
+
+// scanHeld reads the topic of what waits for approval, if there is one.
+func (s *search) scanHeld(ctx context.Context) error {
+	if s.options.Held == "" {
+		return nil
+	}
+	// Before Scan, which waits for an answer without an end of its own.
+	_, err := topicread.Bounds(ctx, s.options.Connection, s.options.Held)
+	if err == nil {
+		return s.scan(ctx, s.options.Held, s.addDecision)
+	}
+	if ctx.Err() != nil {
+		return err
+	}
+	if !errors.Is(err, broker.ErrNoTopic) {
+		s.found.Ledger = err
+	}
+	return nil
 }
 
 // startAt makes the search begin at the time of the record at a place, less the skew of
