@@ -162,7 +162,7 @@ func TestExplainShowsWhatHoldsADecisionNow(t *testing.T) {
 		b.Put(inRun("spring", "ours", 1))
 		id := bulktest.MustDecode(b, at[0]).ID
 		e = withLedger(b, id)
-		if got := story(e); strings.Count(got, "cancelled cancel hold/batch/spring") != map[string]int{"d-1": 1, "d-2": 0}[id] || !strings.HasSuffix(got, "rate rate rate") ||
+		if got := story(e); strings.Count(got, "cancelled cancel hold/batch/spring") != map[string]int{"d-1": 1, "d-2": 0}[id] || !strings.HasSuffix(got, " rate") ||
 			!strings.Contains(got, "held hold hold/task/") || strings.Contains(got, "held hold hold/lane") {
 			b.Error(got)
 		}

@@ -29,7 +29,7 @@ func openReport(path string, size int64) (*report, error) {
 	if path == "" {
 		return &report{}, nil
 	}
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o666)
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("write --report: %w", err)
 	}

@@ -137,7 +137,7 @@ func (v *verification) resume(from *checkpoint) error {
 	return nil
 }
 
-func placeOf(hash uint64) string { return fmt.Sprintf("%016x", hash) }
+func placeOf(taskHash uint64) string { return fmt.Sprintf("%016x", taskHash) }
 
 func addTo(h hash.Hash, e *expectation) {
 	fmt.Fprintf(h, "%s/%s %s %d:%s", e.task.ProfileID, e.task.TaskID, e.state, len(e.id), e.id)
