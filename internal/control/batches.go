@@ -167,7 +167,7 @@ func (c *counter) read(ctx context.Context, count []follow.OneOf) error {
 }
 
 func oneOf(id string, b *ledger.Batch) follow.OneOf {
-	one := follow.OneOf{ID: id, Topic: b.Topic, Begin: b.Begin, Began: b.Began, Runs: b.Runs, ByRun: b.Redrive}
+	one := follow.OneOf{ID: id, Topic: b.Topic, Begin: b.Begin, Began: b.Began, Runs: b.Runs}
 	if b.Redrive { // its Topic is that of the dead letters; they went back to where they came from
 		one.Topic, one.Begin = "", nil
 	}

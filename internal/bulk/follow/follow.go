@@ -3,6 +3,7 @@ package follow
 import (
 	"cmp"
 	"context"
+	"maps"
 	"time"
 
 	"verdict/internal/decision"
@@ -52,7 +53,11 @@ func newFollower(o Options) *follower {
 	if o.Retrying == nil {
 		o.Retrying = func(error) {}
 	}
-	return &follower{options: o, tally: newTally(), readTo: make(map[string]map[int]int64)}
+	f := &follower{options: o, tally: newTally(), readTo: maps.Clone(o.Begin)}
+	if f.readTo == nil {
+		f.readTo = make(map[string]map[int]int64)
+	}
+	return f
 }
 
 // watch reads rounds until everything is settled or the time is up.

@@ -31,6 +31,15 @@ func (f *follower) addDecoded(rec *decision.Record, d *decision.Decision, err er
 func (f *follower) placeInBatch(rec *decision.Record, d *decision.Decision) (decision.BatchPlace, bool) {
 	batch := f.options.BatchID
 	place, ok := decision.BatchPlaceOf(rec.Headers)
+	if f.options.Runs != nil && !f.wrote(rec, place.ID == batch) {
+		if d.BatchID == batch {
+			f.tally.set(rec.Origin(), excluded)
+		}
+		return place, false
+	}
+	if f.options.Runs != nil && place.ID != batch { // a run of a redrive
+		return decision.BatchPlace{ID: batch}, true
+	}
 	if ok && place.ID == batch {
 		f.size = max(f.size, place.Size)
 		return place, true
@@ -47,6 +56,13 @@ func (f *follower) placeInBatch(rec *decision.Record, d *decision.Decision) (dec
 		return place, false
 	}
 	return decision.BatchPlace{ID: d.BatchID}, true
+}
+
+// wrote reports whether one of the batch's runs wrote a record. A redriven copy that names
+// the batch was written by another run.
+func (f *follower) wrote(rec *decision.Record, named bool) bool {
+	_, redriven := decision.RedrivenOrigin(rec)
+	return redriven && named || slices.Contains(f.options.Runs, decision.RunOf(rec.Headers))
 }
 
 // addResult adds a record of the topic of results.
@@ -67,7 +83,7 @@ func (f *follower) addParsedResult(r *decision.Result) bool {
 		return false
 	}
 	f.tally.settle(r.Origin, resultStatus(r.Outcome))
-	return f.tally.knows(r.Origin)
+	return f.tally.isOfMember(r.Origin)
 }
 
 // addDeadLetter adds a record of the topic of dead letters.
@@ -93,12 +109,15 @@ func (f *follower) addParsedDeadLetter(l *decision.DeadRecord, d *decision.Decis
 		return false
 	}
 	f.tally.settle(origin, deadStatus(l.Reason))
-	return f.tally.knows(origin)
+	return f.tally.isOfMember(origin)
 }
 
 // addByEnd adds a decision of the batch that is known only by its result or dead letter:
 // retention deleted its record, or the record is in a format that is not read here.
 func (f *follower) addByEnd(origin decision.Position, e decision.Ended) {
+	if origin.Offset < f.options.Begin[origin.Topic][origin.Partition] {
+		return // of a batch that had the same ID before
+	}
 	if !f.tally.knows(origin) && slices.Contains(f.options.Decisions, origin.Topic) {
 		f.tally.addRecord(origin, 0, e.Fingerprint())
 	}

@@ -12,15 +12,14 @@ import (
 // OneOf is a batch that is counted together with others. The ledger says all of this.
 type OneOf struct {
 	ID string
-	// Begin is where it began in each partition of its topic.
+	// Runs are those that sent it. Only their records are in the batch, and later copies.
+	Runs []string
+	// Topic is where they sent it, and Begin where it began in each partition. An empty Topic
+	// is any of the topics of decisions, from when it began.
 	Topic string
 	Begin map[int]int64
 	// Began is when.
 	Began time.Time
-	// Runs are those that sent it. Only their records are in the batch.
-	Runs []string
-	// ByRun says that its records don't name it: those of its runs are in it.
-	ByRun bool
 }
 
 // Several counts several batches, in one pass over the topics that goes on at each Read.
@@ -50,7 +49,7 @@ func NewSeveral(o Options, batches []OneOf) *Several {
 	o.Since = time.Time{}
 	s := &Several{reader: newFollower(o), members: make(map[string]*member)}
 	for _, b := range batches {
-		o.BatchID = b.ID
+		o.BatchID, o.Runs = b.ID, append([]string{}, b.Runs...) // nil would mean: by its name
 		s.members[b.ID] = &member{follower: newFollower(o), of: b, recent: make(map[int64]int64)}
 		if s.reader.options.Since.IsZero() || b.Began.Before(s.reader.options.Since) {
 			s.reader.options.Since = b.Began
@@ -100,14 +99,7 @@ func (s *Several) Summary(id string, now time.Time) (sum Summary, last time.Time
 func (s *Several) addDecision(rec *decision.Record) {
 	d, err := s.reader.options.Decode(rec)
 	for _, m := range s.members {
-		if !m.wrote(rec) {
-			continue
-		}
-		if m.of.ByRun {
-			m.tally.addRecord(rec.Origin(), 0, decision.FingerprintOf(rec, &d, err))
-		} else {
-			m.addDecoded(rec, &d, err)
-		}
+		m.addDecoded(rec, &d, err)
 	}
 }
 
@@ -131,19 +123,10 @@ func (s *Several) addDeadLetter(rec *decision.Record) {
 	}
 	d, err := s.reader.options.Decode(&l.Original)
 	for _, m := range s.members {
-		if m.tally.knows(l.Original.Origin()) && m.addParsedDeadLetter(&l, &d, err) {
+		if m.addParsedDeadLetter(&l, &d, err) {
 			m.settledAt(l.FailedAt.Time)
 		}
 	}
-}
-
-// wrote reports whether a record is by one of the batch's runs, or is a later copy of
-// a decision.
-func (m *member) wrote(rec *decision.Record) bool {
-	if _, copied := decision.RedrivenOrigin(rec); copied && !m.of.ByRun {
-		return true
-	}
-	return slices.Contains(m.of.Runs, decision.RunOf(rec.Headers))
 }
 
 // settledAt counts for the pace that a decision was settled.
