@@ -2,7 +2,6 @@ package submit
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -16,43 +15,43 @@ import (
 // maxFiles is the largest number of files that an entry of the ledger names.
 const maxFiles = 20
 
-// begin finds how far the batch got, takes it over and registers this run. It looks for
-// reasons not to before it takes the batch over, since that stops whoever sends it.
+// answerTimeout bounds the first request, so that a wrong address is an error and not an
+// endless wait. beginTimeout bounds the others: transactions that crashes left open, which
+// hold back readers of the ledger, end within a minute.
+const (
+	answerTimeout = 30 * time.Second
+	beginTimeout  = 2 * time.Minute
+)
+
+// begin takes the batch over, finds how far it got, and registers this run. If it then has
+// a reason not to go on, whoever else sends the batch finds that it still owns it.
 func (s *submission) begin(ctx context.Context) error {
 	o := &s.options.Ledger
-	bounds, err := o.Connection.Bounds(ctx, s.options.Topic)
+	first, cancel := context.WithTimeout(ctx, answerTimeout)
+	bounds, err := o.Connection.Bounds(first, s.options.Topic)
+	cancel()
 	if err != nil {
 		return err
 	}
+	ctx, cancel = context.WithTimeout(ctx, beginTimeout)
+	defer cancel()
 	if s.topicID, err = s.readTopicID(ctx); err != nil {
 		return err
-	}
-	state, err := store.Read(ctx, *o, nil)
-	if errors.Is(err, store.ErrMissing) {
-		state, err = ledger.New(o.Group, o.Trusted), nil
-	}
-	if err == nil {
-		err = s.refuse(state)
-	}
-	if err != nil {
-		return err
-	}
-	var old *oldStatus
-	if _, known := state.Batch(s.batch.ID); !known {
-		if old, err = s.readOldStatus(ctx); err != nil {
-			return err
-		}
 	}
 	if s.writer, err = store.Open(ctx, *o, s.key); err != nil {
 		return err
 	}
-	if err := s.refuse(s.writer.State()); err != nil { // it may have changed
+	if err := s.refuse(s.writer.State()); err != nil {
 		return err
 	}
 	did := "began"
 	if e, known := s.writer.State().Batch(s.batch.ID); known {
 		s.entry, did = *e.Batch, "went on"
 	} else {
+		old, err := s.readOldStatus(ctx)
+		if err != nil {
+			return err
+		}
 		s.entry = s.newEntry(bounds)
 		if old != nil {
 			old.carryOver(&s.entry)

@@ -52,7 +52,8 @@ func (s *submission) readOldStatus(ctx context.Context) (*oldStatus, error) {
 			return nil, fmt.Errorf("group %s: %w", group, err)
 		}
 		if old == nil {
-			old, old.offsets = read, make(map[int]int64)
+			old = read
+			old.offsets = make(map[int]int64)
 		}
 		old.offsets[partition] = o.Offset
 	}

@@ -34,14 +34,17 @@ func TestSubmitRefusesWhatContradictsTheLedger(t *testing.T) {
 				t.Errorf("the refused submit did something: %s", after)
 			}
 		}
+		if err := w.cluster.CreateTopic("other", 3, nil); err != nil {
+			t.Fatal(err)
+		}
 		w.check.BatchID = "b"
-		w.here.stopped(200*time.Millisecond, rate(1000))
+		w.here.stopped(250*time.Millisecond, rate(1000))
 		w.check.Rows.Set = map[string]string{"source": "x"}
 		refused(`batch b was started with --set "batch_id=b" and 500 decisions to send, and now has --set "batch_id=b" --set "source=x" and 500; give the same flags`)
 		w.check.Rows.Set = nil
 		refused("batch b was started in topic "+laneTopic+", not in other; give the same --lane", func(o *submit.Options) { o.Topic = "other" })
 		w.check.BatchID = ""
-		refused("the same content was started as batch b (" + w.file + ") by somebody on here and not finished: 0 of its 500 decisions are sent; continue it with --batch-id b, or cancel it")
+		refused("the same content was started as batch b (" + w.file + ") by somebody on here and not finished: 200 of its 500 decisions are sent; continue it with --batch-id b, or cancel it")
 		w.check.BatchID = "other"
 		refused("the same content was started as batch b")
 		w.check.BatchID = "b"

@@ -3,17 +3,11 @@ package submit
 import (
 	"context"
 	"errors"
-	"fmt"
-	"time"
 
 	"verdict/internal/bulk/rows"
 	"verdict/internal/ledger"
 	"verdict/internal/ledger/store"
 )
-
-// answerTimeout bounds the first requests, so that a wrong address is an error and not
-// an endless wait.
-const answerTimeout = 30 * time.Second
 
 // submission is one call of Submit. While rows are sent, one goroutine reads them and
 // another one writes; the fields of each are its own, and neither changes the others.
@@ -44,9 +38,7 @@ type submission struct {
 func Submit(ctx context.Context, b *rows.Batch, o Options) (Summary, error) {
 	s := &submission{options: o.withDefaults(), batch: b, key: ledger.BatchKey(b.ID)}
 	s.limit = s.options.ChunkRows
-	first, cancel := context.WithTimeoutCause(ctx, answerTimeout, fmt.Errorf("Kafka did not answer within %v", answerTimeout))
-	err := s.begin(first)
-	cancel()
+	err := s.begin(ctx)
 	if sent, ok := errors.AsType[*AlreadySentError](err); ok {
 		return Summary{Earlier: sent.Size}, err
 	}

@@ -15,11 +15,20 @@ type wire struct {
 	network *embedded.Network
 
 	mu   sync.Mutex
-	each func(api embedded.API, size int) (loseAnswer bool) // called before a request is sent; nil: not wanted
+	each func(api embedded.API, size int) fate // called before a request is sent; nil: not wanted
 }
 
+// fate is what becomes of a request.
+type fate int
+
+const (
+	arrives    fate = iota
+	lost            // the connection breaks before the broker has it
+	unanswered      // the connection breaks when the broker has answered
+)
+
 // onEach has f called for each request from now on, by the goroutine that sends it.
-func (w *wire) onEach(f func(api embedded.API, size int) (loseAnswer bool)) {
+func (w *wire) onEach(f func(api embedded.API, size int) fate) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.each = f
@@ -28,7 +37,7 @@ func (w *wire) onEach(f func(api embedded.API, size int) (loseAnswer bool)) {
 // onNth has f called for the nth request of a kind from now on, counting from 1.
 func (w *wire) onNth(api embedded.API, n int, f func()) {
 	var mu sync.Mutex
-	w.onEach(func(got embedded.API, _ int) bool {
+	w.onEach(func(got embedded.API, _ int) fate {
 		mu.Lock()
 		if got == api {
 			n--
@@ -38,7 +47,7 @@ func (w *wire) onNth(api embedded.API, n int, f func()) {
 		if now {
 			f()
 		}
-		return false
+		return arrives
 	})
 }
 
@@ -57,7 +66,7 @@ type wireConn struct {
 	left int // bytes of the request that is being sent
 
 	mu   sync.Mutex
-	lose bool // the answer
+	fate fate // of the last request
 }
 
 func (c *wireConn) Write(p []byte) (int, error) {
@@ -66,10 +75,17 @@ func (c *wireConn) Write(p []byte) (int, error) {
 		c.wire.mu.Lock()
 		each := c.wire.each
 		c.wire.mu.Unlock()
-		lose := each != nil && each(embedded.API(binary.BigEndian.Uint16(p[4:])), c.left)
+		fate := arrives
+		if each != nil {
+			fate = each(embedded.API(binary.BigEndian.Uint16(p[4:])), c.left)
+		}
 		c.mu.Lock()
-		c.lose = lose
+		c.fate = fate
 		c.mu.Unlock()
+		if fate == lost {
+			c.Close()
+			return 0, io.ErrClosedPipe
+		}
 	}
 	c.left -= len(p)
 	return c.Conn.Write(p)
@@ -79,7 +95,7 @@ func (c *wireConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.lose && n > 0 {
+	if c.fate == unanswered && n > 0 {
 		c.Close()
 		return 0, io.ErrUnexpectedEOF
 	}

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 
@@ -33,6 +34,7 @@ type submitWorld struct {
 	rows    int
 	check   rows.CheckOptions
 	log     *lockedBuffer
+	runs    atomic.Int64 // started so far
 }
 
 const laneTopic = "decisions"
@@ -69,7 +71,6 @@ type machine struct {
 	host       string
 	wire       *wire
 	connection *broker.Connection
-	runs       int
 }
 
 // machine returns another machine. The caller closes its connection.
@@ -105,11 +106,10 @@ func (m *machine) submit(ctx context.Context, change ...func(*submit.Options)) (
 		return submit.Summary{}, err
 	}
 	defer batch.Close()
-	m.runs++
 	o := submit.Options{
 		Ledger: store.Options{
 			Connection: m.connection, Control: controlTopic, Audit: auditTopic, Group: group,
-			Author: ledger.Author{Actor: "somebody", Host: m.host, Run: fmt.Sprint(m.host, "-", m.runs), Command: "submit", Why: "because"},
+			Author: ledger.Author{Actor: "somebody", Host: m.host, Run: fmt.Sprint(m.host, "-", w.runs.Add(1)), Command: "submit", Why: "because"},
 		},
 		Topic: laneTopic, ChunkRows: 100, Log: slog.New(slog.NewTextHandler(w.log, nil)),
 	}
