@@ -26,8 +26,19 @@ func (f *follower) addDecision(rec *decision.Record) {
 func (f *follower) placeInBatch(rec *decision.Record, d *decision.Decision) (decision.BatchPlace, bool) {
 	batch := f.options.BatchID
 	place, ok := decision.BatchPlaceOf(rec.Headers)
+	if f.options.Runs != nil && !f.wrote(rec, place.ID == batch) {
+		if d.BatchID == batch || place.ID == batch {
+			f.tally.set(rec.Origin(), excluded)
+		}
+		return place, false
+	}
+	if f.options.Runs != nil && place.ID != batch { // a run of a redrive
+		return decision.BatchPlace{ID: batch}, true
+	}
 	if ok && place.ID == batch {
-		f.size = max(f.size, place.Size)
+		if !f.inLedger {
+			f.size = max(f.size, place.Size)
+		}
 		return place, true
 	}
 	if ok {
@@ -42,6 +53,13 @@ func (f *follower) placeInBatch(rec *decision.Record, d *decision.Decision) (dec
 		return place, false
 	}
 	return decision.BatchPlace{ID: d.BatchID}, true
+}
+
+// wrote reports whether one of the batch's runs wrote a record. A redriven copy that names
+// the batch was written by another run.
+func (f *follower) wrote(rec *decision.Record, named bool) bool {
+	_, redriven := decision.RedrivenOrigin(rec)
+	return redriven && named || slices.Contains(f.options.Runs, decision.RunOf(rec.Headers))
 }
 
 // addResult adds a record of the topic of results.
