@@ -30,6 +30,9 @@ type Options struct {
 	// Group is the service's consumer group. What it has not committed is not missing, it
 	// waits. Empty: whatever is not settled is missing.
 	Group string
+	// Begin is where the topics of decisions end before the batch begins, by partition. Nil:
+	// read from Since.
+	Begin map[string]map[int]int64
 	// Since skips records whose timestamps are older. Zero: read all that the topics
 	// hold.
 	Since time.Time
@@ -42,6 +45,9 @@ type Options struct {
 	Poll time.Duration
 	// Report receives one CSV row for each decision at the end. Nil: no report.
 	Report io.Writer
+	// Result receives, at the end, the result that counts for each decision that has one, in
+	// the order of the partitions of the results. An error ends Follow. Nil: not wanted.
+	Result func(r *decision.Result) error
 	// Progress is called while records are read and after each round. It must be quick.
 	// Nil: not wanted.
 	Progress func(Summary)

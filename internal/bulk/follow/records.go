@@ -98,6 +98,9 @@ func (f *follower) addDeadLetter(rec *decision.Record) {
 // addByEnd adds a decision of the batch that is known only by its result or dead letter:
 // retention deleted its record, or the record is in a format that is not read here.
 func (f *follower) addByEnd(origin decision.Position, e decision.Ended) {
+	if origin.Offset < f.options.Begin[origin.Topic][origin.Partition] {
+		return // of a batch that had the same ID before
+	}
 	if !f.tally.knows(origin) && slices.Contains(f.options.Decisions, origin.Topic) {
 		f.tally.addRecord(origin, 0, e.Fingerprint())
 	}
