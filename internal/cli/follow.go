@@ -13,10 +13,10 @@ import (
 
 	"verdict/configs"
 	"verdict/internal/app"
+	"verdict/internal/broker"
 	"verdict/internal/bulk/atomicfile"
 	bulkfollow "verdict/internal/bulk/follow"
 	"verdict/internal/ledger"
-	"verdict/internal/ledger/store"
 	"verdict/internal/term"
 )
 
@@ -105,15 +105,11 @@ func follow(ctx context.Context, s Process, cfg configs.Config, batchID string, 
 		return err
 	}
 	defer func() { err = reader.close(err) }()
-	where, err := app.Ledger(cfg, connection, ledger.Author{})
-	if err != nil {
-		return err
-	}
 	progress := term.NewProgress(s.Err)
 	sum, err := followInto(ctx, o.report, bulkfollow.Options{
 		Connection: connection, BatchID: batchID, Decisions: topics, Since: o.since.time, Once: o.once, Timeout: o.timeout,
 		Results: cfg.Kafka.Topics.Results, DeadLetters: cfg.Kafka.Topics.DeadLetters, Group: cfg.Kafka.GroupID,
-		Batch:    batchInLedger(where, batchID),
+		Batch:    batchInLedger(cfg, connection, batchID, logRetries(log)),
 		Progress: func(sum bulkfollow.Summary) { progress.Set(followProgress(sum)) },
 		Decode:   reader.read,
 		Retrying: logRetries(log),
@@ -131,13 +127,10 @@ func follow(ctx context.Context, s Process, cfg configs.Config, batchID string, 
 }
 
 // batchInLedger returns a function that reads what the ledger says of a batch.
-func batchInLedger(o store.Options, id string) func(ctx context.Context) (*ledger.Batch, error) {
+func batchInLedger(cfg configs.Config, connection *broker.Connection, id string, retrying func(error)) func(ctx context.Context) (*ledger.Batch, error) {
 	return func(ctx context.Context) (*ledger.Batch, error) {
-		state, err := store.Read(ctx, o, nil)
-		if errors.Is(err, store.ErrMissing) {
-			return nil, nil
-		}
-		if err != nil {
+		state, err := readLedger(ctx, cfg, connection, retrying)
+		if err != nil || state == nil {
 			return nil, err
 		}
 		e, _ := state.Batch(id)
