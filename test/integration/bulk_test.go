@@ -59,7 +59,7 @@ func TestBulk(t *testing.T) {
 	if want := "submitted=3000 completed=2400 already_complete=0 skipped=0 duplicates=0 dead_lettered=600 missing=0"; last != want {
 		t.Errorf("submit ends with %q, want %q", last, want)
 	}
-	if n := s.count(s.topics.backfill); n != rows {
+	if n := len(s.read(s.topics.backfill)); n != rows {
 		t.Errorf("%d records for %d rows", n, rows)
 	}
 	s.run(1, []string{"submit", name, "--batch-id", batch}, "submitted=0 earlier=3000 ", "was submitted completely at", "give it another --batch-id")
@@ -81,7 +81,7 @@ func TestBulk(t *testing.T) {
 	back := []string{"redrive", "--batch-id", batch, "--reason", "task_not_found", "--rate", "60"}
 	s.killAt(s.topics.backfill, 100, back...)
 	s.run(0, back, "another redrive is running on ", "chosen=", " failed=0 refused=0 already=")
-	if n := s.count(s.topics.backfill); n != rows+300 {
+	if n := len(s.read(s.topics.backfill)); n != rows+300 {
 		t.Errorf("%d records, want %d rows and 300 redriven copies", n, rows)
 	}
 	// Remove the wrong field.
