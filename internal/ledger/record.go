@@ -52,6 +52,8 @@ type Batch struct {
 	Runs []string `json:"runs"`
 	// Redrive says that its decisions are dead letters that went back.
 	Redrive bool `json:"redrive,omitempty"`
+	// Overwrite says that they may change a task that stands at the opposite state.
+	Overwrite bool `json:"overwrite,omitempty"`
 
 	// Begin is where each partition of Topic ended before the first row was sent.
 	Begin map[int]int64 `json:"begin"`
