@@ -2,6 +2,7 @@ package sim_test
 
 import (
 	"bytes"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"strings"
@@ -13,6 +14,8 @@ import (
 
 	"verdict/internal/bulk/redrive"
 	"verdict/internal/decision"
+	"verdict/internal/ledger"
+	"verdict/internal/ledger/store"
 	"verdict/test/fixture"
 )
 
@@ -198,13 +201,13 @@ func (w *world) redrive() {
 }
 
 func (w *world) runRedrive(topics []string) error {
-	group, letters := w.cfg.Kafka.GroupID, w.cfg.Kafka.Topics.DeadLetters
-	lock, err := redrive.AcquireLock(w.t.Context(), w.client, group, letters, func(string, time.Duration) {})
-	if err != nil {
-		return err
-	}
-	defer lock.Close()
-	r, err := redrive.New(w.t.Context(), redrive.Options{Connection: w.client, DeadLetters: letters, Targets: topics, Group: group, AwaitLock: lock.AwaitHeld})
+	r, err := redrive.New(w.t.Context(), redrive.Options{
+		Ledger: store.Options{
+			Connection: w.client, Control: w.cfg.Kafka.Topics.Control, Audit: w.cfg.Kafka.Topics.Audit, Group: w.cfg.Kafka.GroupID,
+			Author: ledger.Author{Actor: "people", Host: "here", Run: rand.Text(), Command: "redrive"},
+		},
+		DeadLetters: w.cfg.Kafka.Topics.DeadLetters, Targets: topics,
+	})
 	if err == nil {
 		_, err = r.Run(w.t.Context())
 	}
