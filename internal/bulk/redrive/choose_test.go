@@ -133,7 +133,7 @@ func TestRedriveBelievesNoForgedHeaders(t *testing.T) {
 		for _, rec := range append(b.All(bulktest.LiveTopic), b.All(bulktest.BackfillTopic)...) {
 			letter, ok := decision.RedrivenFrom(&rec)
 			origin, _ := decision.RedrivenOrigin(&rec)
-			if run := runOf(rec); !ok || len(run) < 20 {
+			if run := decision.RunOf(rec.Headers); !ok || len(run) < 20 {
 				continue // no copy
 			}
 			if decision.Redrives(&rec) != 1 || decision.EditedBy(&rec) != "" || letter.Topic != bulktest.LettersTopic || origin.Topic != rec.Topic {
@@ -144,14 +144,4 @@ func TestRedriveBelievesNoForgedHeaders(t *testing.T) {
 			b.Errorf("again: %+v, %+v", survey, done)
 		}
 	})
-}
-
-// runOf returns the run that a record names.
-func runOf(rec decision.Record) string {
-	for _, h := range rec.Headers {
-		if h.Key == decision.HeaderRun {
-			return string(h.Value)
-		}
-	}
-	return ""
 }
