@@ -15,6 +15,7 @@ import (
 	"verdict/internal/app"
 	"verdict/internal/bulk/atomicfile"
 	bulkfollow "verdict/internal/bulk/follow"
+	"verdict/internal/decision"
 	"verdict/internal/term"
 )
 
@@ -103,6 +104,9 @@ func follow(ctx context.Context, s Process, cfg configs.Config, batchID string, 
 		Results: cfg.Kafka.Topics.Results, DeadLetters: cfg.Kafka.Topics.DeadLetters,
 		Progress: func(sum bulkfollow.Summary) { progress.Set(followProgress(sum)) },
 		Decode:   reader.read,
+		WentBack: func(ctx context.Context) (func(decision.Position) bool, error) {
+			return wentBack(ctx, cfg, connection)
+		},
 		Retrying: logRetries(log),
 	})
 	progress.Finish()

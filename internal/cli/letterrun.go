@@ -140,3 +140,13 @@ func (r *letterRun) stoppedEarly(ctx context.Context, err error) error {
 	}
 	return err
 }
+
+// wentBack returns what reports whether a dead letter went back.
+func wentBack(ctx context.Context, cfg configs.Config, connection *broker.Connection) (func(decision.Position) bool, error) {
+	cfg.Control.SignKeyFile = "" // nothing is written
+	o, err := app.Ledger(cfg, connection, ledger.Author{})
+	if err != nil {
+		return nil, err
+	}
+	return bulkredrive.WentBack(ctx, o, cfg.Kafka.Topics.DeadLetters)
+}

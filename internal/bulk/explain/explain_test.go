@@ -1,8 +1,8 @@
 package explain_test
 
 import (
-	"crypto/rand"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"slices"

@@ -24,7 +24,7 @@ func Follow(ctx context.Context, o Options) (Summary, error) {
 	if o.Retrying == nil {
 		o.Retrying = func(error) {}
 	}
-	f := &follower{options: o, tally: newTally(), readTo: make(map[string]map[int]int64)}
+	f := &follower{options: o, tally: newTally(), readTo: make(map[string]map[int]int64), letters: make(map[decision.Position]*letter)}
 	err := f.watch(ctx)
 	if err != nil && ctx.Err() == nil {
 		return f.summary(), err
@@ -44,6 +44,8 @@ type follower struct {
 	readTo       map[string]map[int]int64 // where reading each topic goes on, by partition
 	size         int64                    // of the batch; zero: not known
 	read         int64                    // records read
+	claims       []claim                  // of this round
+	letters      map[decision.Position]*letter
 	others       otherBatches
 	open         []OpenDecision
 	pace         pace

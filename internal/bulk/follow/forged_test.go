@@ -2,6 +2,7 @@ package follow_test
 
 import (
 	"bytes"
+	"context"
 	"slices"
 	"testing"
 
@@ -74,4 +75,94 @@ func marks(from, origin string) []decision.Header {
 	return []decision.Header{
 		{Key: decision.HeaderRedrives, Value: []byte("1")}, {Key: decision.HeaderRedrivenFrom, Value: []byte(from)}, {Key: decision.HeaderRedrivenOrigin, Value: []byte(origin)},
 	}
+}
+
+// redriven sends a letter back, as redrive does, and returns the copy as it was read.
+func redriven(b *bulktest.Kafka, letter decision.Record, value []byte, more ...decision.Header) decision.Record {
+	b.Helper()
+	l, err := decision.ParseDeadLetter(&letter)
+	if err != nil {
+		b.Fatal(err)
+	}
+	rec := l.Redriven(letter.Origin())
+	rec.Headers = append(rec.Headers, more...)
+	if value != nil {
+		rec.Edited(value, "ops", nil)
+	}
+	offset, err := b.Conn.Append(b.Context(), rec.Topic, rec.Partition, []decision.Record{rec})
+	if err != nil {
+		b.Fatal(err)
+	}
+	rec.Offset = offset
+	return rec
+}
+
+// A decision is redriven again and again, edited on the way; and somebody's record claims to
+// be its copy each time.
+func TestFollowFollowsADecisionOverItsCopies(t *testing.T) {
+	bulktest.InKafka(t, func(b *bulktest.Kafka) {
+		back := make(map[decision.Position]bool)
+		o := options(b, "b")
+		o.Once = true
+		o.WentBack = func(context.Context) (func(decision.Position) bool, error) {
+			return func(at decision.Position) bool { return back[at] }, nil
+		}
+		b.Put(bulktest.InBatch(bulktest.BackfillTopic, "b", 1, 1))
+		rec := b.All(bulktest.BackfillTopic)[0]
+		for n := range 4 {
+			b.Settle(rec, "", decision.Rejected)
+			letters := b.All(bulktest.LettersTopic)
+			letter := letters[slices.IndexFunc(letters, func(l decision.Record) bool { return originOf(l) == rec.Origin() })]
+			var value []byte
+			if n%2 == 1 {
+				value = bytes.Replace(letter.Value, []byte("PASS"), []byte("FAIL"), 1)
+			}
+			// Before the letter goes back, somebody sends what looks like an edited copy.
+			forged := bulktest.InBatch(bulktest.BackfillTopic, "b", 1, 1)
+			forged.Key, forged.Value = letter.Key, bulktest.Decision("", 100+n).Value
+			forged.Headers = append(forged.Headers, marks(letter.Origin().String(), originOf(letter).String())...)
+			if n == 0 {
+				b.Put(forged)
+				sum, err := follow.Follow(b.Context(), o)
+				wantSummary(b, sum, err, "size=1 submitted=1 settled=1 completed=0 dead=1 missing=0 notfound=0 redriven=0")
+			}
+			back[letter.Origin()] = true
+			rec = redriven(b, letter, value)
+			sum, err := follow.Follow(b.Context(), o)
+			wantSummary(b, sum, err, "size=1 submitted=1 settled=0 completed=0 dead=0 missing=1 notfound=0 redriven=1")
+			// And after it.
+			b.Put(forged)
+			for _, other := range b.All(bulktest.BackfillTopic) {
+				if bytes.Equal(other.Value, forged.Value) {
+					b.Settle(other, decision.Completed, "")
+				}
+			}
+			sum, err = follow.Follow(b.Context(), o)
+			wantSummary(b, sum, err, "size=1 submitted=1 settled=0 completed=0 dead=0 missing=1 notfound=0 redriven=1")
+		}
+		b.Settle(rec, decision.Completed, "")
+		sum, err := follow.Follow(b.Context(), o)
+		wantSummary(b, sum, err, "size=1 submitted=1 settled=1 completed=1 dead=0 missing=0 notfound=0 redriven=1")
+	})
+}
+
+// A record that claims to be the copy of somebody's decision is dead-lettered, and its own
+// letter goes back: the copy is one of that record, whatever it still says.
+func TestFollowFindsWhoseCopyAForgedRecordsCopyIs(t *testing.T) {
+	bulktest.InKafka(t, func(b *bulktest.Kafka) {
+		b.Put(bulktest.InBatch(bulktest.BackfillTopic, "b", 1, 1))
+		first := b.All(bulktest.BackfillTopic)[0]
+		b.Settle(first, "", decision.Rejected)
+		victim := b.All(bulktest.LettersTopic)[0]
+		forged := bulktest.Decision(bulktest.LiveTopic, 3, append(decision.BatchPlace{ID: "b", Line: 1, Size: 1}.Headers(), marks(victim.Origin().String(), first.Origin().String())...)...)
+		b.Put(forged)
+		b.Settle(b.All(bulktest.LiveTopic)[0], "", decision.Rejected)
+		letters := b.All(bulktest.LettersTopic)
+		own := letters[slices.IndexFunc(letters, func(l decision.Record) bool { return originOf(l).Topic == bulktest.LiveTopic })]
+		b.Settle(redriven(b, own, nil), decision.Completed, "")
+		o := options(b, "b")
+		o.Once = true
+		sum, err := follow.Follow(b.Context(), o)
+		wantSummary(b, sum, err, "size=1 submitted=1 settled=1 completed=0 dead=1 missing=0 notfound=0 redriven=0")
+	})
 }

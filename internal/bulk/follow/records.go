@@ -14,8 +14,9 @@ func (f *follower) addDecision(rec *decision.Record) {
 		return
 	}
 	fingerprint := decision.FingerprintOf(rec, &d, err)
-	if first, redriven := decision.RedrivenOrigin(rec); redriven {
-		f.tally.addCopy(rec.Origin(), redrivenCopy{of: first, redrives: max(decision.Redrives(rec), 1), fingerprint: fingerprint})
+	from, named := decision.RedrivenFrom(rec)
+	if _, claims := decision.RedrivenOrigin(rec); claims || named {
+		f.claims = append(f.claims, claim{at: rec.Origin(), from: from, line: place.Line, is: contentOf(rec), fingerprint: fingerprint})
 		return
 	}
 	f.tally.addRecord(rec.Origin(), place.Line, fingerprint)

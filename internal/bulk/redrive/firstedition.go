@@ -29,7 +29,7 @@ func (r *Redriver) isKnown(state *ledger.State) bool {
 // has under the topic's name, from before the cluster had topic IDs, or else those of the
 // first edition.
 func (r *Redriver) remembered(ctx context.Context, state *ledger.State) (windows, error) {
-	if _, named := state.Get(ledger.Key{Kind: ledger.KindRedrive, Name: r.options.DeadLetters}); named {
+	if _, named := state.Get(ownerKey(r.options.DeadLetters)); named {
 		return windowsIn(state, r.options.DeadLetters), nil
 	}
 	return r.firstEdition(ctx)

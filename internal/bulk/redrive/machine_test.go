@@ -23,7 +23,7 @@ type machine struct {
 
 	mu       sync.Mutex
 	requests int
-	at       int // the request at which it happens; 0: never
+	at       int                         // the request at which it happens; 0: never
 	counted  func(api embedded.API) bool // nil: all requests are
 	hit      embedded.API                // what that request was
 	before   func(net.Conn)

@@ -37,10 +37,10 @@ func New(ctx context.Context, o Options) (*Redriver, error) {
 	if r.bounds, err = topicread.Bounds(ctx, connection, o.DeadLetters); err != nil {
 		return nil, err
 	}
-	if r.topicID, err = r.readTopicID(ctx); err != nil {
+	if r.topicID, err = topicID(ctx, connection, o.DeadLetters); err != nil {
 		return nil, err
 	}
-	r.key = ledger.Key{Kind: ledger.KindRedrive, Name: r.topicID}
+	r.key = ownerKey(r.topicID)
 	state, err := store.Read(ctx, r.options.Ledger, nil)
 	if errors.Is(err, store.ErrMissing) {
 		state, err = ledger.New(o.Ledger.Group, o.Ledger.Trusted), nil
@@ -64,16 +64,24 @@ func New(ctx context.Context, o Options) (*Redriver, error) {
 	return r, r.findTargets(ctx)
 }
 
-// readTopicID returns the ID of the dead letter topic in hexadecimal, or its name where the
-// cluster has no IDs.
-func (r *Redriver) readTopicID(ctx context.Context) (string, error) {
-	ids, err := r.options.Ledger.Connection.TopicIDs(ctx, r.options.DeadLetters)
+// ownerKey is the key of whoever works on the letters of a topic.
+func ownerKey(topicID string) ledger.Key {
+	return ledger.Key{Kind: ledger.KindRedrive, Name: topicID}
+}
+
+// topicID returns the ID of a topic in hexadecimal, or its name where the cluster has no
+// IDs.
+func topicID(ctx context.Context, c *broker.Connection, topic string) (string, error) {
+	ids, err := c.TopicIDs(ctx, topic)
 	if err != nil {
 		return "", err
 	}
-	id := ids[r.options.DeadLetters]
-	if id == (broker.TopicID{}) {
-		return r.options.DeadLetters, nil
+	id, exists := ids[topic]
+	switch {
+	case !exists:
+		return "", fmt.Errorf("topic %s: %w", topic, broker.ErrNoTopic)
+	case id == (broker.TopicID{}):
+		return topic, nil
 	}
 	return hex.EncodeToString(id[:]), nil
 }
