@@ -119,6 +119,18 @@ func TestRedriveRepeatsNothingWhereAnswersAreLost(t *testing.T) {
 	}
 }
 
+// Kafka can't be reached for two minutes, after any step of a transaction was carried out. The
+// run finds out what was written, and goes on.
+func TestRedriveGoesOnAfterAnOutage(t *testing.T) {
+	atEachRequest(t, func(b *bulktest.Kafka, m *machine, o redrive.Options) {
+		m.counted, m.after = isStep, m.unplug
+		if done, err := newAndRun(b.Context(), o); err != nil || done.Handled != 20 {
+			b.Errorf("%+v, %v", done, err)
+		}
+		wantFewOnce(b)
+	})
+}
+
 // A machine stands still for two minutes, at any step of a transaction, while another one does the
 // work. Then it wakes up, and sends what it was about to send.
 func TestRedriveThatSleptRepeatsNothing(t *testing.T) {

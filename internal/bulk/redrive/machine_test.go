@@ -8,6 +8,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"time"
 
 	"verdict/internal/broker"
 	"verdict/internal/broker/embedded"
@@ -84,6 +85,17 @@ func (m *machine) die(net.Conn) {
 	for _, conn := range m.conns {
 		_ = conn.Close()
 	}
+}
+
+// unplug keeps the machine from reaching Kafka for two minutes, longer than a run waits for
+// the answer to a commit.
+func (m *machine) unplug(conn net.Conn) {
+	m.die(conn)
+	time.AfterFunc(2*time.Minute, func() {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.dead = false
+	})
 }
 
 // sleep keeps back all that is sent until wake. A Write does not block meanwhile: somebody

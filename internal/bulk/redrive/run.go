@@ -216,24 +216,28 @@ func (r *run) recover(ctx context.Context) error {
 	}
 }
 
-// finish writes that the run has ended, and why it did if that was early. It returns err,
-// or why the ledger was not told.
+// finish writes that the run has ended, and whether it did early. It returns err, or why the
+// ledger was not told.
 func (r *run) finish(ctx context.Context, err error) error {
 	if store.IsTakenOver(err) {
 		return err // who took over has ended the batch
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
-	defer cancel()
 	r.batch.Size, r.batch.Ended = r.batch.Sent, time.Now()
 	c := store.Change{Acts: []ledger.Act{r.end(err)}}
 	if r.options.Action == SendBack {
 		c.Entries = append(c.Entries, r.batchEntry())
 	}
-	_, failed := r.writer.Write(ctx, c)
+	write := func() error {
+		within, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+		defer cancel()
+		_, err := r.writer.Write(within, c)
+		return err
+	}
+	failed := write()
 	if failed != nil { // once more: the writer may be one that has failed before
-		failed = r.writer.Recover(ctx)
+		failed = r.recover(ctx)
 		if b, ok := r.writer.State().Batch(r.batchKey.Name); failed == nil && (!ok || b.Batch.Ended.IsZero()) {
-			_, failed = r.writer.Write(ctx, c)
+			failed = write()
 		}
 	}
 	if failed != nil && err == nil && !store.IsTakenOver(failed) {
