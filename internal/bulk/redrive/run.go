@@ -235,9 +235,10 @@ func (r *run) finish(ctx context.Context, err error) error {
 	}
 	failed := write()
 	if failed != nil { // once more: the writer may be one that has failed before
-		failed = r.recover(ctx)
-		if b, ok := r.writer.State().Batch(r.batchKey.Name); failed == nil && (!ok || b.Batch.Ended.IsZero()) {
-			failed = write()
+		if failed = r.recover(ctx); failed == nil {
+			if b, ok := r.writer.State().Batch(r.batchKey.Name); !ok || b.Batch.Ended.IsZero() {
+				failed = write()
+			}
 		}
 	}
 	if failed != nil && err == nil && !store.IsTakenOver(failed) {
