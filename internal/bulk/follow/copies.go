@@ -22,6 +22,7 @@ import (
 type claim struct {
 	at          decision.Position // its place
 	from        decision.Position // the dead letter that it names; zero: none
+	own         bool              // it belongs to the batch even if it is no copy
 	line        int64             // zero: it has none
 	is          content
 	fingerprint decision.Fingerprint
@@ -94,8 +95,13 @@ func (f *follower) checkClaims(ctx context.Context) error {
 		l := f.letters[c.from]
 		unchanged := l != nil && l.is.whole == c.is.whole
 		edited := l != nil && l.is.frame == c.is.frame && !l.claimed && wentBack(c.from)
-		if !unchanged && !edited {
+		switch {
+		case unchanged || edited:
+		case c.own:
 			f.tally.addRecord(c.at, c.line, c.fingerprint)
+			continue
+		default:
+			f.tally.set(c.at, excluded)
 			continue
 		}
 		l.claimed = true

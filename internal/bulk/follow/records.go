@@ -16,7 +16,7 @@ func (f *follower) addDecision(rec *decision.Record) {
 	fingerprint := decision.FingerprintOf(rec, &d, err)
 	from, named := decision.RedrivenFrom(rec)
 	if _, claims := decision.RedrivenOrigin(rec); claims || named {
-		f.claims = append(f.claims, claim{at: rec.Origin(), from: from, line: place.Line, is: contentOf(rec), fingerprint: fingerprint})
+		f.claims = append(f.claims, claim{at: rec.Origin(), from: from, own: f.options.Runs == nil || f.ours(rec), line: place.Line, is: contentOf(rec), fingerprint: fingerprint})
 		return
 	}
 	f.tally.addRecord(rec.Origin(), place.Line, fingerprint)
@@ -27,6 +27,15 @@ func (f *follower) addDecision(rec *decision.Record) {
 func (f *follower) placeInBatch(rec *decision.Record, d *decision.Decision) (decision.BatchPlace, bool) {
 	batch := f.options.BatchID
 	place, ok := decision.BatchPlaceOf(rec.Headers)
+	if f.options.Runs != nil && !f.wrote(rec, place.ID == batch) {
+		if d.BatchID == batch {
+			f.tally.set(rec.Origin(), excluded)
+		}
+		return place, false
+	}
+	if f.options.Runs != nil && place.ID != batch { // a run of a redrive
+		return decision.BatchPlace{ID: batch}, true
+	}
 	if ok && place.ID == batch {
 		f.size = max(f.size, place.Size)
 		return place, true
@@ -43,6 +52,18 @@ func (f *follower) placeInBatch(rec *decision.Record, d *decision.Decision) (dec
 		return place, false
 	}
 	return decision.BatchPlace{ID: d.BatchID}, true
+}
+
+// wrote reports whether one of the batch's runs wrote a record. A redriven copy that names
+// the batch was written by another run.
+func (f *follower) wrote(rec *decision.Record, named bool) bool {
+	_, redriven := decision.RedrivenOrigin(rec)
+	return redriven && named || f.ours(rec)
+}
+
+// ours reports whether a record names one of the batch's runs.
+func (f *follower) ours(rec *decision.Record) bool {
+	return slices.Contains(f.options.Runs, decision.RunOf(rec.Headers))
 }
 
 // addResult adds a record of the topic of results.
@@ -81,6 +102,9 @@ func (f *follower) addDeadLetter(rec *decision.Record) {
 // addByEnd adds a decision of the batch that is known only by its result or dead letter:
 // retention deleted its record, or the record is in a format that is not read here.
 func (f *follower) addByEnd(origin decision.Position, e decision.Ended) {
+	if origin.Offset < f.options.Begin[origin.Topic][origin.Partition] {
+		return // of a batch that had the same ID before
+	}
 	if !f.tally.knows(origin) && slices.Contains(f.options.Decisions, origin.Topic) {
 		f.tally.addRecord(origin, 0, e.Fingerprint())
 	}
