@@ -166,3 +166,27 @@ func TestFollowFindsWhoseCopyAForgedRecordsCopyIs(t *testing.T) {
 		wantSummary(b, sum, err, "size=1 submitted=1 settled=1 completed=0 dead=1 missing=0 notfound=0 redriven=0")
 	})
 }
+
+// Where the ledger knows the batch's runs, a record of nobody's run is none of the batch's
+// because it claims to be a copy.
+func TestFollowCountsNoForgedCopyAsADecisionOfItsOwn(t *testing.T) {
+	bulktest.InKafka(t, func(b *bulktest.Kafka) {
+		ours := bulktest.InBatch(bulktest.BackfillTopic, "b", 1, 1)
+		ours.Headers = append(ours.Headers, decision.Header{Key: decision.HeaderRun, Value: []byte("ours")})
+		forged := bulktest.InBatch(bulktest.BackfillTopic, "b", 2, 1)
+		forged.Headers = append(forged.Headers, marks("letters/0/0", "backfill/0/0")...)
+		b.Put(ours, forged)
+		for _, rec := range b.All(bulktest.BackfillTopic) {
+			b.Settle(rec, "", decision.Rejected)
+		}
+		for _, letter := range b.All(bulktest.LettersTopic) {
+			if bytes.Contains(letter.Value, []byte(`"d-1"`)) { // and its true copy counts
+				b.Settle(redriven(b, letter, nil, decision.Header{Key: decision.HeaderRun, Value: []byte("redrive")}), decision.Completed, "")
+			}
+		}
+		o := options(b, "b")
+		o.Once, o.Runs = true, []string{"ours"}
+		sum, err := follow.Follow(b.Context(), o)
+		wantSummary(b, sum, err, "size=1 submitted=1 settled=1 completed=1 dead=0 missing=0 notfound=0 redriven=1")
+	})
+}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -206,7 +207,7 @@ func TestRedriveRemembersOverSeveralWindows(t *testing.T) {
 		}
 		windows := 0
 		for key := range readLedger(b).Of(ledger.KindRedrive) {
-			if bytes.ContainsRune([]byte(key.Name), '/') {
+			if strings.Contains(key.Name, "/") {
 				windows++
 			}
 		}
