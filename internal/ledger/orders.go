@@ -12,6 +12,7 @@ type Orders struct {
 	Lanes   [len(decision.Lanes)]bool // held
 	Tasks   map[decision.Task]bool    // held
 	Batches map[string]Hold           // held or cancelled, by the batch's ID
+	By      map[string]Entry          // the records that say so, by the batch's ID
 	BatchOf map[string]string         // the batch's ID by the run that wrote a record, of those in Batches
 	// Rate is the group's rate until RateUntil; 0: the configured one.
 	Rate      float64
@@ -20,7 +21,7 @@ type Orders struct {
 
 // Orders returns what is to be obeyed at now.
 func (s *State) Orders(now time.Time) Orders {
-	o := Orders{Tasks: make(map[decision.Task]bool), Batches: make(map[string]Hold), BatchOf: make(map[string]string)}
+	o := Orders{Tasks: make(map[decision.Task]bool), Batches: make(map[string]Hold), By: make(map[string]Entry), BatchOf: make(map[string]string)}
 	o.Rate, o.RateUntil = s.Rate(now)
 	for key, e := range s.Of(KindHold) {
 		what, name, _ := strings.Cut(key.Name, "/")
@@ -29,7 +30,7 @@ func (s *State) Orders(now time.Time) Orders {
 			if !e.Hold.Held && e.Hold.Cancelled == nil {
 				continue
 			}
-			o.Batches[name] = *e.Hold
+			o.Batches[name], o.By[name] = *e.Hold, e
 			if b, ok := s.Batch(name); ok {
 				for _, run := range b.Batch.Runs {
 					o.BatchOf[run] = name

@@ -122,3 +122,22 @@ func (s *State) Rate(now time.Time) (perSecond float64, until time.Time) {
 
 // Empty reports whether nothing is known of the group.
 func (s *State) Empty() bool { return len(s.entries) == 0 }
+
+// Blank reports whether nothing is known of what people did in the group.
+func (s *State) Blank() bool {
+	for key := range s.entries {
+		if key.Kind != KindInstance {
+			return false
+		}
+	}
+	return true
+}
+
+// Restart notes that the next record is the first of a control topic that was made again. What
+// is known stays, and no record of the new topic follows one of the old.
+func (s *State) Restart() {
+	for key, e := range s.entries {
+		e.offset = -1
+		s.entries[key] = e
+	}
+}

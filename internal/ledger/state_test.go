@@ -209,6 +209,32 @@ func TestOnlySignedRecordsOfTrustedActorsCount(t *testing.T) {
 	l.mustAdd(record(t, group, ledger.InstanceKey("a"), ledger.Entry{At: at, Instance: &ledger.Instance{}}))
 }
 
+func TestTopicMadeAgainAppliesOnTopOfWhatIsKnown(t *testing.T) {
+	public, private, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := newLog(t, ledger.Trusted{"ops": {public}})
+	held, other := ledger.HoldLane(decision.Live), ledger.HoldLane(decision.Backfill)
+	l.mustAdd(record(t, group, ledger.InstanceKey("a"), ledger.Entry{At: at, Instance: &ledger.Instance{}}))
+	if !l.state.Blank() {
+		t.Error("an instance alone is what people did")
+	}
+	l.mustAdd(signed(t, private, held, -1, hold(true)))
+	l.mustAdd(signed(t, private, other, -1, hold(true)))
+	l.state.Restart()
+	l.offset = 0
+	if l.state.Blank() || !l.state.Hold(held).Held {
+		t.Error("what was known is forgotten")
+	}
+	l.mustAdd(signed(t, private, held, -1, hold(false)))
+	l.mustAdd(signed(t, private, held, 0, hold(true)))
+	l.mustAdd(signed(t, private, held, 1, hold(false)))
+	if l.state.Hold(held).Held || !l.state.Hold(other).Held {
+		t.Errorf("live %+v, backfill %+v", l.state.Hold(held), l.state.Hold(other))
+	}
+}
+
 func TestParseTrustedNamesTheLine(t *testing.T) {
 	for text, why := range map[string]string{
 		"":             "names nobody",
