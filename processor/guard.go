@@ -9,8 +9,8 @@ import (
 	"verdict/processor/queue"
 )
 
-// recheckHeld is how often a decision whose batch is held comes up, to see whether it
-// has expired.
+// recheckHeld is how often a decision that is held in memory comes up, to see whether it has
+// expired.
 const recheckHeld = time.Minute
 
 // groupOf returns what the guard judges a decision with.
@@ -42,17 +42,24 @@ func (p *Processor) mayBlame(j *job, v *verdict) (may bool) {
 // decision asks for.
 func (a *attempt) endHold(m *machines, now time.Time) {
 	of := groupOf(a.job)
+	if m.endHold(of, now) {
+		m.say(func() {
+			a.p.log.Info("the API carries out decisions again", "pause", string(decision.LanePausedRefused), "lane", of.Lane.String(), "batch_id", of.Batch)
+		})
+	}
+}
+
+// endHold ends the hold on a group. It reports whether there was one.
+func (m *machines) endHold(of health.Group, now time.Time) (was bool) {
 	if !m.guard.Completes(of, now) {
-		return
+		return false
 	}
 	m.showHeld(of.Lane)
 	for _, one := range m.heldOf(of) {
 		m.queue.Hasten(&one.Item, now)
 	}
 	m.wants.dispatch = true
-	m.say(func() {
-		a.p.log.Info("the API carries out decisions again", "pause", string(decision.LanePausedRefused), "lane", of.Lane.String(), "batch_id", of.Batch)
-	})
+	return true
 }
 
 // showHeld shows in the metric whether anything of a lane is held.
@@ -70,10 +77,14 @@ func (m *machines) heldOf(of health.Group) (held []*job) {
 	return held
 }
 
-// holdBack returns a chosen decision to the queue if its group is held, unless it is
-// the group's probe.
+// holdBack returns a chosen decision to where it waits if people hold it, or if its group
+// is held and it is not the group's probe.
 func (m *machines) holdBack(j *job, now time.Time) bool {
-	if j.probe || !m.guard.Held(groupOf(j)) {
+	if m.mustPark(j) {
+		m.parkTaken(j)
+		return true
+	}
+	if !m.holds(j.run, j.Task) && (j.probe || !m.guard.Held(groupOf(j))) {
 		return false
 	}
 	j.held = true

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"verdict/internal/decision"
+	"verdict/internal/ledger"
 	"verdict/processor/health"
 	"verdict/processor/profile"
 	"verdict/processor/queue"
@@ -19,6 +20,7 @@ type owner struct {
 	review   chan struct{}                      // the same for the reviewer; nil: there is none
 	whoAmI   chan struct{}                      // the same for outages
 	park     [len(decision.Lanes)]chan struct{} // the same for the parker of a lane
+	ordered  chan struct{}                      // the same for the orderer
 
 	mu sync.Mutex
 	m  machines
@@ -29,6 +31,11 @@ type owner struct {
 type machines struct {
 	opts *Options
 
+	orders     ledger.Orders // what people want
+	ledgerLost bool
+	cancelling []*job // out of the queue, and to be settled as cancelled
+
+	arrivals    uint64 // of decisions that were read for the first time
 	queue       *queue.Queue
 	share       queue.Share
 	parking     *queue.Parking[parked]
@@ -52,9 +59,9 @@ type machines struct {
 
 // wants is what an event asks for, once it is over.
 type wants struct {
-	dispatch, review, whoAmI bool // wake them
-	park                     [len(decision.Lanes)]bool
-	log                      []func() // write these lines
+	dispatch, review, whoAmI, ordered bool // wake them
+	park                              [len(decision.Lanes)]bool
+	log                               []func() // write these lines
 }
 
 // say has a line logged once the event is over.
@@ -64,11 +71,11 @@ func newOwner(o *Options) *owner {
 	own := &owner{
 		dispatch: make(chan struct{}, 1),
 		whoAmI:   make(chan struct{}, 1),
+		ordered:  make(chan struct{}, 1),
 		m: machines{
 			opts:        o,
 			queue:       queue.New(o.ProfileOutcome),
 			share:       queue.NewShare(o.BackfillMinShare),
-			parking:     queue.NewParking[parked](parkingShare(o.MaxPending)),
 			admission:   newAdmission(o),
 			health:      health.New(!o.WithoutWhoAmI),
 			guard:       health.NewGuard(o.Guard),
@@ -81,6 +88,7 @@ func newOwner(o *Options) *owner {
 			load:        load{gauge: o.Metrics.InFlight},
 		},
 	}
+	own.m.parking = queue.NewParking(parkingShare(o.MaxPending), parked.arrivedBefore, own.m.waits)
 	if o.ProfileOutcome {
 		own.review = make(chan struct{}, 1)
 	}
@@ -101,6 +109,7 @@ func (o *owner) do(event func(m *machines, now time.Time)) {
 	}
 	notify(o.review, w.review)
 	notify(o.whoAmI, w.whoAmI)
+	notify(o.ordered, w.ordered)
 	notify(o.dispatch, w.dispatch)
 }
 

@@ -192,6 +192,29 @@ func (q *Queue) Remove(match func(*Item) bool) []*Item {
 	return removed
 }
 
+// Each calls f with every item except those in the caller's hands.
+func (q *Queue) Each(f func(*Item)) {
+	of := func(active *Item, s *slot) {
+		if active != nil && (active.delayed >= 0 || s.index >= 0) {
+			f(active)
+		}
+	}
+	for _, t := range q.tasks {
+		of(t.active, &t.slot)
+		for _, w := range t.waiting {
+			for _, i := range w {
+				f(i)
+			}
+		}
+	}
+	for _, g := range q.gates {
+		of(g.active, &g.slot)
+		for _, i := range g.waiting {
+			f(i)
+		}
+	}
+}
+
 // without returns w without the items of which leaves is true. The array of w is
 // not changed, since a slice that was popped shares it.
 func without(w []*Item, leaves func(*Item) bool) []*Item {
