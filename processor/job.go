@@ -26,7 +26,6 @@ type job struct {
 	identity decision.Identity // of dec; zero: the record could not be read as a decision
 	size     int64             // of rec, in bytes
 	received time.Time
-	seq      uint64 // of its arrival, the first time
 	run      string // of Verdict that wrote the record; empty: none is known
 
 	line   queue.Line // that it counts in, see queue.Parking

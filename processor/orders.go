@@ -230,8 +230,8 @@ type fromArrival map[queue.Line]uint64
 func (f fromArrival) add(j *job) {
 	// A profile's line follows all of the profile's tasks.
 	for _, of := range [...]queue.Line{j.line, j.line.OfProfile()} {
-		if seq, ok := f[of]; !ok || j.seq < seq {
-			f[of] = j.seq
+		if at, ok := f[of]; !ok || j.Arrival < at {
+			f[of] = j.Arrival
 		}
 	}
 }
@@ -243,8 +243,8 @@ func (m *machines) parkQueued(from fromArrival) {
 	}
 	for _, i := range m.queue.Remove(func(i *queue.Item) bool {
 		j := jobOf(i)
-		seq, ok := from[j.line]
-		return ok && j.inLine && j.settleWith == nil && j.seq >= seq
+		at, ok := from[j.line]
+		return ok && j.inLine && j.settleWith == nil && j.Arrival >= at
 	}) {
 		j := jobOf(i)
 		m.parking.Unload(j.line, parkedOf(j))

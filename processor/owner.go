@@ -35,7 +35,6 @@ type machines struct {
 	ledgerLost bool
 	cancelling []*job // out of the queue, and to be settled as cancelled
 
-	arrivals    uint64 // of decisions that were read for the first time
 	queue       *queue.Queue
 	share       queue.Share
 	parking     *queue.Parking[parked]

@@ -23,16 +23,16 @@ type parked struct {
 	at       decision.Position
 	identity decision.Identity
 	before   decision.Progress
-	seq      uint64        // of its arrival
+	arrival  uint64        // see queue.Item
 	run      string        // that wrote the record
 	task     decision.Task // that it is about, as far as it was known
 }
 
 func parkedOf(j *job) parked {
-	return parked{j.hold, j.claim, j.rec.Origin(), j.identity, j.Progress, j.seq, j.run, j.Task}
+	return parked{j.hold, j.claim, j.rec.Origin(), j.identity, j.Progress, j.Arrival, j.run, j.Task}
 }
 
-func (e parked) arrivedBefore(other parked) bool { return e.seq < other.seq }
+func (e parked) arrivedBefore(other parked) bool { return e.arrival < other.arrival }
 
 // waits reports whether people hold a decision that is parked.
 func (m *machines) waits(e parked) bool {
@@ -48,8 +48,7 @@ func (m *machines) waits(e parked) bool {
 // counts already.
 func (m *machines) parks(j *job) bool {
 	if !j.inLine {
-		m.arrivals++
-		j.seq = m.arrivals
+		j.Arrival = m.queue.Arrive()
 		of, park := m.parking.Arrive(j.Lane, j.Task)
 		if park {
 			m.parking.Park(of, parkedOf(j))
@@ -157,11 +156,11 @@ func (k parker) bringBack(ctx context.Context, entries []returning) {
 // submit queues a decision that was read again. Without a record it is lost.
 func (k parker) submit(ctx context.Context, of queue.Line, e parked, rec *decision.Record) {
 	p := k.p
-	j := &job{claim: e.claim, hold: e.hold, received: time.Now(), Progress: e.before, identity: e.identity, seq: e.seq, run: e.run, rec: decision.Record{Topic: e.at.Topic, Partition: e.at.Partition, Offset: e.at.Offset}}
+	j := &job{claim: e.claim, hold: e.hold, received: time.Now(), Progress: e.before, identity: e.identity, run: e.run, rec: decision.Record{Topic: e.at.Topic, Partition: e.at.Partition, Offset: e.at.Offset}}
 	if rec != nil {
 		j.rec, j.size = *rec, int64(rec.Size())
 	}
-	j.Owner, j.Lane, j.Task = j, of.Lane, of.Task
+	j.Owner, j.Lane, j.Task, j.Arrival = j, of.Lane, of.Task, e.arrival
 	if p.admit(ctx, j) != nil {
 		k.forget(of)
 		return

@@ -150,16 +150,17 @@ func (o *orders) logCondition(v store.View) {
 // statusOf returns the status of the ledger.
 func statusOf(v store.View, now time.Time) *LedgerStatus {
 	st := &LedgerStatus{Condition: v.Condition, gone: goneInstances(v, now)}
+	var others []string
 	for key, e := range v.State.Of(ledger.KindHold) {
-		if !e.Hold.Held {
-			continue
+		switch what, name, _ := strings.Cut(key.Name, "/"); {
+		case !e.Hold.Held:
+		case what == "lane":
+			st.Held = append(st.Held, decision.OneLine(name, 200))
+		default:
+			others = append(others, decision.OneLine(what+":"+name, 200))
 		}
-		what, name, _ := strings.Cut(key.Name, "/")
-		if what != "lane" {
-			name = what + ":" + name
-		}
-		st.Held = append(st.Held, decision.OneLine(name, 200))
 	}
+	st.Held = append(st.Held, others...)
 	st.Rate, st.RateUntil = v.State.Rate(now)
 	return st
 }
