@@ -4,10 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
-	"verdict/configs"
 	"verdict/internal/decision"
 	"verdict/internal/ledger"
 	"verdict/internal/passfort/sandbox"
@@ -376,12 +374,6 @@ func TestHoldKeepsTheOrderOfTasks(t *testing.T) {
 	d.set(task(7, 0), listed(task(7, 0), "a0", "T0"), listed(task(7, 1), "a1", "T1"), listed(task(7, 2), "a2", "T2"))
 	inWorld(t, sandbox.Options{Latency: 20 * time.Millisecond, Jitter: 50 * time.Millisecond, Profiles: d.tasks}, func(t *testing.T, w *world) {
 		topic := w.cfg.Kafka.Topics.Backfill
-		w.setFaults(func(c sandbox.Call) sandbox.Fault {
-			if c.Number%7 == 0 {
-				return answer(503, "")
-			}
-			return sandbox.Fault{}
-		})
 		n := 0
 		for round := range 12 {
 			var records []outgoing
@@ -399,7 +391,7 @@ func TestHoldKeepsTheOrderOfTasks(t *testing.T) {
 			}
 			w.submitBatch(fmt.Sprint("batch-", round%3), records)
 		}
-		m := w.start(func(c *configs.Config) { c.Processor.BackoffMax = time.Second })
+		m := w.start()
 		for round := range 12 {
 			w.hold(ledger.HoldBatch(fmt.Sprint("batch-", round%3)), round%2 == 0)
 			time.Sleep(time.Duration(300+70*round) * time.Millisecond)
@@ -409,13 +401,11 @@ func TestHoldKeepsTheOrderOfTasks(t *testing.T) {
 		}
 		w.awaitAll(10 * time.Minute)
 		m.stop()
-		synctest.Wait()
+		w.checkOrder(w.checkSettledOnce())
 		w.checkCommitted()
-		outcomes := w.checkSettledOnce()
-		for at, outcome := range outcomes {
-			if outcome != string(decision.Completed) {
-				t.Errorf("%v: %s", at, outcome)
-			}
+		w.checkOneCallEach()
+		if n := w.count(w.cfg.Kafka.Topics.DeadLetters); n != 0 {
+			t.Errorf("%d dead letters", n)
 		}
 	})
 }
