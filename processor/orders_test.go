@@ -66,6 +66,28 @@ func TestBroughtBackDecisionDoesNotOvertake(t *testing.T) {
 	})
 }
 
+// TestHoldParksWhatMayBeOnTheSameTask holds a batch whose decision waits before one of another batch
+// that names its task, the same, by alias.
+func TestHoldParksWhatMayBeOnTheSameTask(t *testing.T) {
+	onStage(t, func(s *stage) {
+		s.listed = taskID(1)
+		s.p.Pause(decision.PausedKafka, true)
+		s.submitFrom("a", 0, onProfile(1, 1, ""))
+		s.submitFrom("b", 1, byAlias(1, "a", ""))
+		s.p.Obey(holding("a"))
+		s.p.Pause(decision.PausedKafka, false)
+		time.Sleep(time.Minute)
+		s.wantSettled(0)
+		s.p.Obey(holding())
+		s.await(2)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if !slices.Equal(s.settled, []int64{0, 1}) {
+			t.Errorf("settled in the order %v", s.settled)
+		}
+	})
+}
+
 // TestHoldWhileADecisionIsTriedParksWhatFollows holds a batch while its decision is being called,
 // which fails: it does not come back before it is resumed, nor does the next on its task.
 func TestHoldWhileADecisionIsTriedParksWhatFollows(t *testing.T) {

@@ -1,6 +1,7 @@
 package decision
 
 import (
+	"slices"
 	"strconv"
 )
 
@@ -58,4 +59,15 @@ func parseCount(digits []byte) int64 {
 		return 0
 	}
 	return int64(n)
+}
+
+// RunOf returns the run of Verdict that wrote a record, by its headers; empty: none did. Of
+// several the last counts: it is the latest writer's.
+func RunOf(headers []Header) string {
+	for _, h := range slices.Backward(headers) {
+		if h.Key == HeaderRun && len(h.Value) <= MaxTextSize {
+			return string(h.Value)
+		}
+	}
+	return ""
 }

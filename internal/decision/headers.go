@@ -1,7 +1,5 @@
 package decision
 
-import "slices"
-
 // The headers that a dead letter adds to those of the record that it repeats.
 const (
 	HeaderReason      = "verdict-reason" // comes first, see firstAdded
@@ -47,17 +45,6 @@ const (
 	// batch's: a record belongs to a batch for that reason, and not because it names one.
 	HeaderRun = "verdict-run"
 )
-
-// RunOf returns the run of Verdict that wrote a record, as the record says; empty: it names
-// none. Of two headers the last counts: what sends a record again adds its own.
-func RunOf(headers []Header) string {
-	for _, h := range slices.Backward(headers) {
-		if h.Key == HeaderRun && len(h.Value) <= MaxTextSize {
-			return string(h.Value)
-		}
-	}
-	return ""
-}
 
 // The headers, of records and of HTTP alike, that tie their message to a trace, see Trace.
 const (

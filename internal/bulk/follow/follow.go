@@ -3,6 +3,7 @@ package follow
 import (
 	"cmp"
 	"context"
+	"maps"
 	"time"
 
 	"verdict/internal/decision"
@@ -24,7 +25,10 @@ func Follow(ctx context.Context, o Options) (Summary, error) {
 	if o.Retrying == nil {
 		o.Retrying = func(error) {}
 	}
-	f := &follower{options: o, tally: newTally(), readTo: make(map[string]map[int]int64)}
+	f := &follower{options: o, tally: newTally(), readTo: maps.Clone(o.Begin)}
+	if f.readTo == nil {
+		f.readTo = make(map[string]map[int]int64)
+	}
 	err := f.watch(ctx)
 	if err != nil && ctx.Err() == nil {
 		return f.summary(), err

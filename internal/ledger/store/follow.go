@@ -30,7 +30,8 @@ const (
 	unreadable    = 10 * time.Second       // without a good answer, and the ledger is lost
 	identifyEvery = 2 * time.Second        // look whether the topic is still the same one
 	examineEvery  = 30 * time.Second       // look at its partitions and settings
-	blankFor      = time.Second            // that a topic says nothing, and that counts: its first record may be on its way
+	doubtFor      = time.Second            // that a topic lacks something, and that counts: it may be on its way
+	witnessTime   = time.Minute            // for the audit topic, where signatures count
 	tryAgain      = 500 * time.Millisecond // after an error that may be over soon
 	lookAgain     = 3 * time.Second        // where there is no ledger, or none that can be used
 	refusalsEvery = time.Minute            // a log line
@@ -102,13 +103,15 @@ type follower struct {
 	wasRead  bool         // it was OK once
 	workedAt time.Time    // when Kafka gave a good answer last
 
+	witnessed bool // state knows the signed commands of the audit topic
+
 	attached     bool // the topic was there a moment ago
 	begun        bool // what follows is about it
 	id           broker.TopicID
 	next         int64     // offset to read
 	empty        bool      // the latest fetch brought no batch, though there should be one
 	said         bool      // it says something of what people did
-	blankSince   time.Time // when it was read to its end, and did not
+	doubtSince   time.Time // when it was read to its end and lacked something; zero: it does not
 	acts         bool      // the audit topic names acts of the group
 	actsKnown    bool      // acts is about now
 	identifiedAt time.Time
@@ -120,10 +123,11 @@ type follower struct {
 
 // step does the next thing: it finds the topic, or reads on.
 func (f *follower) step(ctx context.Context) error {
+	follow := ctx
 	ctx, cancel := context.WithTimeout(ctx, max(time.Until(f.workedAt.Add(unreadable)), unreadable/2))
 	defer cancel()
 	if !f.attached || time.Since(f.identifiedAt) >= identifyEvery {
-		if err := f.identify(ctx); err != nil {
+		if err := f.identify(ctx, follow); err != nil {
 			f.attached = false
 			return err
 		}
@@ -140,8 +144,9 @@ func (f *follower) step(ctx context.Context) error {
 	return f.judge(ctx)
 }
 
-// identify finds the topic, and notices if it is not the one that was read.
-func (f *follower) identify(ctx context.Context) error {
+// identify finds the topic, and notices if it is not the one that was read. The first time it
+// may take long, and has the context of Follow for that.
+func (f *follower) identify(ctx, follow context.Context) error {
 	ids, err := f.Connection.TopicIDs(ctx, f.Control)
 	if errors.Is(err, kafka.TopicAuthorizationFailed) {
 		return lostf("the user may not read the control topic %s (kafka.topics.control); grant Read and Describe on it and on %s", f.Control, f.Audit)
@@ -166,6 +171,14 @@ func (f *follower) identify(ctx context.Context) error {
 	if id != f.id || !f.begun {
 		f.begin(id)
 	}
+	if !f.witnessed {
+		within, done := context.WithTimeout(follow, witnessTime)
+		defer done()
+		if err := witness(within, f.Options, f.state); err != nil {
+			return err
+		}
+		f.witnessed, f.workedAt = true, time.Now()
+	}
 	f.attached, f.begun = true, true
 	return nil
 }
@@ -173,7 +186,7 @@ func (f *follower) identify(ctx context.Context) error {
 // begin begins with the first record of a topic.
 func (f *follower) begin(id broker.TopicID) {
 	f.id, f.next, f.empty, f.said = id, 0, false, false
-	f.blankSince, f.actsKnown = time.Time{}, false
+	f.doubtSince, f.actsKnown = time.Time{}, false
 	f.state.Restart()
 }
 
@@ -252,26 +265,39 @@ func (f *follower) apply(rec *decision.Record) {
 
 // judge says how a ledger stands that was read to its end.
 func (f *follower) judge(ctx context.Context) error {
-	if !f.said {
-		if f.blankSince.IsZero() {
-			f.blankSince = time.Now()
-		}
-		if err := f.readActs(ctx); err != nil {
-			return err
-		}
-		switch known := !f.state.Blank(); {
-		case !known && !f.acts:
-		case time.Since(f.blankSince) < blankFor:
-			return nil
-		case known:
-			return lostf("the control topic %s was made again and is empty; restore it, or hold again what is to be held", f.Control)
-		default:
-			return lostf("the control topic %s is empty, but the audit topic %s says that there was something in it; restore it, or hold again what is to be held", f.Control, f.Audit)
-		}
+	lost, err := f.lacks(ctx)
+	switch {
+	case err != nil:
+		return err
+	case lost == nil:
+		f.doubtSince, f.wasRead = time.Time{}, true
+		f.tell(OK, nil)
+		return nil
+	case f.doubtSince.IsZero():
+		f.doubtSince = time.Now()
 	}
-	f.wasRead = true
-	f.tell(OK, nil)
-	return nil
+	if time.Since(f.doubtSince) < doubtFor {
+		return nil
+	}
+	return lost
+}
+
+// lacks returns what a ledger that was read to its end lacks; nil: nothing.
+func (f *follower) lacks(ctx context.Context) (lost, err error) {
+	if keys := f.state.Missing(); len(keys) > 0 {
+		return lostf("the control topic %s lacks signed commands that the audit topic %s has, such as that of %s %s; restore it",
+			f.Control, f.Audit, keys[0].Kind, decision.OneLine(keys[0].Name, 200)), nil
+	}
+	if f.said {
+		return nil, nil
+	}
+	if !f.state.Blank() {
+		return lostf("the control topic %s was made again and is empty; restore it, or hold again what is to be held", f.Control), nil
+	}
+	if err := f.readActs(ctx); err != nil || !f.acts {
+		return nil, err
+	}
+	return lostf("the control topic %s is empty, but the audit topic %s says that there was something in it; restore it, or hold again what is to be held", f.Control, f.Audit), nil
 }
 
 // readActs finds out, once for each topic, whether the audit topic names acts of the group.

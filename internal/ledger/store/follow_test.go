@@ -226,7 +226,7 @@ func TestLedgerThatIsMadeAgainIsReadFromItsStart(t *testing.T) {
 		}
 		f, stop := follow(b, o)
 		f.want(time.Second, "ok")
-		remove(b, o.Control)
+		remove(b, o.Control, o.Audit) // with the audit topic, commands would be taken for copies of old ones
 		o, closed := afresh(b, o)
 		defer closed()
 		ensure(b, o)
@@ -268,6 +268,33 @@ func TestLedgerIsLostFromTheStartWhereTheAuditTopicKnowsOfIt(t *testing.T) {
 		f.want(3*time.Second, "lost")
 		hold(b, o, live, false)
 		f.want(5*time.Second, "ok lane/live")
+	})
+}
+
+func TestLedgerThatLacksASignedCommandIsLost(t *testing.T) {
+	bulktest.InKafka(t, func(b *bulktest.Kafka) {
+		public, private, err := ed25519.GenerateKey(nil)
+		if err != nil {
+			b.Fatal(err)
+		}
+		o := people(b)
+		o.Sign, o.Trusted = private, ledger.Trusted{"ops": {public}}
+		hold(b, o, spring, true)
+		f, stop := follow(b, o)
+		f.want(time.Second, "ok")
+		stop()
+		remove(b, o.Control)
+		o, closed := afresh(b, o)
+		defer closed()
+		ensure(b, o)
+		hold(b, o, live, true)
+		f, stop = follow(b, o)
+		defer stop()
+		f.want(5*time.Second, "lost")
+		if f.why == nil || !strings.Contains(f.why.Error(), "hold batch/spring") {
+			b.Errorf("why: %v", f.why)
+		}
+		f.wantHeld(live)
 	})
 }
 
