@@ -53,7 +53,8 @@ func (m *machines) accept(j *job) {
 		return
 	}
 	j.spans.waits()
-	m.guard.Arrives(groupOf(j), j.Task.ProfileID, j.received)
+	j.group = m.groupOf(j)
+	m.guard.Arrives(j.group, j.Task.ProfileID, j.received)
 	m.queue.Add(&j.Item)
 	j.hold.done()
 	m.wants.review, m.wants.dispatch = true, true

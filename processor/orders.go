@@ -38,23 +38,24 @@ func (p *Processor) LedgerLost(lost bool) {
 // hold on it too, if there is one.
 func (p *Processor) Resumed(key ledger.Key) {
 	what, name, _ := strings.Cut(key.Name, "/")
+	var groups []health.Group
 	for _, lane := range decision.Lanes {
-		of := health.Group{Lane: lane, Batch: name}
 		switch {
 		case what == "batch":
+			groups = append(groups, health.Group{Lane: lane, Batch: name}, health.Group{Lane: lane, Batch: name, Named: true})
 		case what == "lane" && name == lane.String():
-			of.Batch = ""
-		default:
-			continue
+			groups = append(groups, health.Group{Lane: lane})
 		}
-		p.do(func(m *machines, now time.Time) {
+	}
+	p.do(func(m *machines, now time.Time) {
+		for _, of := range groups {
 			if m.endHold(of, now) {
 				m.say(func() {
-					p.log.Info("somebody lets refused decisions go on", "pause", string(decision.LanePausedRefused), "lane", lane.String(), "batch_id", of.Batch)
+					p.log.Info("somebody lets refused decisions go on", "pause", string(decision.LanePausedRefused), "lane", of.Lane.String(), "batch_id", of.Batch)
 				})
 			}
-		})
-	}
+		}
+	})
 }
 
 // obey follows new orders.
@@ -228,15 +229,13 @@ func (m *machines) parkHeld() {
 type fromArrival map[queue.Line]uint64
 
 func (f fromArrival) add(j *job) {
-	// A profile's line follows all of the profile's tasks.
-	for _, of := range [...]queue.Line{j.line, j.line.OfProfile()} {
-		if at, ok := f[of]; !ok || j.Arrival < at {
-			f[of] = j.Arrival
-		}
+	if at, ok := f[j.line]; !ok || j.Arrival < at {
+		f[j.line] = j.Arrival
 	}
 }
 
-// parkQueued parks what waits in the queue.
+// parkQueued parks what waits in the queue. What would come first once the held ones are being
+// read again must be parked with them by then.
 func (m *machines) parkQueued(from fromArrival) {
 	if len(from) == 0 {
 		return

@@ -196,6 +196,12 @@ func TestCancelEndsWhatWasNotBegun(t *testing.T) {
 
 // TestResumeEndsTheGuardsHold has the API refuse a batch, and somebody let it go on.
 func TestResumeEndsTheGuardsHold(t *testing.T) {
+	for name, run := range map[string]string{"a batch that is known": "a", "a batch that is named": "b"} {
+		t.Run(name, func(t *testing.T) { resumeRefused(t, run) })
+	}
+}
+
+func resumeRefused(t *testing.T, run string) {
 	onStage(t, func(s *stage) {
 		var refuses atomic.Bool
 		refuses.Store(true)
@@ -205,8 +211,14 @@ func TestResumeEndsTheGuardsHold(t *testing.T) {
 			}
 			return nil
 		}
+		if run == "a" {
+			s.p.Obey(ledger.Orders{BatchOf: map[string]string{"a": "spring"}})
+		}
 		for n := range int64(10) {
-			s.submitFrom("a", n, onProfile(int(n), int(n), `,"batch_id":"spring"`))
+			s.submitFrom(run, n, onProfile(int(n), int(n), `,"batch_id":"spring"`))
+		}
+		if run == "a" { // somebody else's, of the same name
+			s.submitFrom("b", 10, onProfile(0, 10, `,"batch_id":"spring"`))
 		}
 		time.Sleep(time.Minute)
 		refused := func() bool { return len(s.p.Status(time.Now()).Lanes[decision.Live].Pauses) == 1 }

@@ -13,7 +13,7 @@ type Orders struct {
 	Tasks   map[decision.Task]bool    // held
 	Batches map[string]Hold           // held or cancelled, by the batch's ID
 	By      map[string]Entry          // the records that say so, by the batch's ID
-	BatchOf map[string]string         // the batch's ID by the run that wrote a record, of those in Batches
+	BatchOf map[string]string         // the batch's ID by the run that wrote a record
 	// Rate is the group's rate until RateUntil; 0: the configured one.
 	Rate      float64
 	RateUntil time.Time // zero: until another record
@@ -23,6 +23,11 @@ type Orders struct {
 func (s *State) Orders(now time.Time) Orders {
 	o := Orders{Tasks: make(map[decision.Task]bool), Batches: make(map[string]Hold), By: make(map[string]Entry), BatchOf: make(map[string]string)}
 	o.Rate, o.RateUntil = s.Rate(now)
+	for key, e := range s.Of(KindBatch) {
+		for _, run := range e.Batch.Runs {
+			o.BatchOf[run] = key.Name
+		}
+	}
 	for key, e := range s.Of(KindHold) {
 		what, name, _ := strings.Cut(key.Name, "/")
 		switch what {
@@ -31,11 +36,6 @@ func (s *State) Orders(now time.Time) Orders {
 				continue
 			}
 			o.Batches[name], o.By[name] = *e.Hold, e
-			if b, ok := s.Batch(name); ok {
-				for _, run := range b.Batch.Runs {
-					o.BatchOf[run] = name
-				}
-			}
 		case "lane":
 			for _, lane := range decision.Lanes {
 				if lane.String() == name {

@@ -160,7 +160,7 @@ func TestOrdersNameWhatIsHeldAndCancelled(t *testing.T) {
 	l.mustAdd(record(t, group, ledger.HoldLane(decision.Backfill), hold(true)))
 	l.mustAdd(record(t, group, ledger.HoldTask(task), hold(true)))
 	o := l.state.Orders(at)
-	if o.BatchOf["r1"] != "b" || o.BatchOf["r2"] != "b" || o.BatchOf["r3"] != "" || o.Batches["b"].Cancelled["backfill"][2] != 7 ||
+	if o.BatchOf["r1"] != "b" || o.BatchOf["r2"] != "b" || o.BatchOf["r3"] != "free" || o.Batches["b"].Cancelled["backfill"][2] != 7 ||
 		len(o.Batches) != 1 || o.Lanes != [2]bool{false, true} || !o.Tasks[task] || len(o.Tasks) != 1 {
 		t.Errorf("%+v", o)
 	}

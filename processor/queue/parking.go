@@ -44,8 +44,7 @@ type Line struct {
 
 func (l Line) isProfile() bool { return l.Task.TaskID == "" }
 
-// OfProfile returns the line of the profile.
-func (l Line) OfProfile() Line {
+func (l Line) ofProfile() Line {
 	return Line{l.Lane, decision.Task{ProfileID: l.Task.ProfileID}}
 }
 
@@ -69,9 +68,9 @@ func NewParking[E any](share int, before func(a, b E) bool, waits func(E) bool) 
 // Leave.
 func (p *Parking[E]) Arrive(lane decision.Lane, task decision.Task) (of Line, park bool) {
 	of = Line{lane, task}
-	l := p.lines[of.OfProfile()]
+	l := p.lines[of.ofProfile()]
 	if l != nil {
-		of = of.OfProfile()
+		of = of.ofProfile()
 	} else if l = p.lines[of]; l == nil {
 		l = &parkedLine[E]{}
 		p.lines[of] = l
@@ -141,7 +140,7 @@ func (p *Parking[E]) Leave(of Line) {
 func (p *Parking[E]) arrange(of Line, l *parkedLine[E]) {
 	if has := len(l.entries) > 0 || l.taken; has != l.counted && !of.isProfile() {
 		l.counted = has
-		p.count(of.OfProfile(), has)
+		p.count(of.ofProfile(), has)
 	}
 	switch {
 	case len(l.entries) == 0 && l.held == 0 && !l.taken:

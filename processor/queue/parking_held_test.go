@@ -67,10 +67,8 @@ func (l *heldLot) hold(batch int, held bool) {
 	from := make(map[Line]int)
 	for n := range l.memory {
 		if l.waits(n) || l.p.Follows(l.line[n], n) {
-			for _, of := range []Line{l.line[n], l.line[n].OfProfile()} {
-				if first, ok := from[of]; !ok || n < first {
-					from[of] = n
-				}
+			if first, ok := from[l.line[n]]; !ok || n < first {
+				from[l.line[n]] = n
 			}
 		}
 	}
@@ -125,6 +123,13 @@ func (l *heldLot) finish(i int) bool {
 	n := turn[i%len(turn)]
 	if l.waits(n) {
 		l.t.Fatalf("%d is in memory and held", n)
+	}
+	if l.p.Follows(l.line[n], n) {
+		if !l.line[n].isProfile() {
+			l.t.Fatalf("%d is in memory, and what it must not overtake is parked", n)
+		}
+		l.unload(n)
+		return true
 	}
 	for m := range n {
 		if !l.done[m] && l.meets(m, n) {
