@@ -75,6 +75,9 @@ func TestHoldParksWhatMayBeOnTheSameTask(t *testing.T) {
 		s.submitFrom("a", 0, onProfile(1, 1, ""))
 		s.submitFrom("b", 1, byAlias(1, "a", ""))
 		s.p.Obey(holding("a"))
+		if n := s.p.Status(time.Now()).Lanes[decision.Live].Pending; n != 1 {
+			t.Errorf("%d in memory though calls are paused, want the one that is not held", n)
+		}
 		s.p.Pause(decision.PausedKafka, false)
 		time.Sleep(time.Minute)
 		s.wantSettled(0)
