@@ -16,6 +16,7 @@ import (
 	"verdict/internal/broker"
 	"verdict/internal/bulk/atomicfile"
 	bulkfollow "verdict/internal/bulk/follow"
+	"verdict/internal/decision"
 	"verdict/internal/ledger"
 	"verdict/internal/term"
 )
@@ -112,6 +113,9 @@ func follow(ctx context.Context, s Process, cfg configs.Config, batchID string, 
 		Batch:    batchInLedger(cfg, connection, batchID, logRetries(log)),
 		Progress: func(sum bulkfollow.Summary) { progress.Set(followProgress(sum)) },
 		Decode:   reader.read,
+		WentBack: func(ctx context.Context) (func(decision.Position) bool, error) {
+			return wentBack(ctx, cfg, connection)
+		},
 		Retrying: logRetries(log),
 	})
 	progress.Finish()

@@ -16,6 +16,7 @@ import (
 	"verdict/internal/broker"
 	bulkfollow "verdict/internal/bulk/follow"
 	bulkverify "verdict/internal/bulk/verify"
+	"verdict/internal/decision"
 	"verdict/internal/ledger"
 	"verdict/internal/ledger/store"
 	"verdict/internal/term"
@@ -146,6 +147,9 @@ func verify(ctx context.Context, s Process, cfg configs.Config, batchID string, 
 		Results: cfg.Kafka.Topics.Results, DeadLetters: cfg.Kafka.Topics.DeadLetters,
 		Progress: func(sum bulkfollow.Summary) { reading.Set(term.Plural(sum.Read, "record") + " read") },
 		Decode:   reader.read, Retrying: logRetries(log),
+		WentBack: func(ctx context.Context) (func(decision.Position) bool, error) {
+			return wentBack(ctx, cfg, connection)
+		},
 	}
 	if err := findBatch(ctx, cfg, connection, &batch); err != nil {
 		return err

@@ -56,6 +56,8 @@ type Batch struct {
 	// FirstEdition says that a Verdict without a ledger began it: its topic may hold rows
 	// that name the batch and no run.
 	FirstEdition bool `json:"first_edition,omitempty"`
+	// Overwrite says that they may change a task that stands at the opposite state.
+	Overwrite bool `json:"overwrite,omitempty"`
 
 	// Begin is where each partition of Topic ended before the first row was sent.
 	Begin map[int]int64 `json:"begin"`

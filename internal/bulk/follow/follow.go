@@ -25,7 +25,7 @@ func Follow(ctx context.Context, o Options) (Summary, error) {
 	if o.Retrying == nil {
 		o.Retrying = func(error) {}
 	}
-	f := &follower{options: o, tally: newTally(), readTo: maps.Clone(o.Begin)}
+	f := &follower{options: o, tally: newTally(), readTo: maps.Clone(o.Begin), letters: make(map[decision.Position]*letter)}
 	if f.readTo == nil {
 		f.readTo = make(map[string]map[int]int64)
 	}
@@ -55,6 +55,8 @@ type follower struct {
 	progress     groupProgress            // from before the last round
 	waiting      int64                    // decisions that are not settled, and that the group has not passed; counted at the end
 	read         int64                    // records read
+	claims       []claim                  // of this round
+	letters      map[decision.Position]*letter
 	others       otherBatches
 	open         []OpenDecision
 	pace         pace

@@ -54,6 +54,9 @@ type Options struct {
 	// Decode reads a decision; with an error, what can be read of it. Nil: decision.Decode,
 	// which reads JSON and CloudEvents.
 	Decode func(rec *decision.Record) (decision.Decision, error)
+	// WentBack returns what reports whether a dead letter went back, by the ledger. It is
+	// asked about copies that were edited. Nil: it is not known, and each may have.
+	WentBack func(ctx context.Context) (func(letter decision.Position) bool, error)
 	// Retrying is called with each error that is retried. Nil: not wanted.
 	Retrying func(err error)
 }

@@ -36,6 +36,9 @@ func (f *follower) readRound(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := f.checkClaims(ctx); err != nil {
+		return err
+	}
 	if err := f.readNew(ctx, o.Results, bounds[o.Results], f.addResult); err != nil {
 		return err
 	}
