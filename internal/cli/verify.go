@@ -16,9 +16,9 @@ import (
 	"verdict/internal/broker"
 	bulkfollow "verdict/internal/bulk/follow"
 	bulkverify "verdict/internal/bulk/verify"
+	"verdict/internal/decision"
 	"verdict/internal/ledger"
 	"verdict/internal/ledger/store"
-	"verdict/internal/decision"
 	"verdict/internal/term"
 )
 
