@@ -203,7 +203,10 @@ func findBatch(ctx context.Context, cfg configs.Config, connection *broker.Conne
 		return nil
 	}
 	b := e.Batch
-	f.Since, f.Runs = b.Began.Add(-clockSkew), b.Runs
+	f.Runs = b.Runs
+	if !b.Began.IsZero() {
+		f.Since = b.Began.Add(-clockSkew)
+	}
 	switch {
 	case b.Redrive: // its topic is the one of dead letters; they went to those that they came from
 	case b.Approval != nil && b.Approval.By != nil: // moved, or being moved
@@ -211,7 +214,7 @@ func findBatch(ctx context.Context, cfg configs.Config, connection *broker.Conne
 	case b.Topic != "":
 		f.Decisions, f.Begin = []string{b.Topic}, map[string]map[int]int64{b.Topic: b.Begin}
 	}
-	if len(b.Runs) == 0 {
+	if len(b.Runs) == 0 || b.FirstEdition { // some of its rows name no run
 		f.Runs = nil
 	}
 	return nil

@@ -59,7 +59,7 @@ func TestBulk(t *testing.T) {
 	if want := "submitted=3000 completed=2400 already_complete=0 skipped=0 duplicates=0 dead_lettered=600 missing=0"; last != want {
 		t.Errorf("submit ends with %q, want %q", last, want)
 	}
-	if n := s.count(s.topics.backfill); n != rows {
+	if n := len(s.read(s.topics.backfill)); n != rows {
 		t.Errorf("%d records for %d rows", n, rows)
 	}
 	s.run(1, []string{"submit", name, "--batch-id", batch}, "submitted=0 earlier=3000 ", "was submitted completely at", "give it another --batch-id")

@@ -4,8 +4,8 @@
 // started at any time, on any machine, even long after the batch was sent. Printing is
 // left to the command line, and sending to package submit.
 //
-// It reads in rounds. A round notes the ends of the results and dead letters first,
-// then those of the decisions, and reads the decisions first. So a decision is in the
+// It reads in rounds. A round notes what the service's group has committed, then the ends of
+// the results and dead letters, then those of the decisions, and reads the decisions first. So a decision is in the
 // tally before the record that settles it is read. The tally takes five bytes per offset
 // and a bit per line.
 //

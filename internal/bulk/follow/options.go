@@ -7,6 +7,7 @@ import (
 
 	"verdict/internal/broker"
 	"verdict/internal/decision"
+	"verdict/internal/ledger"
 )
 
 // Options say which batch to follow, and where.
@@ -23,6 +24,12 @@ type Options struct {
 	// batch because it names one of them in decision.HeaderRun. Nil: by the batch that it
 	// names.
 	Runs []string
+	// Batch is called in each round and returns what the ledger says of the batch, which
+	// takes the place of Runs; nil: it does not know the batch. Nil: there is no ledger.
+	Batch func(ctx context.Context) (*ledger.Batch, error)
+	// Group is the service's consumer group. What it has not committed is not missing, it
+	// waits. Empty: whatever is not settled is missing.
+	Group string
 	// Begin is where the topics of decisions end before the batch begins, by partition. Nil:
 	// read from Since.
 	Begin map[string]map[int]int64

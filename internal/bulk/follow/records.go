@@ -28,7 +28,7 @@ func (f *follower) placeInBatch(rec *decision.Record, d *decision.Decision) (dec
 	batch := f.options.BatchID
 	place, ok := decision.BatchPlaceOf(rec.Headers)
 	if f.options.Runs != nil && !f.wrote(rec, place.ID == batch) {
-		if d.BatchID == batch {
+		if d.BatchID == batch || place.ID == batch {
 			f.tally.set(rec.Origin(), excluded)
 		}
 		return place, false
@@ -37,7 +37,9 @@ func (f *follower) placeInBatch(rec *decision.Record, d *decision.Decision) (dec
 		return decision.BatchPlace{ID: batch}, true
 	}
 	if ok && place.ID == batch {
-		f.size = max(f.size, place.Size)
+		if !f.inLedger {
+			f.size = max(f.size, place.Size)
+		}
 		return place, true
 	}
 	if ok {
