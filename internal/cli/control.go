@@ -12,7 +12,6 @@ import (
 	"verdict/configs"
 	"verdict/internal/app"
 	"verdict/internal/broker"
-	bulkredrive "verdict/internal/bulk/redrive"
 	"verdict/internal/bulk/rows"
 	"verdict/internal/control"
 	"verdict/internal/decision"
@@ -132,9 +131,9 @@ func controlOptions(cfg configs.Config, o store.Options, reader *recordReader) c
 	c := control.Options{
 		Ledger: o, Latest: cfg.Kafka.StartOffset == configs.StartLatest, Results: cfg.Kafka.Topics.Results, DeadLetters: cfg.Kafka.Topics.DeadLetters,
 		Rate: cfg.API.RateLimit, Decode: reader.read, Retrying: o.Retrying,
-	}
-	c.WentBack = func(ctx context.Context) (func(decision.Position) bool, error) {
-		return bulkredrive.WentBack(ctx, o, cfg.Kafka.Topics.DeadLetters)
+		WentBack: func(ctx context.Context) (func(decision.Position) bool, error) {
+			return wentBack(ctx, cfg, o.Connection)
+		},
 	}
 	for _, lane := range cfg.Kafka.Topics.Lanes() {
 		c.Lanes = append(c.Lanes, control.Lane{Name: lane.Lane.String(), Topic: lane.Topic})

@@ -23,8 +23,7 @@ type Options struct {
 	Rate float64
 	// Decode reads a decision; nil: decision.Decode, which reads JSON and CloudEvents.
 	Decode func(rec *decision.Record) (decision.Decision, error)
-	// WentBack returns what reports whether a dead letter went back, by the ledger. Nil: each
-	// may have.
+	// WentBack is follow.Options.WentBack.
 	WentBack func(ctx context.Context) (func(letter decision.Position) bool, error)
 	// Progress is called now and then while batches are counted, with the records read so far.
 	// Nil: not wanted.

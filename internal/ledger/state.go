@@ -181,3 +181,24 @@ func (s *State) Rate(now time.Time) (perSecond float64, until time.Time) {
 
 // Empty reports whether nothing is known of the group.
 func (s *State) Empty() bool { return len(s.entries) == 0 }
+
+// Blank reports whether nothing is known of what people did in the group.
+func (s *State) Blank() bool {
+	for key := range s.entries {
+		if key.Kind != KindInstance {
+			return false
+		}
+	}
+	return true
+}
+
+// Restart notes that the next record is the first of a control topic that was made again. What
+// is known stays, and no record of the new topic follows one of the old, nor what the audit
+// topic says of those.
+func (s *State) Restart() {
+	clear(s.witnessed)
+	for key, e := range s.entries {
+		e.offset, e.previous = -1, -1
+		s.entries[key] = e
+	}
+}

@@ -160,7 +160,7 @@ func TestOrdersNameWhatIsHeldAndCancelled(t *testing.T) {
 	l.mustAdd(record(t, group, ledger.HoldLane(decision.Backfill), hold(true)))
 	l.mustAdd(record(t, group, ledger.HoldTask(task), hold(true)))
 	o := l.state.Orders(at)
-	if o.BatchOf["r1"] != "b" || o.BatchOf["r2"] != "b" || o.BatchOf["r3"] != "" || o.Batches["b"].Cancelled["backfill"][2] != 7 ||
+	if o.BatchOf["r1"] != "b" || o.BatchOf["r2"] != "b" || o.BatchOf["r3"] != "free" || o.Batches["b"].Cancelled["backfill"][2] != 7 ||
 		len(o.Batches) != 1 || o.Lanes != [2]bool{false, true} || !o.Tasks[task] || len(o.Tasks) != 1 {
 		t.Errorf("%+v", o)
 	}
@@ -253,6 +253,32 @@ func TestCompactedCommandsAreKnownByTheirWitnesses(t *testing.T) {
 				t.Errorf("missing: %v", missing)
 			}
 		})
+	}
+}
+
+func TestTopicMadeAgainAppliesOnTopOfWhatIsKnown(t *testing.T) {
+	public, private, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := newLog(t, ledger.Trusted{"ops": {public}})
+	held, other := ledger.HoldLane(decision.Live), ledger.HoldLane(decision.Backfill)
+	l.mustAdd(record(t, group, ledger.InstanceKey("a"), ledger.Entry{At: at, Instance: &ledger.Instance{}}))
+	if !l.state.Blank() {
+		t.Error("an instance alone is what people did")
+	}
+	l.mustAdd(signed(t, private, held, -1, hold(true)))
+	l.mustAdd(signed(t, private, other, -1, hold(true)))
+	l.state.Restart()
+	l.offset = 0
+	if l.state.Blank() || !l.state.Hold(held).Held {
+		t.Error("what was known is forgotten")
+	}
+	l.mustAdd(signed(t, private, held, -1, hold(false)))
+	l.mustAdd(signed(t, private, held, 0, hold(true)))
+	l.mustAdd(signed(t, private, held, 1, hold(false)))
+	if l.state.Hold(held).Held || !l.state.Hold(other).Held {
+		t.Errorf("live %+v, backfill %+v", l.state.Hold(held), l.state.Hold(other))
 	}
 }
 

@@ -80,7 +80,7 @@ func (f *follower) watch(ctx context.Context) error {
 	ticker := time.NewTicker(f.options.Poll)
 	defer ticker.Stop()
 	for {
-		if err := f.readRound(ctx, adders{f.addDecision, f.addResult, f.addDeadLetter, f.checkClaims}); err != nil {
+		if err := f.readRound(ctx, adders{f.addDecision, f.checkClaims, f.addResult, f.addDeadLetter}); err != nil {
 			return err
 		}
 		if f.tally.members == 0 && f.unsent == 0 {

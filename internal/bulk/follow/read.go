@@ -12,10 +12,12 @@ import (
 	"verdict/internal/decision"
 )
 
-// adders take what a round reads; decided is called after the last decision.
+// adders take the records that a round reads, in this order. checked is called between
+// decisions and results.
 type adders struct {
-	decision, result, deadLetter func(*decision.Record)
-	decided                      func(ctx context.Context) error
+	decision           func(*decision.Record)
+	checked            func(context.Context) error
+	result, deadLetter func(*decision.Record)
 }
 
 // readRound reads what was written since the last round. It notes the ends of results
@@ -42,7 +44,7 @@ func (f *follower) readRound(ctx context.Context, add adders) error {
 			return err
 		}
 	}
-	if err := add.decided(ctx); err != nil {
+	if err := add.checked(ctx); err != nil {
 		return err
 	}
 	if err := f.readNew(ctx, o.Results, bounds[o.Results], add.result); err != nil {
@@ -64,6 +66,9 @@ func (f *follower) readLedger(ctx context.Context) error {
 	f.inLedger, f.size, f.unsent = true, b.Size, 0
 	if b.Ended.IsZero() {
 		f.unsent = b.Size - b.Sent
+	}
+	if a := b.Approval; a != nil && a.Ended.IsZero() { // it is not in its lane yet
+		f.unsent = b.Size - a.Count
 	}
 	if !b.FirstEdition { // some of whose rows name no run
 		f.options.Runs = b.Runs

@@ -84,7 +84,7 @@ func (s *Several) beginAt(batches []OneOf) {
 
 // Read reads what was written since the last Read.
 func (s *Several) Read(ctx context.Context) error {
-	return s.reader.readRound(ctx, adders{s.addDecision, s.addResult, s.addDeadLetter, s.checkClaims})
+	return s.reader.readRound(ctx, adders{s.addDecision, s.checkClaims, s.addResult, s.addDeadLetter})
 }
 
 // Summary returns how a batch stands, with the pace of its last five minutes, and when the
@@ -108,6 +108,7 @@ func (s *Several) addDecision(rec *decision.Record) {
 
 func (s *Several) checkClaims(ctx context.Context) error {
 	for _, m := range s.members {
+		m.answered = true
 		if err := m.checkClaims(ctx); err != nil {
 			return err
 		}
