@@ -3,6 +3,7 @@ package processor
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"verdict/internal/decision"
 	"verdict/internal/passfort"
@@ -72,8 +73,18 @@ func (a *attempt) look(ctx context.Context) (v verdict, done bool) {
 	return verdict{}, false
 }
 
+// overwrites reports whether people let the run that wrote the record change tasks that
+// stand at the opposite state.
+func (a *attempt) overwrites() (yes bool) {
+	a.p.do(func(m *machines, _ time.Time) { yes = m.orders.Overwrite[a.job.run] })
+	return yes
+}
+
 // conflict handles a task that a look finds completed in another state.
 func (a *attempt) conflict(task *passfort.Task, status int) (v verdict, done bool) {
+	if a.overwrites() {
+		return verdict{}, false
+	}
 	switch a.p.opts.OnConflict {
 	case decision.ConflictSkip:
 		return verdict{action: actSucceed, success: success{outcome: decision.Skipped, status: status, task: task.Raw}}, true
