@@ -1,6 +1,7 @@
 package decision
 
 import (
+	"slices"
 	"strconv"
 )
 
@@ -46,6 +47,17 @@ func BatchPlaceOf(headers []Header) (BatchPlace, bool) {
 		}
 	}
 	return b, b.ID != "" && b.Line > 0
+}
+
+// RunOf returns the run of Verdict that a record says wrote it; empty: it does not say. The
+// last header counts, which Verdict added. Whether the run wrote it the ledger knows.
+func RunOf(headers []Header) string {
+	for _, h := range slices.Backward(headers) {
+		if h.Key == HeaderRun && len(h.Value) <= MaxTextSize {
+			return string(h.Value)
+		}
+	}
+	return ""
 }
 
 // parseCount reads a decimal number that is not negative; anything else is 0.

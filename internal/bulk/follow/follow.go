@@ -3,6 +3,7 @@ package follow
 import (
 	"cmp"
 	"context"
+	"maps"
 	"time"
 
 	"verdict/internal/decision"
@@ -14,17 +15,7 @@ import (
 //
 // If ctx ends first, Follow returns what it knows, with the error of ctx.
 func Follow(ctx context.Context, o Options) (Summary, error) {
-	o.Poll = cmp.Or(o.Poll, time.Second)
-	if o.Progress == nil {
-		o.Progress = func(Summary) {}
-	}
-	if o.Decode == nil {
-		o.Decode = decision.Decode
-	}
-	if o.Retrying == nil {
-		o.Retrying = func(error) {}
-	}
-	f := &follower{options: o, tally: newTally(), readTo: make(map[string]map[int]int64)}
+	f := newFollower(o)
 	err := f.watch(ctx)
 	if err != nil && ctx.Err() == nil {
 		return f.summary(), err
@@ -37,10 +28,29 @@ func Follow(ctx context.Context, o Options) (Summary, error) {
 	return s, err
 }
 
-// follower is one call of Follow. It belongs to one goroutine.
+func newFollower(o Options) *follower {
+	o.Poll = cmp.Or(o.Poll, time.Second)
+	if o.Progress == nil {
+		o.Progress = func(Summary) {}
+	}
+	if o.Decode == nil {
+		o.Decode = decision.Decode
+	}
+	if o.Retrying == nil {
+		o.Retrying = func(error) {}
+	}
+	f := &follower{options: o, tally: newTally(), readTo: maps.Clone(o.Begin)}
+	if f.readTo == nil {
+		f.readTo = make(map[string]map[int]int64)
+	}
+	return f
+}
+
+// follower is one call of Follow or Parts. It belongs to one goroutine.
 type follower struct {
 	options      Options
 	tally        *tally
+	everyRecord  bool                     // a second record of a line is another decision
 	readTo       map[string]map[int]int64 // where reading each topic goes on, by partition
 	size         int64                    // of the batch; zero: not known
 	read         int64                    // records read

@@ -18,6 +18,13 @@ type Options struct {
 	Decisions []string
 	// Results and DeadLetters are the topics in which decisions end. Required.
 	Results, DeadLetters string
+	// Runs are those that wrote the batch's decisions, by the ledger: a record belongs to the
+	// batch because it names one of them in decision.HeaderRun. Nil: by the batch that it
+	// names.
+	Runs []string
+	// Begin is where the topics of decisions end before the batch begins, by partition. Nil:
+	// read from Since.
+	Begin map[string]map[int]int64
 	// Since skips records whose timestamps are older. Zero: read all that the topics
 	// hold.
 	Since time.Time

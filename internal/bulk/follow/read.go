@@ -80,7 +80,7 @@ func (f *follower) readNew(ctx context.Context, topic string, bounds map[int]bro
 func (f *follower) reread(ctx context.Context, topic string, each func(*decision.Record) error) error {
 	ends := f.readTo[topic]
 	o := broker.ScanOptions{
-		Topic: topic, Since: f.options.Since, Ends: ends, Retrying: f.options.Retrying, Partitions: slices.Collect(maps.Keys(ends)),
+		Topic: topic, Since: f.options.Since, Offsets: f.options.Begin[topic], Ends: ends, Retrying: f.options.Retrying, Partitions: slices.Collect(maps.Keys(ends)),
 	}
 	return f.options.Connection.Scan(ctx, o, func(rec decision.Record) error { return each(&rec) })
 }

@@ -18,6 +18,9 @@ func (f *follower) addDecision(rec *decision.Record) {
 		f.tally.addCopy(rec.Origin(), redrivenCopy{of: first, redrives: max(decision.Redrives(rec), 1), fingerprint: fingerprint})
 		return
 	}
+	if f.everyRecord {
+		place.Line = 0
+	}
 	f.tally.addRecord(rec.Origin(), place.Line, fingerprint)
 }
 
@@ -26,7 +29,7 @@ func (f *follower) addDecision(rec *decision.Record) {
 func (f *follower) placeInBatch(rec *decision.Record, d *decision.Decision) (decision.BatchPlace, bool) {
 	batch := f.options.BatchID
 	place, ok := decision.BatchPlaceOf(rec.Headers)
-	if ok && place.ID == batch {
+	if ok && place.ID == batch && f.wrote(rec) {
 		f.size = max(f.size, place.Size)
 		return place, true
 	}
@@ -41,7 +44,21 @@ func (f *follower) placeInBatch(rec *decision.Record, d *decision.Decision) (dec
 		f.others.add(d.BatchID)
 		return place, false
 	}
+	if f.options.Runs != nil {
+		f.tally.set(rec.Origin(), excluded) // submit did not write it
+		return place, false
+	}
 	return decision.BatchPlace{ID: d.BatchID}, true
+}
+
+// wrote reports whether one of the batch's runs wrote a record, as far as the ledger knows
+// them. A redriven copy was written by another run.
+func (f *follower) wrote(rec *decision.Record) bool {
+	if f.options.Runs == nil {
+		return true
+	}
+	_, redriven := decision.RedrivenOrigin(rec)
+	return redriven || slices.Contains(f.options.Runs, decision.RunOf(rec.Headers))
 }
 
 // addResult adds a record of the topic of results.
