@@ -27,7 +27,9 @@ type LineError struct {
 }
 
 // Error says so in one line.
-func (e *LineError) Error() string { return fmt.Sprintf("line %d is wrong: %v", e.Line, e.Why) }
+func (e *LineError) Error() string {
+	return fmt.Sprintf("line %d is wrong: %s", e.Line, decision.OneLine(e.Why.Error(), 500))
+}
 
 // Unwrap returns Why.
 func (e *LineError) Unwrap() error { return e.Why }
