@@ -45,6 +45,13 @@ func Parts(ctx context.Context, o Options, each func(*Part) error) (size int64, 
 				return nil
 			}
 			d, invalid := f.options.Decode(rec)
+			if of == rec.Origin() {
+				// A copy may claim to be of a decision that is another's.
+				if _, ok := f.placeInBatch(rec, &d); !ok {
+					f.tally.set(of, excluded)
+					return nil
+				}
+			}
 			return each(&Part{Of: of, Record: rec, Decided: &d, Invalid: invalid, Copy: of != rec.Origin()})
 		})
 		if err != nil {

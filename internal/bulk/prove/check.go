@@ -299,7 +299,7 @@ func (c *checker) addEnd(object []byte, signature string) error {
 
 // decodeBase64 reads bytes of this number, written in the one way in which they can be.
 func decodeBase64(text string, size int) ([]byte, error) {
-	b, err := base64.StdEncoding.Strict().DecodeString(text)
+	b, err := base64.StdEncoding.DecodeString(text)
 	if err != nil || len(b) != size || base64.StdEncoding.EncodeToString(b) != text {
 		return nil, fmt.Errorf("want %d bytes in base64", size)
 	}

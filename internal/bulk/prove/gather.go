@@ -22,7 +22,7 @@ import (
 )
 
 // sortBytes is the memory for sorting, in bytes.
-const sortBytes = 16 << 20
+const sortBytes = 8 << 20
 
 // Evidence is what was found of a batch, to be written. Close it.
 type Evidence struct {

@@ -222,6 +222,19 @@ func TestEvidenceShowsWhatBecameOfABatch(t *testing.T) {
 		b.Settle(find(b, bulktest.BackfillTopic, "d-66", 0), decision.Completed, "")
 		b.Settle(find(b, bulktest.BackfillTopic, "d-10", 0), decision.Completed, "")
 
+		// Neither does it become the batch's what was there before it, or what is another's.
+		before := find(b, bulktest.BackfillTopic, "d-8", 0)
+		named := bulktest.MustDecode(t, before)
+		result := decision.Result{
+			DecisionID: named.ID, DecisionKey: named.Identity().String(), ProfileID: named.Task.ProfileID, TaskID: named.Task.TaskID, State: named.State, Outcome: decision.Completed, BatchID: "spring", Origin: before.Origin(),
+		}
+		others := find(b, bulktest.BackfillTopic, "d-1", 2)
+		phantom := bulktest.InBatch(bulktest.BackfillTopic, "spring", 11, 8)
+		phantom.Headers = append(phantom.Headers, decision.Header{Key: decision.HeaderRedrivenOrigin, Value: []byte(others.Origin().String())})
+		nothing := bulktest.InBatch(bulktest.BackfillTopic, "spring", 12, 8)
+		nothing.Headers = append(nothing.Headers, decision.Header{Key: decision.HeaderRedrivenOrigin, Value: []byte("backfill/0/9999")})
+		b.Put(result.Encode(bulktest.ResultsTopic, before.Key), phantom, nothing)
+
 		mustWrite(b, by(b, "hold", "r4"), ledger.HoldBatch("spring"), store.Change{Acts: []ledger.Act{act(ledger.HoldBatch("spring")), act(ledger.HoldBatch("other")), act(ledger.BatchKey("other"))}})
 
 		evidence, w := made(b, options(b, "spring"))
