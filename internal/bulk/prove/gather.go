@@ -214,16 +214,17 @@ func (e *Evidence) join(ctx context.Context, parts *spill.Sorter) error {
 	var d joined
 	for {
 		part, err := sorted.Next()
-		if err != nil && err != io.EOF {
+		ended := err == io.EOF
+		if err != nil && !ended {
 			return err
 		}
-		if d.key != nil && (err == io.EOF || !bytes.Equal(part[:placeSize], d.key)) {
+		if d.key != nil && (ended || !bytes.Equal(part[:placeSize], d.key)) {
 			if err := e.addDecision(&d); err != nil {
 				return err
 			}
 			d = joined{}
 		}
-		if err == io.EOF {
+		if ended {
 			e.Counts = e.counter.Counts
 			return nil
 		}
