@@ -225,7 +225,6 @@ func (c *checker) addDecision(object []byte) error {
 		}
 	}
 	c.counts.add(&d)
-	c.counts.addLine(d.Line)
 	return nil
 }
 

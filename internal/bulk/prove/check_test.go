@@ -236,6 +236,17 @@ func TestRedriveCountsOnlyIfItIsConfirmed(t *testing.T) {
 	}
 }
 
+// Another version's outcomes are counted as they stand, but not without a bound.
+func TestCountsTellOutcomesApart(t *testing.T) {
+	c := newCounter()
+	for i := range 10 * maxWords {
+		c.add(&Decision{Outcome: fmt.Sprint("outcome_", i/2), Reason: strings.Repeat("x", i)})
+	}
+	if c.Outcomes["outcome_7"] != 2 || c.Outcomes[otherName] != 8*maxWords || len(c.Outcomes) != maxWords+1 || len(c.Reasons) != maxWord+1 {
+		t.Errorf("%d outcomes, %d reasons, %v", len(c.Outcomes), len(c.Reasons), c.Outcomes)
+	}
+}
+
 func FuzzCheck(f *testing.F) {
 	f.Add(sample(f, testKey(1)))
 	f.Add(sample(f, nil))

@@ -27,19 +27,20 @@ const sortBytes = 8 << 20
 // Evidence is what was found of a batch, to be written. Close it.
 type Evidence struct {
 	Manifest Manifest
-	Counts   Counts // without Repeated and Commands, which Write counts
 
-	options  Options
-	lines    spill.Sorter // of decisions
-	counter  counter
-	commands commands
-	redrives map[string]ledger.Key // keys of the ledger's redrives, by run
+	options Options
+	lines   spill.Sorter // of decisions
+	// decisions is the number of lines, notFound that of decisions which the batch should
+	// have besides.
+	decisions, notFound int64
+	commands            commands
+	redrives            map[string]ledger.Key // keys of the ledger's redrives, by run
 }
 
 // Gather reads what there is of a batch: its entry in the ledger, its decisions, their results
 // and their dead letters. It leaves no trace in Kafka.
 func Gather(ctx context.Context, o Options) (_ *Evidence, err error) {
-	e := &Evidence{options: o, lines: spill.Sorter{Dir: o.Dir, Limit: sortBytes}, counter: newCounter(), redrives: make(map[string]ledger.Key)}
+	e := &Evidence{options: o, lines: spill.Sorter{Dir: o.Dir, Limit: sortBytes}, redrives: make(map[string]ledger.Key)}
 	defer func() {
 		if err != nil {
 			e.Close()
@@ -80,8 +81,9 @@ func Gather(ctx context.Context, o Options) (_ *Evidence, err error) {
 	if l := e.Manifest.Ledger; l != nil {
 		size = l.Batch.Size
 	}
-	e.Counts.NotFound = max(size-e.Counts.Decisions, 0)
-	e.Manifest.ReadTo, e.Manifest.Unsettled = readTo, e.Counts.Unsettled+e.Counts.NotFound
+	e.notFound = max(size-e.decisions, 0)
+	e.Manifest.ReadTo = readTo
+	e.Manifest.Unsettled += e.notFound
 	return e, nil
 }
 
@@ -225,7 +227,6 @@ func (e *Evidence) join(ctx context.Context, parts *spill.Sorter) error {
 			d = joined{}
 		}
 		if ended {
-			e.Counts = e.counter.Counts
 			return nil
 		}
 		if err := context.Cause(ctx); err != nil {
@@ -254,7 +255,10 @@ func (e *Evidence) addDecision(d *joined) error {
 		return nil
 	}
 	d.settle(e.Manifest.Members)
-	e.counter.add(&d.Decision)
+	e.decisions++
+	if d.Outcome == unsettledName {
+		e.Manifest.Unsettled++
+	}
 	if err := e.commands.addDecision(e, &d.Decision); err != nil {
 		return err
 	}

@@ -153,8 +153,8 @@ type Command struct {
 // Counts are what the lines add up to.
 type Counts struct {
 	Decisions int64 `json:"decisions"`
-	// Outcomes counts decisions by their outcome, Reasons dead-lettered ones. What a newer
-	// version wrote counts as "other".
+	// Outcomes counts decisions by their outcome, Reasons dead-lettered ones. Beyond a hundred
+	// different ones, further ones count as "other".
 	Outcomes  map[string]int64 `json:"outcomes"`
 	Reasons   map[string]int64 `json:"dead_letter_reasons"`
 	Unsettled int64            `json:"unsettled"`

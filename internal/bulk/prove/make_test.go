@@ -351,7 +351,7 @@ func TestEvidenceOfAnApprovedBatch(t *testing.T) {
 	})
 }
 
-// Evidence is made of what does not fit into memory, and is in order all the same.
+// The rows of a batch may be in the topic in any order.
 func TestEvidenceIsSortedByLine(t *testing.T) {
 	bulktest.InKafka(t, func(b *bulktest.Kafka) {
 		const n = 500

@@ -10,7 +10,7 @@ import (
 // unsettledName stands for the outcome of a decision that has none.
 const unsettledName = "unsettled"
 
-// otherName stands for outcomes and reasons that this version does not know.
+// otherName stands for outcomes that no result can say, and for those beyond maxWords.
 const otherName = "other"
 
 // settle works out from the parts of a decision which redrives count, and how it ended.
@@ -60,10 +60,10 @@ func (d *Decision) settle(members Members) {
 	}
 }
 
-// counter counts decisions.
+// counter counts decisions in the order of their lines.
 type counter struct {
 	Counts
-	before int64 // what addLine was called with before
+	before int64 // line in the batch of the one before
 }
 
 func newCounter() counter {
@@ -72,24 +72,21 @@ func newCounter() counter {
 
 func (c *counter) add(d *Decision) {
 	c.Decisions++
-	switch {
-	case d.Outcome == unsettledName:
+	if d.Outcome == unsettledName {
 		c.Unsettled++
-	case slices.Contains(decision.Outcomes[:], decision.Outcome(d.Outcome)):
-		c.Outcomes[d.Outcome]++
-	default:
-		c.Outcomes[otherName]++
+	} else {
+		countWord(c.Outcomes, d.Outcome)
 	}
-	switch {
-	case d.Reason == "":
-	case slices.Contains(decision.Reasons[:], decision.Reason(d.Reason)):
-		c.Reasons[d.Reason]++
-	default:
-		c.Reasons[otherName]++
+	if d.Reason != "" {
+		countWord(c.Reasons, d.Reason)
 	}
 	if d.Record == nil {
 		c.Gone++
 	}
+	if d.Line > 0 && d.Line == c.before {
+		c.Repeated++
+	}
+	c.before = d.Line
 	confirmed := false
 	for _, r := range d.Redrives {
 		if r.Confirmed {
@@ -104,10 +101,14 @@ func (c *counter) add(d *Decision) {
 	c.Omitted += d.Omitted
 }
 
-// addLine counts the repetitions among the lines in the batch, which come in their order.
-func (c *counter) addLine(line int64) {
-	if line > 0 && line == c.before {
-		c.Repeated++
+// maxWords and maxWord bound the outcomes and reasons that are told apart, and their length.
+// Verdict's own are few; but evidence must not take all memory, whoever wrote what is in it.
+const maxWords, maxWord = 100, 64
+
+// countWord counts an outcome or reason as it stands, since other versions know others.
+func countWord(counts map[string]int64, word string) {
+	if len(word) > maxWord || counts[word] == 0 && len(counts) >= maxWords {
+		word = otherName
 	}
-	c.before = line
+	counts[word]++
 }

@@ -5,7 +5,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"encoding/base64"
-	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -33,7 +33,8 @@ func (e *Evidence) Write(ctx context.Context, out io.Writer, progress func(lines
 	if err := w.write(e.Manifest, nil); err != nil {
 		return Written{}, err
 	}
-	counts := counter{Counts: e.Counts}
+	counts := newCounter()
+	counts.NotFound = e.notFound
 	sorted := e.lines.Sorted()
 	for {
 		line, err := sorted.Next()
@@ -46,7 +47,11 @@ func (e *Evidence) Write(ctx context.Context, out io.Writer, progress func(lines
 		if err := context.Cause(ctx); err != nil {
 			return Written{}, err
 		}
-		counts.addLine(int64(binary.BigEndian.Uint64(line)))
+		var d Decision
+		if err := json.Unmarshal(line[lineKeySize:], &d); err != nil {
+			return Written{}, err
+		}
+		counts.add(&d)
 		if err := w.writeContent(bytes.TrimSuffix(line[lineKeySize:], []byte("}")), nil); err != nil {
 			return Written{}, err
 		}
