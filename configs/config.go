@@ -32,6 +32,7 @@ type Config struct {
 	Processor Processor `key:"processor"`
 	Decode    Decode    `key:"decode"`
 	Control   Control   `key:"control"`
+	Bulk      Bulk      `key:"bulk"`
 	Admin     Admin     `key:"admin"`
 	Log       Log       `key:"log"`
 }
@@ -76,6 +77,7 @@ type Topics struct {
 	Results      string `key:"results" default:"task-results" help:"Topic to publish results to."`
 	DeadLetters  string `key:"dead_letters" default:"task-decisions-dlq" help:"Topic to publish dead letters to."`
 	CheckResults string `key:"check_results" default:"task-check-results" help:"Topic from which verdict decide reads check results."`
+	Held         string `key:"held" default:"task-decisions-held" help:"Topic in which batches wait for approval, see bulk.approval. run does not read it."`
 	Control      string `key:"control" default:"verdict-control" help:"Topic of the ledger: what is known of batches, redrives, holds and rates. It has one partition and is compacted."`
 	Audit        string `key:"audit" default:"verdict-audit" help:"Topic in which each act of a person is kept: who did what, when and why."`
 }
@@ -121,6 +123,11 @@ type Decode struct {
 type Control struct {
 	SignKeyFile     string `key:"sign_key_file" default:"" help:"File that holds the private key with which commands are signed (verdict key new). Empty means they are not signed."`
 	TrustedKeysFile string `key:"trusted_keys_file" default:"" help:"File that names the actors whose signed commands are obeyed, each with a public key. Empty means that whoever may write to kafka.topics.control is obeyed."`
+}
+
+// Bulk is the section bulk.
+type Bulk struct {
+	Approval bool `key:"approval" default:"false" help:"Submit batches into kafka.topics.held, where they wait until another person than their submitter approves them (verdict approve). It needs control.trusted_keys_file. To make it a rule, let only those write to kafka.topics.backfill and kafka.topics.decisions who may approve."`
 }
 
 // Admin is the section admin.

@@ -51,6 +51,9 @@ func (v *validator) check() Faults {
 	v.backoff(v.cfg.Processor)
 	v.drain(v.cfg.Processor.ShutdownTimeout, v.cfg.Kafka)
 	v.decode(v.cfg.Decode)
+	if v.cfg.Bulk.Approval && v.cfg.Control.TrustedKeysFile == "" {
+		v.fault("is true without control.trusted_keys_file", "name the file with the keys of those who may submit and approve, or set it to false", "bulk.approval", "control.trusted_keys_file")
+	}
 	if addr := v.cfg.Admin.Addr; addr != "" && !isHostPort(addr, 0) {
 		v.fault("is "+quote(addr), "want host:port such as 127.0.0.1:9464, or empty for no admin server", "admin.addr")
 	}
@@ -154,6 +157,7 @@ func (v *validator) topics(t Topics) {
 		{"kafka.topics.results", t.Results},
 		{"kafka.topics.dead_letters", t.DeadLetters},
 		{"kafka.topics.check_results", t.CheckResults},
+		{"kafka.topics.held", t.Held},
 		{"kafka.topics.control", t.Control},
 		{"kafka.topics.audit", t.Audit},
 	} {

@@ -25,6 +25,7 @@ type evidence struct {
 	failed  health.Evidence // after it failed first, within half of the patience
 	badKey  bool            // the key was refused since the decision was refused first
 	alone   bool            // nothing else was completed since the attempt before began
+	since   time.Time       // the failures count from: the first one, or the end of a pause after it
 }
 
 // evidenceFor returns the evidence before an attempt at a decision.
@@ -38,6 +39,9 @@ func (m *machines) evidenceFor(j *job, now time.Time) (e evidence) {
 			at = before
 		}
 		return m.health.Evidence(j.Task, at)
+	}
+	if e.since = j.failedAt; m.health.GoingSince(j.Lane).After(e.since) {
+		e.since = m.health.GoingSince(j.Lane)
 	}
 	e.failed = since(j.failedAt, max(lately, m.opts.Patience/2))
 	e.alone = m.health.Evidence(j.Task, j.triedAt) != health.Completed
@@ -75,8 +79,9 @@ func (a *attempt) fail(ctx context.Context, v verdict) {
 
 // isToBlame reports whether a failure is the decision's own fault: the API was seen
 // working after the decision failed first, or was refused first for this reason, and before
-// this attempt began. The probe of a paused lane never is. Attempts that were made while
-// nothing else was completed either don't count, for an hour.
+// this attempt began. The probe of a paused lane never is. Within an hour, attempts that were
+// made while nothing else was completed either don't count, nor does the time before the
+// lane's latest pause ended.
 func (a *attempt) isToBlame(v *verdict, now time.Time) bool {
 	o := &a.p.opts
 	failedFor, refusedFor := now.Sub(a.failedAt), now.Sub(a.refusedAt)
@@ -92,7 +97,7 @@ func (a *attempt) isToBlame(v *verdict, now time.Time) bool {
 	case failedFor >= aloneFor:
 		return a.seen.failed != health.NoEvidence
 	}
-	return a.seen.failed == health.Completed && a.Attempts-a.alone >= o.MaxAttempts
+	return a.seen.failed == health.Completed && a.Attempts-a.alone >= o.MaxAttempts && now.Sub(a.seen.since) >= o.Patience
 }
 
 // wait returns the decision to the queue until calls go on.

@@ -54,7 +54,7 @@ func CreateTopics(ctx context.Context, connection *broker.Connection, t configs.
 		o.Replicas = n
 	}
 	var wanted []broker.Topic
-	for _, p := range append(PlanTopics(t), PlannedTopic{Name: t.CheckResults, Retention: keepDecisions}) {
+	for _, p := range append(PlanTopics(t), PlannedTopic{Name: t.CheckResults, Retention: keepDecisions}, PlannedTopic{Name: t.Held, Retention: keepHeld}) {
 		wanted = append(wanted, p.Topic(o.Partitions, o.Replicas))
 	}
 	reports, err := createMissing(ctx, client, wanted, o.DryRun)

@@ -14,6 +14,7 @@ import (
 // it.
 const (
 	keepDecisions   = 14 * 24 * time.Hour
+	keepHeld        = 30 * 24 * time.Hour // for people to approve
 	keepResults     = 30 * 24 * time.Hour
 	keepDeadLetters = 90 * 24 * time.Hour
 )

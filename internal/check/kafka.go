@@ -56,6 +56,7 @@ func (k *kafkaCheck) run(ctx context.Context) Findings {
 
 	states := k.topics(ctx, usable)
 	k.rights(ctx, usable)
+	k.ledger(ctx, usable)
 	k.group(ctx)
 	if len(meta.Brokers) > 0 {
 		k.brokerSettings(ctx, meta.Brokers[0].ID)

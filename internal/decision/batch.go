@@ -49,17 +49,6 @@ func BatchPlaceOf(headers []Header) (BatchPlace, bool) {
 	return b, b.ID != "" && b.Line > 0
 }
 
-// RunOf returns the run of Verdict that a record says wrote it; empty: it does not say. The
-// last header counts, which Verdict added. Whether the run wrote it the ledger knows.
-func RunOf(headers []Header) string {
-	for _, h := range slices.Backward(headers) {
-		if h.Key == HeaderRun && len(h.Value) <= MaxTextSize {
-			return string(h.Value)
-		}
-	}
-	return ""
-}
-
 // parseCount reads a decimal number that is not negative; anything else is 0.
 func parseCount(digits []byte) int64 {
 	if len(digits) > 18 {
@@ -70,4 +59,15 @@ func parseCount(digits []byte) int64 {
 		return 0
 	}
 	return int64(n)
+}
+
+// RunOf returns the run of Verdict that wrote a record, by its headers; empty: none did. Of
+// several the last counts: it is the latest writer's.
+func RunOf(headers []Header) string {
+	for _, h := range slices.Backward(headers) {
+		if h.Key == HeaderRun && len(h.Value) <= MaxTextSize {
+			return string(h.Value)
+		}
+	}
+	return ""
 }

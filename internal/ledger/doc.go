@@ -17,4 +17,11 @@
 // group, the key, the value and the offset of the key's previous valid record, so that a
 // record can't be moved to another key or repeated later. Verdict's own records, those of
 // instances, are not signed: they command nothing.
+//
+// Compaction keeps the last record of a key, valid or not. So somebody who may write to the
+// control topic and has no key could have a valid record removed by an invalid one after it,
+// or by a copy of an old one, which nobody who starts later could tell from a new one. The
+// audit topic is not compacted, and has each signed command too. Who starts reads it first
+// (Witness): then a copy of what came before is refused, and what was removed is known to be
+// missing (Missing).
 package ledger

@@ -43,13 +43,13 @@ func WindowKey(topicID string, partition int, window int64) Key {
 	return Key{KindRedrive, topicID + "/" + strconv.Itoa(partition) + "/" + strconv.FormatInt(window, 10)}
 }
 
-// HoldBatch, HoldLane and HoldTask are the keys of what can be held.
+// HoldBatch is the key of the hold on a batch.
 func HoldBatch(id string) Key { return Key{KindHold, "batch/" + id} }
 
-// HoldLane is the key of a lane.
+// HoldLane is the key of the hold on a lane.
 func HoldLane(lane decision.Lane) Key { return Key{KindHold, "lane/" + lane.String()} }
 
-// HoldTask is the key of a task.
+// HoldTask is the key of the hold on a task.
 func HoldTask(t decision.Task) Key {
 	return Key{KindHold, "task/" + strings.ToLower(t.ProfileID) + "/" + strings.ToLower(t.TaskID)}
 }

@@ -67,11 +67,14 @@ type Batch struct {
 
 // Approval is how far a batch that waits in the topic for held decisions was approved.
 type Approval struct {
-	By    *Author       `json:"by,omitempty"`   // nil: nobody has yet
-	At    time.Time     `json:"at,omitzero"`    // of the approval
-	To    string        `json:"to,omitempty"`   // the topic that its decisions are moved to
-	Moved map[int]int64 `json:"moved"`          // offsets of Batch.Topic before which all is moved
-	Ended time.Time     `json:"ended,omitzero"` // when the last one was moved; zero: not yet
+	By *Author   `json:"by,omitempty"` // nil: nobody has yet
+	At time.Time `json:"at,omitzero"`  // of the approval
+	To string    `json:"to"`           // the topic that its decisions are to be moved to: its lane's
+	// Begin is where each partition of To ended before the first decision was moved.
+	Begin map[int]int64 `json:"begin,omitempty"`
+	Moved map[int]int64 `json:"moved,omitempty"` // offsets of Batch.Topic before which all is moved
+	Count int64         `json:"count"`           // decisions that were moved
+	Ended time.Time     `json:"ended,omitzero"`  // when the last one was moved; zero: not yet
 }
 
 // BatchResult counts what became of a batch.
@@ -135,6 +138,9 @@ type Act struct {
 	At  time.Time `json:"at"`
 	Author
 	Details map[string]string `json:"details,omitempty"` // what the command adds, in words
+	// Entry is the value that was written under the key, where that was signed. The act's
+	// record has the same headers, so that it is a witness of the command, see State.Witness.
+	Entry json.RawMessage `json:"entry,omitempty"`
 }
 
 // document is an Entry as it is written: it names its key once more.
@@ -189,7 +195,7 @@ func (e *Entry) validate(kind Kind) error {
 	return nil
 }
 
-// EncodeAct returns an act as a record of the audit topic.
+// Encode returns the value of a record of the audit topic.
 func (a *Act) Encode() ([]byte, error) { return json.Marshal(a) }
 
 // DecodeAct reads a record of the audit topic.

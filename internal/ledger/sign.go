@@ -37,33 +37,32 @@ func Sign(private ed25519.PrivateKey, group string, key Key, previous int64, val
 // Trusted are the public keys of the actors whose commands count.
 type Trusted map[string][]ed25519.PublicKey
 
-// verify returns why the signature of a record is not its actor's.
-func (t Trusted) verify(group string, key Key, previous int64, actor string, rec *decision.Record) error {
+// verify returns why a value under a key was not signed by its actor, and otherwise which
+// record it was signed to follow.
+func (t Trusted) verify(group string, key Key, actor string, value []byte, headers []decision.Header) (previous int64, err error) {
 	keys, known := t[actor]
 	if !known {
-		return fmt.Errorf("no key of %q is trusted", decision.OneLine(actor, 100))
+		return 0, fmt.Errorf("no key of %q is trusted", decision.OneLine(actor, 100))
 	}
 	var signature []byte
-	was := "none"
-	for _, h := range rec.Headers {
+	for _, h := range headers {
 		switch h.Key {
 		case headerPrevious:
-			was = string(h.Value)
+			if previous, err = strconv.ParseInt(string(h.Value), 10, 64); err != nil {
+				return 0, errors.New("its header " + headerPrevious + " is not an offset")
+			}
 		case headerSignature:
 			signature, _ = base64.StdEncoding.DecodeString(string(h.Value))
 		}
 	}
-	switch {
-	case signature == nil:
-		return errors.New("it is not signed")
-	case was != strconv.FormatInt(previous, 10):
-		return fmt.Errorf("it was signed to follow the record at offset %s, but the one before it is at %d: it is a repetition, or somebody else was quicker", decision.OneLine(was, 20), previous)
+	if signature == nil {
+		return 0, errors.New("it is not signed")
 	}
-	content := signedContent(group, key.In(group), previous, rec.Value)
+	content := signedContent(group, key.In(group), previous, value)
 	if !slices.ContainsFunc(keys, func(k ed25519.PublicKey) bool { return ed25519.Verify(k, content, signature) }) {
-		return fmt.Errorf("its signature is not one of %q", decision.OneLine(actor, 100))
+		return 0, fmt.Errorf("its signature is not one of %q", decision.OneLine(actor, 100))
 	}
-	return nil
+	return previous, nil
 }
 
 // ParseTrusted reads a file of trusted keys: on each line an actor and a public key in

@@ -18,17 +18,19 @@ type State struct {
 	group   string
 	trusted Trusted // nil: everybody is
 	entries map[Key]placed
+	// witnessed is what the latest signed command of a key follows, by the audit topic.
+	witnessed map[Key]int64
 }
 
-// placed is an entry with the offset of its record.
+// placed is an entry with the offset of its record, and what that follows.
 type placed struct {
 	Entry
-	offset int64
+	offset, previous int64
 }
 
 // New returns the State of a group before the first record.
 func New(group string, trusted Trusted) *State {
-	return &State{group: group, trusted: trusted, entries: make(map[Key]placed)}
+	return &State{group: group, trusted: trusted, entries: make(map[Key]placed), witnessed: make(map[Key]int64)}
 }
 
 // Refused says why a record of the control topic counts for nothing.
@@ -62,14 +64,66 @@ func (s *State) Apply(rec *decision.Record) (changed Key, err error) {
 		return key, nil
 	}
 	e, err := decodeEntry(s.group, key, rec.Value)
+	follows := int64(-1)
 	if err == nil && s.trusted != nil && key.Kind != KindInstance {
-		err = s.trusted.verify(s.group, key, s.Previous(key), e.Actor, rec)
+		follows, err = s.follows(key, e.Actor, rec)
 	}
 	if err != nil {
 		return Key{}, &Refused{Key: string(rec.Key), Offset: rec.Offset, Why: err}
 	}
-	s.entries[key] = placed{Entry: e, offset: rec.Offset}
+	s.entries[key] = placed{Entry: e, offset: rec.Offset, previous: follows}
 	return key, nil
+}
+
+// follows returns which record of its key a signed record follows, or why it does not
+// count. The record before it may have been compacted away.
+func (s *State) follows(key Key, actor string, rec *decision.Record) (int64, error) {
+	previous, err := s.trusted.verify(s.group, key, actor, rec.Value, rec.Headers)
+	if err != nil {
+		return 0, err
+	}
+	before, known := s.entries[key]
+	at, witnessed := s.witnessed[key]
+	if known && previous != before.offset || !known && witnessed && previous < at || previous >= rec.Offset {
+		return 0, fmt.Errorf("it was signed to follow the record at offset %d and does not: it is a repetition, or somebody else was quicker", previous)
+	}
+	return previous, nil
+}
+
+// Witness takes a record of the audit topic. Those of signed commands are to be taken before
+// any record of the control topic. What is no such record changes nothing.
+func (s *State) Witness(rec *decision.Record) {
+	if s.trusted == nil {
+		return
+	}
+	act, err := DecodeAct(rec.Value)
+	if err != nil || act.Entry == nil {
+		return
+	}
+	key, ok := ParseKey(s.group, act.Key)
+	if !ok {
+		return
+	}
+	e, err := decodeEntry(s.group, key, act.Entry)
+	if err != nil {
+		return
+	}
+	previous, err := s.trusted.verify(s.group, key, e.Actor, act.Entry, rec.Headers)
+	if at, known := s.witnessed[key]; err == nil && (!known || previous > at) {
+		s.witnessed[key] = previous
+	}
+}
+
+// Missing returns the keys of signed commands that the audit topic has and the control topic
+// has no more.
+func (s *State) Missing() (keys []Key) {
+	for key, at := range s.witnessed {
+		if e, known := s.entries[key]; !known || e.previous < at {
+			keys = append(keys, key)
+		}
+	}
+	slices.SortFunc(keys, func(a, b Key) int { return strings.Compare(string(a.Kind)+a.Name, string(b.Kind)+b.Name) })
+	return keys
 }
 
 // Previous returns the offset of a key's record; -1: it has none.

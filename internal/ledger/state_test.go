@@ -205,8 +205,55 @@ func TestOnlySignedRecordsOfTrustedActorsCount(t *testing.T) {
 	if l.state.Hold(key).Held {
 		t.Error("the lane is held by a repetition")
 	}
+	l.wantRefused(signed(t, private, key, 999, hold(true)), "does not")
 	// Instances sign nothing.
 	l.mustAdd(record(t, group, ledger.InstanceKey("a"), ledger.Entry{At: at, Instance: &ledger.Instance{}}))
+}
+
+// Compaction keeps the last record of each key, and only that.
+func TestCompactedCommandsAreKnownByTheirWitnesses(t *testing.T) {
+	public, private, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	trusted := ledger.Trusted{"ops": {public}}
+	key := ledger.HoldLane(decision.Live)
+	first, second := signed(t, private, key, -1, hold(true)), signed(t, private, key, 0, hold(false))
+	third := signed(t, private, key, 1, hold(true))
+	witness := func(rec decision.Record) decision.Record {
+		value, err := (&ledger.Act{Key: string(rec.Key), Entry: rec.Value}).Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return decision.Record{Key: rec.Key, Value: value, Headers: rec.Headers}
+	}
+	forged := witness(record(t, group, key, hold(true)))
+	forged.Headers = ledger.Sign(ed25519.NewKeyFromSeed(make([]byte, 32)), group, key, 500, record(t, group, key, hold(true)).Value)
+	garbage := decision.Record{Key: third.Key, Value: []byte("x")}
+	for name, tc := range map[string]struct {
+		left    decision.Record
+		counts  bool
+		missing bool
+	}{
+		"the last":             {third, true, false},
+		"a repeated first":     {first, false, true},
+		"a repeated second":    {second, false, true},
+		"one that is not read": {garbage, false, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLog(t, trusted)
+			for _, rec := range []decision.Record{witness(first), garbage, witness(second), forged, witness(third)} {
+				l.state.Witness(&rec)
+			}
+			l.offset = 7
+			if err := l.add(tc.left); (err == nil) != tc.counts {
+				t.Errorf("the record that is left: %v", err)
+			}
+			if missing := l.state.Missing(); (len(missing) == 1) != tc.missing {
+				t.Errorf("missing: %v", missing)
+			}
+		})
+	}
 }
 
 func TestParseTrustedNamesTheLine(t *testing.T) {

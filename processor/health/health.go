@@ -126,7 +126,7 @@ func (h *Health) Release(p Permit, s Signal, first bool, now time.Time) (changes
 	case p.state != l.state: // it began before the lane paused or resumed
 		return changes
 	case p.Probe:
-		changes[p.lane] = l.probed(h.counts(s), now.Add(h.probeEvery()))
+		changes[p.lane] = l.probed(h.counts(s), now, now.Add(h.probeEvery()))
 		return changes
 	case s == Neutral:
 		return changes
@@ -159,12 +159,15 @@ func (h *Health) works(now time.Time) (changes Changes) {
 	for i := range h.lanes {
 		l := &h.lanes[i]
 		if l.presumed && !l.probing {
-			changes[i] = l.resume()
+			changes[i] = l.resume(now)
 		}
 		l.hasten(now.Add(probeWell))
 	}
 	return changes
 }
+
+// GoingSince returns when a lane's latest pause ended; zero: it had none.
+func (h *Health) GoingSince(lane decision.Lane) time.Time { return h.lanes[lane].goingAt }
 
 // Paused reports whether a lane is paused.
 func (h *Health) Paused(lane decision.Lane) bool { return h.lanes[lane].phase == paused }

@@ -42,6 +42,7 @@ type lane struct {
 	probeAt  time.Time // when the next probe may go, while paused
 	last     uint32    // the last window calls that count, a bit each: 1 failed
 	latest   Signal    // of the latest call that was not a probe
+	goingAt  time.Time // when it was last paused and went on
 }
 
 func (l *lane) ready(now time.Time) (ok bool, again time.Duration) {
@@ -73,18 +74,18 @@ func (l *lane) pause(probeAt time.Time) Change {
 }
 
 // probed ends a probe. The next goes at probeAt, if it did not work.
-func (l *lane) probed(s Signal, probeAt time.Time) Change {
+func (l *lane) probed(s Signal, now, probeAt time.Time) Change {
 	l.probing, l.probeAt = false, probeAt
 	l.presumed = l.presumed && s != Fails
 	if s == Works || s == Refused {
-		return l.resume()
+		return l.resume(now)
 	}
 	l.state++
 	return None
 }
 
-func (l *lane) resume() Change {
-	l.phase, l.presumed, l.last, l.latest = going, false, 0, Neutral
+func (l *lane) resume(now time.Time) Change {
+	l.phase, l.presumed, l.last, l.latest, l.goingAt = going, false, 0, Neutral, now
 	l.state++
 	return Resumed
 }

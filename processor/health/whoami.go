@@ -104,9 +104,9 @@ func (h *Health) Named(idle [len(decision.Lanes)]bool, now time.Time) (changes C
 	for i := range h.lanes {
 		switch l := &h.lanes[i]; {
 		case l.phase == starting:
-			l.resume() // there was no pause
+			l.resume(time.Time{}) // there was no pause
 		case l.phase == paused && idle[i] && !l.probing:
-			changes[i] = l.resume()
+			changes[i] = l.resume(now)
 		default:
 			l.hasten(now)
 		}

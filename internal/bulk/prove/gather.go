@@ -109,6 +109,10 @@ func (e *Evidence) readLedger(ctx context.Context, read *follow.Options) error {
 	if err != nil {
 		return err
 	}
+	if slices.Contains(state.Missing(), ledger.BatchKey(e.options.BatchID)) {
+		return fmt.Errorf("the ledger lost the latest signed entry of batch %s, which the audit topic %s still has: somebody wrote over it, or the control topic %s was restored from an older copy",
+			e.options.BatchID, e.options.Ledger.Audit, e.options.Ledger.Control)
+	}
 	for key, entry := range state.Of(ledger.KindBatch) {
 		if entry.Batch.Redrive {
 			for _, run := range entry.Batch.Runs {
@@ -122,11 +126,11 @@ func (e *Evidence) readLedger(ctx context.Context, read *follow.Options) error {
 	}
 	b, m := entry.Batch, &e.Manifest
 	m.Ledger, m.Members, m.Topics.Decisions = &entry, ByRuns, []string{b.Topic}
-	if b.Approval != nil && b.Approval.To != "" && b.Approval.To != b.Topic {
-		m.Topics.Decisions = append(m.Topics.Decisions, b.Approval.To)
+	read.Begin = map[string]map[int]int64{b.Topic: b.Begin}
+	if a := b.Approval; a != nil && a.To != "" && a.To != b.Topic {
+		m.Topics.Decisions, read.Begin[a.To] = append(m.Topics.Decisions, a.To), a.Begin
 	}
-	read.Decisions, read.Runs = m.Topics.Decisions, append([]string{}, b.Runs...)
-	read.Begin, read.Since = map[string]map[int]int64{b.Topic: b.Begin}, b.Began.Add(-topicread.ClockSkew)
+	read.Decisions, read.Runs, read.Since = m.Topics.Decisions, append([]string{}, b.Runs...), b.Began.Add(-topicread.ClockSkew)
 	return nil
 }
 
@@ -134,11 +138,14 @@ func (e *Evidence) readLedger(ctx context.Context, read *follow.Options) error {
 // before the batch began, and not where it waited for approval before it was moved.
 func (e *Evidence) mayHold(o decision.Position) bool {
 	l := e.Manifest.Ledger
-	if l == nil || o.Topic != l.Batch.Topic {
+	if l == nil {
 		return slices.Contains(e.Manifest.Topics.Decisions, o.Topic)
 	}
 	b := l.Batch
-	return o.Offset >= b.Begin[o.Partition] && (b.Approval == nil || o.Offset >= b.Approval.Moved[o.Partition])
+	if o.Topic == b.Topic {
+		return o.Offset >= b.Begin[o.Partition] && (b.Approval == nil || o.Offset >= b.Approval.Moved[o.Partition])
+	}
+	return b.Approval != nil && o.Topic == b.Approval.To && o.Offset >= b.Approval.Begin[o.Partition]
 }
 
 // The kinds of parts, in the order in which a decision's are sorted.

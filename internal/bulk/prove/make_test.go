@@ -339,7 +339,7 @@ func TestEvidenceOfAnApprovedBatch(t *testing.T) {
 			b.Fatal("the third decision is in the way; give it another profile")
 		}
 		mustWrite(b, by(b, "approve", "r2"), ledger.BatchKey("spring"), store.Change{Rows: moved, Entries: []store.KeyedEntry{{Key: ledger.BatchKey("spring"), Entry: ledger.Entry{Batch: &ledger.Batch{
-			Topic: bulktest.BackfillTopic, Size: 3, Runs: []string{"r1", "r2"}, Began: time.Now(), Begin: map[int]int64{0: 0, 1: 0, 2: 0}, Approval: &ledger.Approval{To: bulktest.LiveTopic, Moved: ends},
+			Topic: bulktest.BackfillTopic, Size: 3, Runs: []string{"r1"}, Began: time.Now(), Begin: map[int]int64{0: 0, 1: 0, 2: 0}, Approval: &ledger.Approval{To: bulktest.LiveTopic, Begin: map[int]int64{}, Moved: ends},
 		}}}}})
 		b.Settle(find(b, bulktest.LiveTopic, "d-1", 0), decision.Completed, "")
 		evidence, _ := made(b, options(b, "spring"))
@@ -383,5 +383,26 @@ func TestStoppedEvidenceIsAnError(t *testing.T) {
 		if _, err := prove.Gather(ctx, options(b, "spring")); err == nil {
 			b.Error("it was gathered after the end of its context")
 		}
+	})
+}
+
+// Whoever may write to the control topic can't make evidence of an older entry.
+func TestLostEntryIsAnError(t *testing.T) {
+	bulktest.InKafka(t, func(b *bulktest.Kafka) {
+		submitted(b, "spring", "r1", 1)
+		o := options(b, "spring")
+		o.Ledger.Trusted = ledger.Trusted{"ops": {signKey.Public().(ed25519.PublicKey)}}
+		signed := by(b, "submit", "r1")
+		signed.Sign, signed.Trusted, signed.Control = signKey, o.Ledger.Trusted, "signed"
+		mustWrite(b, signed, ledger.BatchKey("spring"), store.Change{
+			Entries: []store.KeyedEntry{{Key: ledger.BatchKey("spring"), Entry: ledger.Entry{Batch: &ledger.Batch{Topic: bulktest.BackfillTopic, Runs: []string{"r1"}}}}},
+			Acts:    []ledger.Act{act(ledger.BatchKey("spring"))},
+		})
+		if _, err := prove.Gather(b.Context(), o); err == nil || !strings.Contains(err.Error(), "the ledger lost the latest signed entry of batch spring") {
+			b.Error(err)
+		}
+		o.Ledger.Control = "signed"
+		evidence, _ := made(b, o)
+		mustCheck(b, evidence)
 	})
 }

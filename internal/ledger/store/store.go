@@ -93,13 +93,16 @@ func Read(ctx context.Context, o Options, refused func(*ledger.Refused)) (*ledge
 	if err := Check(ctx, o); err != nil {
 		return nil, err
 	}
+	state := ledger.New(o.Group, o.Trusted)
+	if err := witness(ctx, o, state); err != nil {
+		return nil, err
+	}
 	// Up to the end of the log, past what readers may see yet: what is being committed has
 	// to be waited for.
 	ends, err := o.Connection.LogEnds(ctx, o.Control)
 	if err != nil {
 		return nil, err
 	}
-	state := ledger.New(o.Group, o.Trusted)
 	err = o.Connection.Scan(ctx, broker.ScanOptions{Topic: o.Control, Ends: ends, Retrying: o.Retrying}, func(rec decision.Record) error {
 		if _, err := state.Apply(&rec); err != nil && refused != nil {
 			if r, ok := errors.AsType[*ledger.Refused](err); ok {
@@ -109,4 +112,19 @@ func Read(ctx context.Context, o Options, refused func(*ledger.Refused)) (*ledge
 		return nil
 	})
 	return state, err
+}
+
+// witness has the state take the audit topic, where signatures count.
+func witness(ctx context.Context, o Options, state *ledger.State) error {
+	if o.Trusted == nil {
+		return nil
+	}
+	err := o.Connection.Scan(ctx, broker.ScanOptions{Topic: o.Audit, Retrying: o.Retrying}, func(rec decision.Record) error {
+		state.Witness(&rec)
+		return nil
+	})
+	if errors.Is(err, broker.ErrNoTopic) {
+		return nil
+	}
+	return err
 }

@@ -69,19 +69,15 @@ func (w *Writer) takeOver(ctx context.Context) (err error) {
 // has written since. What others own may have changed.
 func (w *Writer) State() *ledger.State { return w.state }
 
+// Author is named in what the Writer writes.
+func (w *Writer) Author() ledger.Author { return w.options.Author }
+
 // Write writes a change in one transaction, and returns the places of its rows. After an
 // error the change is written whole or not at all: Recover finds out which.
 func (w *Writer) Write(ctx context.Context, c Change) ([]decision.Position, error) {
 	o, now := &w.options, time.Now()
 	ledgers := make([]decision.Record, 0, len(c.Acts)+len(c.Entries))
-	for _, act := range c.Acts {
-		act.At, act.Author = now, o.Author
-		value, err := act.Encode()
-		if err != nil {
-			return nil, err
-		}
-		ledgers = append(ledgers, decision.Record{Topic: o.Audit, Key: []byte(act.Key), Value: value})
-	}
+	signed := make(map[string]decision.Record) // by key
 	for _, e := range c.Entries {
 		e.Entry.At, e.Entry.Author = now, o.Author
 		value, err := e.Entry.Encode(o.Group, e.Key)
@@ -91,8 +87,17 @@ func (w *Writer) Write(ctx context.Context, c Change) ([]decision.Position, erro
 		rec := decision.Record{Topic: o.Control, Key: []byte(e.Key.In(o.Group)), Value: value}
 		if o.Sign != nil {
 			rec.Headers = ledger.Sign(o.Sign, o.Group, e.Key, w.state.Previous(e.Key), value)
+			signed[string(rec.Key)] = rec
 		}
 		ledgers = append(ledgers, rec)
+	}
+	for _, act := range c.Acts {
+		act.At, act.Author, act.Entry = now, o.Author, signed[act.Key].Value
+		value, err := act.Encode()
+		if err != nil {
+			return nil, err
+		}
+		ledgers = append(ledgers, decision.Record{Topic: o.Audit, Key: []byte(act.Key), Value: value, Headers: signed[act.Key].Headers})
 	}
 	placed, err := w.tx.Write(ctx, c.Rows, ledgers...)
 	if err != nil {

@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"testing"
@@ -139,5 +140,46 @@ func TestLedgerThatIsNoneIsRefused(t *testing.T) {
 				b.Errorf("%s: %v", topic, err)
 			}
 		}
+	})
+}
+
+func TestSignedCommandThatWasRemovedIsMissed(t *testing.T) {
+	bulktest.InKafka(t, func(b *bulktest.Kafka) {
+		public, private, err := ed25519.GenerateKey(nil)
+		if err != nil {
+			b.Fatal(err)
+		}
+		o := by(b, "ops")
+		o.Sign, o.Trusted = private, ledger.Trusted{"ops": {public}}
+		key := ledger.HoldLane(decision.Backfill)
+		w, err := store.Open(b.Context(), o, key)
+		if err != nil {
+			b.Fatal(err)
+		}
+		for _, held := range []bool{true, false, true} {
+			mustWrite(b, w, store.Change{
+				Entries: []store.KeyedEntry{{Key: key, Entry: ledger.Entry{Hold: &ledger.Hold{Held: held}}}},
+				Acts:    []ledger.Act{{Key: key.In(o.Group)}},
+			})
+		}
+		check := func(held, missing bool) {
+			b.Helper()
+			state, err := store.Read(b.Context(), o, nil)
+			if err != nil {
+				b.Fatal(err)
+			}
+			if state.Hold(key).Held != held || (len(state.Missing()) > 0) != missing {
+				b.Errorf("held is %v, missing %v", state.Hold(key).Held, state.Missing())
+			}
+		}
+		check(true, false)
+		// Compaction leaves the last record, here one that nobody signed.
+		o.Control = "compacted"
+		if err := store.Ensure(b.Context(), o); err != nil {
+			b.Fatal(err)
+		}
+		check(false, true)
+		b.Put(decision.Record{Topic: o.Control, Key: []byte(key.In(o.Group)), Value: []byte(`{"key":"verdict/hold/lane/backfill","at":"2026-11-12T09:00:00Z","actor":"ops","hold":{"held":false}}`)})
+		check(false, true)
 	})
 }
