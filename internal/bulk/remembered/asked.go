@@ -89,10 +89,11 @@ func (m Match) Likely() int64 {
 // ByChance returns the number of matches to be expected of rows of which none is in the batch.
 func (m Match) ByChance() float64 { return float64(m.asked) * float64(m.filters) * Chance }
 
-// Suspected reports whether there are more matches than chance explains. Of a million files
-// that have no row of the batch, less than one is suspected all the same; but of files of two
-// rows, one in 65,536, and of files of one row, one in 256. Fewer rows than Least may be in
-// the batch without being suspected.
+// Suspected reports whether there are more matches than chance explains: of a million files
+// that have no row of the batch, less than one is suspected all the same. A file of a few
+// rows, which can't prove as much, is suspected if all of them match; one row does by chance
+// once in 256 for each filter. Fewer rows than Least may be in the batch without being
+// suspected.
 func (m Match) Suspected() bool { return m.matches > 0 && float64(m.matches) >= m.threshold() }
 
 // Least returns how many of the rows must be in the batch for it to be suspected without
