@@ -9,7 +9,6 @@ import (
 	"verdict/consumer"
 	"verdict/internal/decision"
 	"verdict/internal/decision/codec"
-	"verdict/internal/passfort"
 	"verdict/processor"
 )
 
@@ -31,12 +30,7 @@ func Run(ctx context.Context, cfg configs.Config, o Options) (err error) {
 		return err
 	}
 
-	client, err := passfort.New(passfort.Options{
-		BaseURL: cfg.API.BaseURL, Key: key.Current, Timeout: cfg.API.Timeout, AllowHTTP: cfg.API.AllowHTTP,
-		MaxConnections:   cfg.Processor.Workers + 1, // one for probes
-		MaxConnectionAge: cfg.API.MaxConnectionAge,
-		UserAgent:        userAgent(), DialContext: o.DialAPI,
-	})
+	client, err := NewClient(cfg.API, key, cfg.Processor.Workers+1, o.DialAPI) // one for probes
 	if err != nil {
 		return err
 	}

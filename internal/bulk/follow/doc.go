@@ -13,8 +13,9 @@
 // decision once a topic was deleted and made again. So the tally keeps a fingerprint of
 // each (decision.Fingerprint), and ignores the ends of others.
 //
-// A record belongs to the batch by its header, or without one by the batch_id in its
-// value; a result or dead letter also counts if retention deleted its decision. A
+// A record belongs to the batch by the run that wrote it, where the ledger knows the batch's
+// runs (Options.Runs). Otherwise it does by its header, or without one by the batch_id in its
+// value. A result or dead letter also counts if retention deleted its decision. A
 // redriven copy names the first record of its decision
 // (decision.HeaderRedrivenOrigin). The decision counts by its latest copy: it is
 // unsettled from when that copy is published until the copy is settled. If a crash let

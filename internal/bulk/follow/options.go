@@ -37,6 +37,9 @@ type Options struct {
 	Poll time.Duration
 	// Report receives one CSV row for each decision at the end. Nil: no report.
 	Report io.Writer
+	// Result receives, at the end, the result that counts for each decision that has one, in
+	// the order of the partitions of the results. An error ends Follow. Nil: not wanted.
+	Result func(r *decision.Result) error
 	// Progress is called while records are read and after each round. It must be quick.
 	// Nil: not wanted.
 	Progress func(Summary)

@@ -29,7 +29,16 @@ func (f *follower) addDecision(rec *decision.Record) {
 func (f *follower) placeInBatch(rec *decision.Record, d *decision.Decision) (decision.BatchPlace, bool) {
 	batch := f.options.BatchID
 	place, ok := decision.BatchPlaceOf(rec.Headers)
-	if ok && place.ID == batch && f.wrote(rec) {
+	if f.options.Runs != nil && !f.wrote(rec, place.ID == batch) {
+		if d.BatchID == batch {
+			f.tally.set(rec.Origin(), excluded)
+		}
+		return place, false
+	}
+	if f.options.Runs != nil && place.ID != batch { // a run of a redrive
+		return decision.BatchPlace{ID: batch}, true
+	}
+	if ok && place.ID == batch {
 		f.size = max(f.size, place.Size)
 		return place, true
 	}
@@ -44,21 +53,14 @@ func (f *follower) placeInBatch(rec *decision.Record, d *decision.Decision) (dec
 		f.others.add(d.BatchID)
 		return place, false
 	}
-	if f.options.Runs != nil {
-		f.tally.set(rec.Origin(), excluded) // submit did not write it
-		return place, false
-	}
 	return decision.BatchPlace{ID: d.BatchID}, true
 }
 
-// wrote reports whether one of the batch's runs wrote a record, as far as the ledger knows
-// them. A redriven copy was written by another run.
-func (f *follower) wrote(rec *decision.Record) bool {
-	if f.options.Runs == nil {
-		return true
-	}
+// wrote reports whether one of the batch's runs wrote a record. A redriven copy that names
+// the batch was written by another run.
+func (f *follower) wrote(rec *decision.Record, named bool) bool {
 	_, redriven := decision.RedrivenOrigin(rec)
-	return redriven || slices.Contains(f.options.Runs, decision.RunOf(rec.Headers))
+	return redriven && named || slices.Contains(f.options.Runs, decision.RunOf(rec.Headers))
 }
 
 // addResult adds a record of the topic of results.
@@ -97,6 +99,9 @@ func (f *follower) addDeadLetter(rec *decision.Record) {
 // addByEnd adds a decision of the batch that is known only by its result or dead letter:
 // retention deleted its record, or the record is in a format that is not read here.
 func (f *follower) addByEnd(origin decision.Position, e decision.Ended) {
+	if origin.Offset < f.options.Begin[origin.Topic][origin.Partition] {
+		return // of a batch that had the same ID before
+	}
 	if !f.tally.knows(origin) && slices.Contains(f.options.Decisions, origin.Topic) {
 		f.tally.addRecord(origin, 0, e.Fingerprint())
 	}

@@ -12,10 +12,10 @@ import (
 // unsettled decisions.
 func (f *follower) report(ctx context.Context) error {
 	o := &f.options
-	if o.Report == nil && f.tally.counts[unsettled] == 0 {
+	if o.Report == nil && o.Result == nil && f.tally.counts[unsettled] == 0 {
 		return nil
 	}
-	w := &reportWriter{tally: f.tally, decode: o.Decode}
+	w := &reportWriter{tally: f.tally, decode: o.Decode, result: o.Result}
 	if o.Report != nil {
 		w.csv = csv.NewWriter(o.Report)
 		w.write(reportHeader)
@@ -26,10 +26,12 @@ func (f *follower) report(ctx context.Context) error {
 			return w.err
 		})
 	}
-	if o.Report != nil {
+	if o.Report != nil || o.Result != nil {
 		if err := reread(o.Results, w.writeResult); err != nil {
 			return err
 		}
+	}
+	if o.Report != nil {
 		if err := reread(o.DeadLetters, w.writeDeadLetter); err != nil {
 			return err
 		}
@@ -55,7 +57,8 @@ func (f *follower) report(ctx context.Context) error {
 type reportWriter struct {
 	decode func(*decision.Record) (decision.Decision, error)
 	tally  *tally
-	csv    *csv.Writer // nil: no report
+	csv    *csv.Writer                  // nil: no report
+	result func(*decision.Result) error // nil: not wanted
 	err    error
 }
 
@@ -70,6 +73,9 @@ func (w *reportWriter) writeResult(rec *decision.Record) {
 	r, err := decision.ParseResult(rec.Value)
 	if err != nil || r.Origin.Offset < 0 || !w.tally.endedBy(r.Origin, r.Ended()) || !w.tally.markReported(r.Origin, resultStatus(r.Outcome)) {
 		return
+	}
+	if w.result != nil && w.err == nil {
+		w.err = w.result(&r)
 	}
 	w.write(reportRow{
 		id: r.DecisionID, profile: r.ProfileID, task: r.TaskID, state: string(r.State), outcome: string(r.Outcome),

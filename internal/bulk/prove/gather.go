@@ -125,6 +125,9 @@ func (e *Evidence) readLedger(ctx context.Context, read *follow.Options) error {
 		return nil
 	}
 	b, m := entry.Batch, &e.Manifest
+	if b.Redrive {
+		return fmt.Errorf("%s is a redrive, whose decisions are those of other batches; name the batch that they were sent in", e.options.BatchID)
+	}
 	m.Ledger, m.Members, m.Topics.Decisions = &entry, ByRuns, []string{b.Topic}
 	read.Begin = map[string]map[int]int64{b.Topic: b.Begin}
 	if a := b.Approval; a != nil && a.To != "" && a.To != b.Topic {

@@ -272,6 +272,9 @@ func TestEvidenceShowsWhatBecameOfABatch(t *testing.T) {
 		if a, z := whoAndWhen.ReplaceAllString(evidence, ""), whoAndWhen.ReplaceAllString(again, ""); a != z || evidence == again {
 			b.Errorf("made again:\n%s\nbefore:\n%s", z, a)
 		}
+		if _, err := prove.Gather(b.Context(), options(b, "redrive-1")); err == nil || !strings.Contains(err.Error(), "redrive-1 is a redrive") {
+			b.Errorf("of a redrive: %v", err)
+		}
 		acts := b.All("audit")
 		last, err := ledger.DecodeAct(acts[len(acts)-1].Value)
 		if err != nil || last.Command != "prove" || last.Key != "verdict/batch/spring" || last.Details["decisions"] != "8" || last.Details["file"] != "spring.jsonl" {
