@@ -27,6 +27,11 @@ func (a *attempt) needsPreflight() bool {
 	if a.repeat {
 		return true
 	}
+	// An old dead letter must not undo what was decided since. Whoever forges the header
+	// gains a look.
+	if _, redriven := decision.RedrivenFrom(&a.rec); redriven {
+		return true
+	}
 	switch a.p.opts.Preflight {
 	case decision.PreflightAlways:
 		return true

@@ -17,6 +17,7 @@ import (
 	"verdict/internal/bulk/atomicfile"
 	bulkfollow "verdict/internal/bulk/follow"
 	bulkprove "verdict/internal/bulk/prove"
+	"verdict/internal/decision"
 	"verdict/internal/ledger"
 	"verdict/internal/term"
 )
@@ -110,6 +111,9 @@ func prove(ctx context.Context, s Process, cfg configs.Config, batch string, aut
 	log := newLogger(s, cfg.Log)
 	options := bulkprove.Options{
 		BatchID: batch, Decisions: cfg.Kafka.Topics.Inputs(), Results: cfg.Kafka.Topics.Results, DeadLetters: cfg.Kafka.Topics.DeadLetters, Version: app.Build().Version,
+		WentBack: func(ctx context.Context) (func(decision.Position) bool, error) {
+			return wentBack(ctx, cfg, connection)
+		},
 		Refused: func(err error) { log.Warn("a record of the ledger counts for nothing", "err", err) },
 	}
 	if options.Ledger, err = app.Ledger(cfg, connection, author); err != nil {

@@ -13,6 +13,9 @@ type Orders struct {
 	Tasks   map[decision.Task]bool    // held
 	Batches map[string]Hold           // held or cancelled, by the batch's ID
 	BatchOf map[string]string         // the batch's ID by the run that wrote a record, of those in Batches
+	// Overwrite are the runs whose decisions may change a task that stands at the opposite
+	// state.
+	Overwrite map[string]bool
 	// Rate is the group's rate until RateUntil; 0: the configured one.
 	Rate      float64
 	RateUntil time.Time // zero: until another record
@@ -20,8 +23,15 @@ type Orders struct {
 
 // Orders returns what is to be obeyed at now.
 func (s *State) Orders(now time.Time) Orders {
-	o := Orders{Tasks: make(map[decision.Task]bool), Batches: make(map[string]Hold), BatchOf: make(map[string]string)}
+	o := Orders{Tasks: make(map[decision.Task]bool), Batches: make(map[string]Hold), BatchOf: make(map[string]string), Overwrite: make(map[string]bool)}
 	o.Rate, o.RateUntil = s.Rate(now)
+	for _, e := range s.Of(KindBatch) {
+		for _, run := range e.Batch.Runs {
+			if e.Batch.Redrive && e.Batch.Overwrite {
+				o.Overwrite[run] = true
+			}
+		}
+	}
 	for key, e := range s.Of(KindHold) {
 		what, name, _ := strings.Cut(key.Name, "/")
 		switch what {

@@ -268,3 +268,17 @@ func TestParseTrustedNamesTheLine(t *testing.T) {
 		}
 	}
 }
+
+func TestOrdersNameTheRunsThatMayOverwrite(t *testing.T) {
+	l := newLog(t, nil)
+	for id, b := range map[string]ledger.Batch{
+		"redrive-a": {Redrive: true, Overwrite: true, Runs: []string{"a"}},
+		"redrive-b": {Redrive: true, Runs: []string{"b"}},
+		"submitted": {Overwrite: true, Runs: []string{"c"}},
+	} {
+		l.mustAdd(record(t, group, ledger.BatchKey(id), ledger.Entry{At: at, Batch: &b}))
+	}
+	if o := l.state.Orders(at).Overwrite; len(o) != 1 || !o["a"] {
+		t.Errorf("%v may overwrite", o)
+	}
+}

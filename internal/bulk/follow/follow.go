@@ -25,6 +25,9 @@ func Follow(ctx context.Context, o Options) (Summary, error) {
 	}
 	s := f.summary()
 	s.Open = f.open
+	if err != nil { // nobody has looked for what is missing
+		s.Waiting, s.Missing, s.NotFound = s.Waiting+s.Missing, 0, 0
+	}
 	return s, err
 }
 
@@ -39,7 +42,7 @@ func newFollower(o Options) *follower {
 	if o.Retrying == nil {
 		o.Retrying = func(error) {}
 	}
-	f := &follower{options: o, tally: newTally(), readTo: maps.Clone(o.Begin)}
+	f := &follower{options: o, tally: newTally(), readTo: maps.Clone(o.Begin), letters: make(map[decision.Position]*letter)}
 	if f.readTo == nil {
 		f.readTo = make(map[string]map[int]int64)
 	}
@@ -53,7 +56,13 @@ type follower struct {
 	everyRecord  bool                     // a second record of a line is another decision
 	readTo       map[string]map[int]int64 // where reading each topic goes on, by partition
 	size         int64                    // of the batch; zero: not known
+	inLedger     bool                     // the ledger says so
+	unsent       int64                    // decisions of the batch that its submit has not sent yet, by the ledger
+	progress     groupProgress            // from before the last round
+	waiting      int64                    // decisions that are not settled, and that the group has not passed; counted at the end
 	read         int64                    // records read
+	claims       []claim                  // of this round
+	letters      map[decision.Position]*letter
 	others       otherBatches
 	open         []OpenDecision
 	pace         pace
@@ -75,7 +84,7 @@ func (f *follower) watch(ctx context.Context) error {
 		if err := f.readRound(ctx); err != nil {
 			return err
 		}
-		if f.tally.members == 0 {
+		if f.tally.members == 0 && f.unsent == 0 {
 			return f.noBatch()
 		}
 		f.pace.add(time.Now(), f.tally.settled())

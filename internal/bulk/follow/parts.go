@@ -25,7 +25,7 @@ type Part struct {
 // Parts calls each with every part of every decision of a batch, once, as far as the topics
 // hold them now. It reads the topics twice: first what belongs to the batch, and then the
 // parts, by topic and otherwise in no order. Unlike Follow, it takes a second record of a
-// line for another decision. Whether a copy is what it says is left to the caller.
+// line for another decision.
 //
 // It returns the size that the records of the batch state, and the offsets at which
 // reading ended, by topic and partition.

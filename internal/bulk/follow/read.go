@@ -17,6 +17,9 @@ import (
 // before the record that settles it is read.
 func (f *follower) readRound(ctx context.Context) error {
 	o := &f.options
+	if err := f.readProgress(ctx); err != nil {
+		return err
+	}
 	bounds := make(map[string]map[int]broker.Bound)
 	for _, topic := range append([]string{o.Results, o.DeadLetters}, o.Decisions...) {
 		var err error
@@ -25,15 +28,41 @@ func (f *follower) readRound(ctx context.Context) error {
 		}
 	}
 	f.answered = true
+	if err := f.readLedger(ctx); err != nil {
+		return err
+	}
 	for _, topic := range o.Decisions {
 		if err := f.readNew(ctx, topic, bounds[topic], f.addDecision); err != nil {
 			return err
 		}
 	}
+	if err := f.checkClaims(ctx); err != nil {
+		return err
+	}
 	if err := f.readNew(ctx, o.Results, bounds[o.Results], f.addResult); err != nil {
 		return err
 	}
 	return f.readNew(ctx, o.DeadLetters, bounds[o.DeadLetters], f.addDeadLetter)
+}
+
+// readLedger learns which runs sent the batch. It is called when the ends of the decisions
+// are known, since a run is in the ledger before its first row is in the topic.
+func (f *follower) readLedger(ctx context.Context) error {
+	if f.options.Batch == nil {
+		return nil
+	}
+	b, err := f.options.Batch(ctx)
+	if err != nil || b == nil {
+		return err
+	}
+	f.inLedger, f.size, f.unsent = true, b.Size, 0
+	if b.Ended.IsZero() {
+		f.unsent = b.Size - b.Sent
+	}
+	if !b.FirstEdition { // some of whose rows name no run
+		f.options.Runs = b.Runs
+	}
+	return nil
 }
 
 // bounds returns the bounds of a topic. Once Kafka has answered, it waits out outages.

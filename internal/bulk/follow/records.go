@@ -14,8 +14,9 @@ func (f *follower) addDecision(rec *decision.Record) {
 		return
 	}
 	fingerprint := decision.FingerprintOf(rec, &d, err)
-	if first, redriven := decision.RedrivenOrigin(rec); redriven {
-		f.tally.addCopy(rec.Origin(), redrivenCopy{of: first, redrives: max(decision.Redrives(rec), 1), fingerprint: fingerprint})
+	from, named := decision.RedrivenFrom(rec)
+	if _, claims := decision.RedrivenOrigin(rec); claims || named {
+		f.claims = append(f.claims, claim{at: rec.Origin(), from: from, own: f.options.Runs == nil || f.ours(rec), line: place.Line, is: contentOf(rec), fingerprint: fingerprint})
 		return
 	}
 	if f.everyRecord {
@@ -30,7 +31,7 @@ func (f *follower) placeInBatch(rec *decision.Record, d *decision.Decision) (dec
 	batch := f.options.BatchID
 	place, ok := decision.BatchPlaceOf(rec.Headers)
 	if f.options.Runs != nil && !f.wrote(rec, place.ID == batch) {
-		if d.BatchID == batch {
+		if d.BatchID == batch || place.ID == batch {
 			f.tally.set(rec.Origin(), excluded)
 		}
 		return place, false
@@ -39,7 +40,9 @@ func (f *follower) placeInBatch(rec *decision.Record, d *decision.Decision) (dec
 		return decision.BatchPlace{ID: batch}, true
 	}
 	if ok && place.ID == batch {
-		f.size = max(f.size, place.Size)
+		if !f.inLedger {
+			f.size = max(f.size, place.Size)
+		}
 		return place, true
 	}
 	if ok {
@@ -60,7 +63,12 @@ func (f *follower) placeInBatch(rec *decision.Record, d *decision.Decision) (dec
 // the batch was written by another run.
 func (f *follower) wrote(rec *decision.Record, named bool) bool {
 	_, redriven := decision.RedrivenOrigin(rec)
-	return redriven && named || slices.Contains(f.options.Runs, decision.RunOf(rec.Headers))
+	return redriven && named || f.ours(rec)
+}
+
+// ours reports whether a record names one of the batch's runs.
+func (f *follower) ours(rec *decision.Record) bool {
+	return slices.Contains(f.options.Runs, decision.RunOf(rec.Headers))
 }
 
 // addResult adds a record of the topic of results.

@@ -186,8 +186,8 @@ func (c *checker) addManifest(object []byte) error {
 		return fmt.Errorf("members is %q, neither runs nor names", decision.OneLine(string(m.Members), 50))
 	case len(m.Topics.Decisions) == 0 || len(m.Topics.Decisions) > maxTopics:
 		return fmt.Errorf("it names %d topics of decisions, not 1 to %d", len(m.Topics.Decisions), maxTopics)
-	case (m.Members == ByRuns) != (m.Ledger != nil && m.Ledger.Batch != nil):
-		return errors.New("it has the ledger's entry of the batch if, and only if, members is runs")
+	case m.Members == ByRuns && m.Ledger == nil, m.Ledger != nil && m.Ledger.Batch == nil:
+		return errors.New("it lacks the ledger's entry of the batch")
 	}
 	return nil
 }

@@ -5,8 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
-	"strings"
+	"slices"
 
 	"verdict/internal/broker"
 	"verdict/internal/decision"
@@ -14,19 +13,12 @@ import (
 )
 
 // commands finds the acts of the audit topic that belong to a batch: those under its key,
-// its hold's and its redrives', those of runs that redrove its decisions, and those about
-// windows with its dead letters.
+// its hold's and its redrives', those of runs that redrove its decisions, and those on
+// the topic of dead letters as a whole if one of its letters was dismissed.
 type commands struct {
-	ends    map[int]int64 // of the audit topic, when reading began; nil: there is no such topic
-	keys    map[string]bool
-	runs    map[string]bool
-	windows map[window]bool
-}
-
-// window names a ledger.Window of the topic of dead letters.
-type window struct {
-	partition int
-	index     int64
+	ends map[int]int64 // of the audit topic, when reading began; nil: there is no such topic
+	keys map[string]bool
+	runs map[string]bool
 }
 
 // maxRuns bounds the runs that redrove decisions of a batch. Records only claim to be by one.
@@ -35,7 +27,7 @@ const maxRuns = 100_000
 func (c *commands) open(ctx context.Context, e *Evidence) (err error) {
 	group, batch := e.options.Ledger.Group, e.options.BatchID
 	c.keys = map[string]bool{ledger.BatchKey(batch).In(group): true, ledger.HoldBatch(batch).In(group): true}
-	c.runs, c.windows = make(map[string]bool), make(map[window]bool)
+	c.runs = make(map[string]bool)
 	c.ends, err = e.options.Ledger.Connection.LogEnds(ctx, e.options.Ledger.Audit)
 	if errors.Is(err, broker.ErrNoTopic) {
 		return nil
@@ -45,8 +37,8 @@ func (c *commands) open(ctx context.Context, e *Evidence) (err error) {
 
 // addDecision notes whose acts belong to a decision.
 func (c *commands) addDecision(e *Evidence, d *Decision) error {
-	for _, l := range d.DeadLetters {
-		c.windows[window{l.At.Partition, l.At.Offset / ledger.WindowSize}] = true
+	if slices.ContainsFunc(d.DeadLetters, func(l DeadLetter) bool { return l.Dismissed }) {
+		c.keys[e.letters.In(e.options.Ledger.Group)] = true
 	}
 	for _, r := range d.Redrives {
 		if !r.Confirmed || r.Copy.Run == "" {
@@ -65,21 +57,11 @@ func (c *commands) addDecision(e *Evidence, d *Decision) error {
 
 // has reports whether an act belongs to the batch. Those that made evidence don't: evidence
 // that is made again would be another one.
-func (c *commands) has(group string, act *ledger.Act) bool {
+func (c *commands) has(act *ledger.Act) bool {
 	if act.Command == Act {
 		return false
 	}
-	if c.keys[act.Key] || c.runs[act.Run] {
-		return true
-	}
-	key, ok := ledger.ParseKey(group, act.Key)
-	words := strings.Split(key.Name, "/")
-	if !ok || key.Kind != ledger.KindRedrive || len(words) != 3 {
-		return false
-	}
-	partition, err := strconv.Atoi(words[1])
-	index, err2 := strconv.ParseInt(words[2], 10, 64)
-	return err == nil && err2 == nil && c.windows[window{partition, index}]
+	return c.keys[act.Key] || c.runs[act.Run]
 }
 
 // write writes the lines of the acts, in their order, and returns their number.
@@ -90,7 +72,7 @@ func (c *commands) write(ctx context.Context, e *Evidence, w *lineWriter) (n int
 	l := &e.options.Ledger
 	err = l.Connection.Scan(ctx, broker.ScanOptions{Topic: l.Audit, Ends: c.ends, Retrying: l.Retrying}, func(rec decision.Record) error {
 		act, err := ledger.DecodeAct(rec.Value)
-		if err != nil || rec.Partition != 0 || !c.has(l.Group, &act) {
+		if err != nil || rec.Partition != 0 || !c.has(&act) {
 			return nil //nolint:nilerr // not an act of Verdict's
 		}
 		n++

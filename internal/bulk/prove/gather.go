@@ -34,6 +34,8 @@ type Evidence struct {
 	// have besides.
 	decisions, notFound int64
 	commands            commands
+	state               *ledger.State         // nil: there is no ledger
+	letters             ledger.Key            // of the topic of dead letters: of acts on it, and of its windows
 	redrives            map[string]ledger.Key // keys of the ledger's redrives, by run
 }
 
@@ -61,7 +63,7 @@ func Gather(ctx context.Context, o Options) (_ *Evidence, err error) {
 	}
 	read := follow.Options{
 		Connection: o.Ledger.Connection, BatchID: o.BatchID, Decisions: o.Decisions, Results: o.Results, DeadLetters: o.DeadLetters,
-		Progress: o.Progress, Decode: o.Decode, Retrying: o.Ledger.Retrying,
+		Progress: o.Progress, Decode: o.Decode, WentBack: o.WentBack, Retrying: o.Ledger.Retrying,
 	}
 	if err := e.readLedger(ctx, &read); err != nil {
 		return nil, err
@@ -109,6 +111,12 @@ func (e *Evidence) readLedger(ctx context.Context, read *follow.Options) error {
 	if err != nil {
 		return err
 	}
+	ids, err := e.options.Ledger.Connection.TopicIDs(ctx, e.options.DeadLetters)
+	if err != nil {
+		return err
+	}
+	id := ids[e.options.DeadLetters]
+	e.state, e.letters = state, ledger.Key{Kind: ledger.KindRedrive, Name: hex.EncodeToString(id[:])}
 	if slices.Contains(state.Missing(), ledger.BatchKey(e.options.BatchID)) {
 		return fmt.Errorf("the ledger lost the latest signed entry of batch %s, which the audit topic %s still has: somebody wrote over it, or the control topic %s was restored from an older copy",
 			e.options.BatchID, e.options.Ledger.Audit, e.options.Ledger.Control)
@@ -128,20 +136,53 @@ func (e *Evidence) readLedger(ctx context.Context, read *follow.Options) error {
 	if b.Redrive {
 		return fmt.Errorf("%s is a redrive, whose decisions are those of other batches; name the batch that they were sent in", e.options.BatchID)
 	}
-	m.Ledger, m.Members, m.Topics.Decisions = &entry, ByRuns, []string{b.Topic}
+	m.Ledger = &entry
+	if !b.Began.IsZero() {
+		read.Since = b.Began.Add(-topicread.ClockSkew)
+	}
+	if b.FirstEdition || len(b.Runs) == 0 { // some of its rows name no run
+		return nil
+	}
+	m.Members, m.Topics.Decisions = ByRuns, []string{b.Topic}
 	read.Begin = map[string]map[int]int64{b.Topic: b.Begin}
 	if a := b.Approval; a != nil && a.To != "" && a.To != b.Topic {
 		m.Topics.Decisions, read.Begin[a.To] = append(m.Topics.Decisions, a.To), a.Begin
 	}
-	read.Decisions, read.Runs, read.Since = m.Topics.Decisions, append([]string{}, b.Runs...), b.Began.Add(-topicread.ClockSkew)
+	read.Decisions, read.Runs = m.Topics.Decisions, b.Runs
 	return nil
+}
+
+// windowOf returns what the ledger says became of dead letters, and where a letter is in it.
+func (e *Evidence) windowOf(letter decision.Position) (w ledger.Window, at int64) {
+	if e.state != nil && letter.Topic == e.options.DeadLetters {
+		if entry, ok := e.state.Get(ledger.WindowKey(e.letters.Name, letter.Partition, letter.Offset/ledger.WindowSize)); ok {
+			w = *entry.Window
+		}
+	}
+	return w, letter.Offset % ledger.WindowSize
+}
+
+// wentBack reports whether the ledger says that a dead letter went back.
+func (e *Evidence) wentBack(letter decision.Position) bool {
+	w, at := e.windowOf(letter)
+	return hasBit(w.Redriven, at)
+}
+
+// isDismissed reports whether the ledger says that somebody has dealt with a dead letter.
+func (e *Evidence) isDismissed(letter decision.Position) bool {
+	w, at := e.windowOf(letter)
+	return hasBit(w.Dismissed, at)
+}
+
+func hasBit(bits []byte, at int64) bool {
+	return at/8 < int64(len(bits)) && bits[at/8]&(1<<(at%8)) != 0
 }
 
 // mayHold reports whether the first record of a decision of the batch may be at a place: not
 // before the batch began, and not where it waited for approval before it was moved.
 func (e *Evidence) mayHold(o decision.Position) bool {
 	l := e.Manifest.Ledger
-	if l == nil {
+	if e.Manifest.Members == ByNames {
 		return slices.Contains(e.Manifest.Topics.Decisions, o.Topic)
 	}
 	b := l.Batch
@@ -181,14 +222,13 @@ func (e *Evidence) addPart(parts *spill.Sorter, p *follow.Part) error {
 		place, _ = decision.BatchPlaceOf(l.Original.Headers)
 		kind, shown = partLetter, DeadLetter{
 			At: at, Of: l.Original.Origin(), Reason: string(l.Reason), Attempts: l.Attempts, HTTPStatus: l.HTTPStatus,
-			FailedAt: l.FailedAt, Instance: l.Instance, ValueSHA256: sum(p.Record.Value),
+			FailedAt: l.FailedAt, Instance: l.Instance, Dismissed: e.isDismissed(at), ValueSHA256: sum(p.Record.Value),
 		}
 	case p.Copy:
 		redrive := Redrive{Place: at, Number: max(decision.Redrives(p.Record), 1), Copy: recordOf(p)}
 		if from, ok := decision.RedrivenFrom(p.Record); ok {
-			redrive.From = &from
+			redrive.From, redrive.ByLedger = &from, e.wentBack(from)
 		}
-		_, redrive.ByLedger = e.redrives[redrive.Copy.Run]
 		kind, shown = partCopy, redrive
 	default:
 		kind, shown = partRecord, recordOf(p)

@@ -29,7 +29,8 @@ type Manifest struct {
 	Made    Made   `json:"made"`
 	// Members says how it is known which records belong to the batch.
 	Members Members `json:"members"`
-	// Ledger is the batch's entry in the ledger; nil: it has none.
+	// Ledger is the batch's entry in the ledger; nil: it has none. A batch of the first
+	// edition may have one, and members by names all the same.
 	Ledger *ledger.Entry `json:"ledger,omitempty"`
 	// ReadTo is the offset, by topic and partition, up to which the topics were read.
 	ReadTo map[string]map[int]int64 `json:"read_to"`
@@ -122,6 +123,7 @@ type DeadLetter struct {
 	HTTPStatus  int               `json:"http_status,omitempty"`
 	FailedAt    decision.Time     `json:"failed_at"`
 	Instance    string            `json:"instance,omitempty"`
+	Dismissed   bool              `json:"dismissed,omitempty"` // by the ledger: somebody has dealt with it
 	ValueSHA256 string            `json:"value_sha256"`
 }
 
@@ -130,7 +132,7 @@ type Redrive struct {
 	Place  decision.Position  `json:"place"`          // of the copy
 	From   *decision.Position `json:"from,omitempty"` // the dead letter that it says it repeats
 	Number int                `json:"number"`         // how often the decision was redriven, with this copy
-	// ByLedger reports that the ledger has a redrive whose run wrote it.
+	// ByLedger reports that the ledger says that the dead letter went back.
 	ByLedger bool `json:"by_ledger,omitempty"`
 	// Confirmed reports that it is what it says: see settled.go. Others do not count.
 	Confirmed bool   `json:"confirmed"`

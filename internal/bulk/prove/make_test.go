@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/ed25519"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -16,6 +17,7 @@ import (
 	"verdict/internal/bulk/bulktest"
 	"verdict/internal/bulk/follow"
 	"verdict/internal/bulk/prove"
+	"verdict/internal/bulk/redrive"
 	"verdict/internal/decision"
 	"verdict/internal/ledger"
 	"verdict/internal/ledger/store"
@@ -37,6 +39,9 @@ func options(b *bulktest.Kafka, batch string) prove.Options {
 	return prove.Options{
 		Ledger: l, BatchID: batch, Decisions: []string{bulktest.LiveTopic, bulktest.BackfillTopic}, Results: bulktest.ResultsTopic, DeadLetters: bulktest.LettersTopic,
 		Version: "v2", Dir: b.TempDir(),
+		WentBack: func(ctx context.Context) (func(decision.Position) bool, error) {
+			return redrive.WentBack(ctx, l, bulktest.LettersTopic)
+		},
 	}
 }
 
@@ -174,6 +179,42 @@ func redriven(b *bulktest.Kafka, id string, headers ...decision.Header) decision
 	return rec
 }
 
+// lettersKey returns the key of the topic of dead letters.
+func lettersKey(b *bulktest.Kafka) ledger.Key {
+	b.Helper()
+	ids, err := b.Conn.TopicIDs(b.Context(), bulktest.LettersTopic)
+	if err != nil {
+		b.Fatal(err)
+	}
+	id := ids[bulktest.LettersTopic]
+	return ledger.Key{Kind: ledger.KindRedrive, Name: hex.EncodeToString(id[:])}
+}
+
+// windows returns what the ledger says once the letters of these decisions went back or were
+// dismissed.
+func windows(b *bulktest.Kafka, redriven, dismissed []string) []store.KeyedEntry {
+	b.Helper()
+	all := make(map[int]*ledger.Window)
+	set := func(id string, bits func(*ledger.Window) *[]byte) {
+		letter := find(b, bulktest.LettersTopic, id, 0)
+		if all[letter.Partition] == nil {
+			all[letter.Partition] = &ledger.Window{Redriven: make([]byte, 10), Dismissed: make([]byte, 10)}
+		}
+		(*bits(all[letter.Partition]))[letter.Offset/8] |= 1 << (letter.Offset % 8)
+	}
+	for _, id := range redriven {
+		set(id, func(w *ledger.Window) *[]byte { return &w.Redriven })
+	}
+	for _, id := range dismissed {
+		set(id, func(w *ledger.Window) *[]byte { return &w.Dismissed })
+	}
+	entries := []store.KeyedEntry{{Key: lettersKey(b), Entry: ledger.Entry{Window: &ledger.Window{}}}}
+	for partition, w := range all {
+		entries = append(entries, store.KeyedEntry{Key: ledger.WindowKey(lettersKey(b).Name, partition, 0), Entry: ledger.Entry{Window: w}})
+	}
+	return entries
+}
+
 // whoAndWhen matches what may differ between evidence that is made twice.
 var whoAndWhen = regexp.MustCompile(`"made":\{[^}]*\}|"hash":"[0-9a-f]*"|"signature":"[^"]*"`)
 
@@ -202,10 +243,12 @@ func TestEvidenceShowsWhatBecameOfABatch(t *testing.T) {
 		edited.Value = bytes.Replace(edited.Value, []byte("PASS"), []byte("FAIL"), 1)
 		o := by(b, "redrive", "r3")
 		mustWrite(b, o, ledger.BatchKey("redrive-1"), store.Change{
-			Rows:    []decision.Record{redriven(b, "d-3", runHeader("r3")), edited},
-			Entries: []store.KeyedEntry{{Key: ledger.BatchKey("redrive-1"), Entry: ledger.Entry{Batch: &ledger.Batch{Topic: bulktest.BackfillTopic, Runs: []string{"r3"}, Redrive: true}}}},
-			Acts:    []ledger.Act{act(ledger.BatchKey("redrive-1")), act(ledger.WindowKey("id", 0, 0)), act(ledger.WindowKey("id", 0, 1))},
+			Rows: []decision.Record{redriven(b, "d-3", runHeader("r3")), edited},
+			Entries: append(windows(b, []string{"d-3", "d-4"}, []string{"d-5"}),
+				store.KeyedEntry{Key: ledger.BatchKey("redrive-1"), Entry: ledger.Entry{Batch: &ledger.Batch{Topic: bulktest.LettersTopic, Runs: []string{"r3"}, Redrive: true}}}),
+			Acts: []ledger.Act{act(ledger.BatchKey("redrive-1"))},
 		})
+		mustWrite(b, by(b, "dismiss", "r5"), lettersKey(b), store.Change{Acts: []ledger.Act{act(lettersKey(b))}})
 		b.Settle(find(b, bulktest.BackfillTopic, "d-3", 2), decision.Completed, "")
 		b.Settle(find(b, bulktest.BackfillTopic, "d-4", 2), decision.AlreadyComplete, "")
 
@@ -244,9 +287,8 @@ func TestEvidenceShowsWhatBecameOfABatch(t *testing.T) {
 			"d-5": "dead_lettered rejected", "d-6": "dead_lettered rejected", "d-7": "unsettled", "d-8": "unsettled",
 		})
 		n := c.Counts
-		// The acts: submit, redrive, its window that has letters of the batch, its other
-		// window (by the run), and hold.
-		if n.Decisions != 8 || n.Outcomes["completed"] != 3 || n.Reasons["rejected"] != 2 || n.Unsettled != 2 || n.NotFound != 0 || n.Redriven != 2 || n.Unconfirmed != 2 || n.Commands != 5 {
+		// The acts: submit, redrive, dismiss, and hold.
+		if n.Decisions != 8 || n.Outcomes["completed"] != 3 || n.Reasons["rejected"] != 2 || n.Unsettled != 2 || n.NotFound != 0 || n.Redriven != 2 || n.Unconfirmed != 0 || n.Commands != 4 {
 			b.Errorf("counts %+v\n%s", n, evidence)
 		}
 		if w.Hash != c.Hash || w.Lines != c.Lines || !w.Signed || !signKey.Public().(ed25519.PublicKey).Equal(c.Key) {
@@ -259,6 +301,9 @@ func TestEvidenceShowsWhatBecameOfABatch(t *testing.T) {
 		d := decisions(b, evidence)["d-1"]
 		if d.Line != 1 || d.Results[0].TaskState != "COMPLETED_PASS" || d.Record.Run != "r1" || d.Record.DecisionKey == "" {
 			b.Errorf("%+v", d)
+		}
+		if all := decisions(b, evidence); !all["d-5"].DeadLetters[0].Dismissed || all["d-6"].DeadLetters[0].Dismissed || !all["d-4"].Redrives[0].ByLedger || len(all["d-5"].Redrives)+len(all["d-6"].Redrives) > 0 {
+			b.Errorf("%+v", all)
 		}
 		for _, private := range []string{"Jane", "that is why"} {
 			if strings.Contains(evidence, private) {

@@ -1,6 +1,8 @@
 package prove
 
 import (
+	"context"
+
 	"verdict/internal/bulk/follow"
 	"verdict/internal/decision"
 	"verdict/internal/ledger/store"
@@ -25,6 +27,9 @@ type Options struct {
 	Dir string
 	// Decode reads a decision; with an error, what can be read of it. Nil: decision.Decode.
 	Decode func(rec *decision.Record) (decision.Decision, error)
+	// WentBack returns what reports whether a dead letter went back, by the ledger. Nil: it is
+	// not known, and each may have.
+	WentBack func(ctx context.Context) (func(letter decision.Position) bool, error)
 	// Progress is called while records are read. It must be quick. Nil: not wanted.
 	Progress func(follow.Summary)
 	// Refused is called with each record of the ledger that counts for nothing. Nil: not

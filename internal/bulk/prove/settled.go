@@ -15,7 +15,7 @@ const otherName = "other"
 
 // settle works out from the parts of a decision which redrives count, and how it ended.
 //
-// A redrive counts if the ledger has its run, or if it repeats a dead letter of this decision,
+// A redrive counts if the ledger says that its letter went back, or if it repeats a dead letter of this decision,
 // of a record that counts, with the same value. (Where the ledger does not know the batch,
 // an edited value counts as well: redrives left no other trace then.) The redrives with the
 // highest number are the decision's latest records, or without any its first. It ended with
