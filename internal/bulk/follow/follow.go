@@ -31,24 +31,6 @@ func Follow(ctx context.Context, o Options) (Summary, error) {
 	return s, err
 }
 
-func newFollower(o Options) *follower {
-	o.Poll = cmp.Or(o.Poll, time.Second)
-	if o.Progress == nil {
-		o.Progress = func(Summary) {}
-	}
-	if o.Decode == nil {
-		o.Decode = decision.Decode
-	}
-	if o.Retrying == nil {
-		o.Retrying = func(error) {}
-	}
-	f := &follower{options: o, tally: newTally(), readTo: maps.Clone(o.Begin), letters: make(map[decision.Position]*letter)}
-	if f.readTo == nil {
-		f.readTo = make(map[string]map[int]int64)
-	}
-	return f
-}
-
 // follower is one call of Follow or Parts. It belongs to one goroutine.
 type follower struct {
 	options      Options
@@ -70,6 +52,24 @@ type follower struct {
 	answered     bool      // Kafka has answered once, so an outage is waited out
 }
 
+func newFollower(o Options) *follower {
+	o.Poll = cmp.Or(o.Poll, time.Second)
+	if o.Progress == nil {
+		o.Progress = func(Summary) {}
+	}
+	if o.Decode == nil {
+		o.Decode = decision.Decode
+	}
+	if o.Retrying == nil {
+		o.Retrying = func(error) {}
+	}
+	f := &follower{options: o, tally: newTally(), readTo: maps.Clone(o.Begin), letters: make(map[decision.Position]*letter)}
+	if f.readTo == nil {
+		f.readTo = make(map[string]map[int]int64)
+	}
+	return f
+}
+
 // watch reads rounds until everything is settled or the time is up.
 func (f *follower) watch(ctx context.Context) error {
 	var timeout <-chan time.Time
@@ -81,7 +81,7 @@ func (f *follower) watch(ctx context.Context) error {
 	ticker := time.NewTicker(f.options.Poll)
 	defer ticker.Stop()
 	for {
-		if err := f.readRound(ctx); err != nil {
+		if err := f.readRound(ctx, adders{f.addDecision, f.checkClaims, f.addResult, f.addDeadLetter}); err != nil {
 			return err
 		}
 		if f.tally.members == 0 && f.unsent == 0 {

@@ -32,7 +32,7 @@ type Part struct {
 func Parts(ctx context.Context, o Options, each func(*Part) error) (size int64, readTo map[string]map[int]int64, err error) {
 	f := newFollower(o)
 	f.everyRecord = true
-	if err := f.readRound(ctx); err != nil {
+	if err := f.readRound(ctx, adders{f.addDecision, f.checkClaims, f.addResult, f.addDeadLetter}); err != nil {
 		return 0, nil, err
 	}
 	if f.tally.members == 0 {
