@@ -23,6 +23,9 @@ func (a *attempt) preflight(ctx context.Context) (v verdict, done bool) {
 	return a.nextToken(ctx)
 }
 
+// ledgerDelay is how long after a record what the ledger says of its run may arrive.
+const ledgerDelay = 10 * time.Second
+
 // needsPreflight reports whether the task is to be looked at first.
 func (a *attempt) needsPreflight() bool {
 	if a.repeat {
@@ -73,25 +76,22 @@ func (a *attempt) look(ctx context.Context) (v verdict, done bool) {
 	return verdict{}, false
 }
 
-// overwrites reports whether people let the run that wrote the record change tasks that
-// stand at the opposite state.
-func (a *attempt) overwrites() (yes bool) {
-	a.p.do(func(m *machines, _ time.Time) { yes = m.orders.Overwrite[a.job.run] })
-	return yes
-}
-
 // conflict handles a task that a look finds completed in another state.
 func (a *attempt) conflict(task *passfort.Task, status int) (v verdict, done bool) {
-	if a.overwrites() {
-		return verdict{}, false
+	on := a.p.opts.OnConflict
+	switch may, known := a.p.mayOverwrite(a.job.run); {
+	case may:
+		on = decision.ConflictOverwrite
+	case !known && time.Since(a.received) < ledgerDelay:
+		return verdict{action: actWait, atLeast: time.Second}, true
 	}
-	switch a.p.opts.OnConflict {
+	switch on {
 	case decision.ConflictSkip:
 		return verdict{action: actSucceed, success: success{outcome: decision.Skipped, status: status, task: task.Raw}}, true
 	case decision.ConflictDeadLetter:
 		return verdict{action: actRefuse, refusal: refusal{
 			reason: decision.Conflict, status: status,
-			err: note(fmt.Sprintf("the task is already %s, and processor.on_conflict is %s", task.State, a.p.opts.OnConflict)),
+			err: note(fmt.Sprintf("the task is already %s, and processor.on_conflict is %s", task.State, on)),
 		}}, true
 	case decision.ConflictOverwrite:
 	}

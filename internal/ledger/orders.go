@@ -24,7 +24,10 @@ type Orders struct {
 
 // Orders returns what is to be obeyed at now.
 func (s *State) Orders(now time.Time) Orders {
-	o := Orders{Tasks: make(map[decision.Task]bool), Batches: make(map[string]Hold), By: make(map[string]Entry), BatchOf: make(map[string]string), Overwrite: make(map[string]bool)}
+	o := Orders{
+		Tasks: make(map[decision.Task]bool), Batches: make(map[string]Hold), By: make(map[string]Entry),
+		BatchOf: make(map[string]string), Overwrite: make(map[string]bool),
+	}
 	o.Rate, o.RateUntil = s.Rate(now)
 	for key, e := range s.Of(KindBatch) {
 		for _, run := range e.Batch.Runs {

@@ -69,6 +69,39 @@ func TestRedrivenDecisionLooksAtItsTaskFirst(t *testing.T) {
 	}
 }
 
+// Of two redrives one may overwrite, by the ledger. A third says so in a header alone.
+func TestOnlyTheLedgerLetsARedriveOverwrite(t *testing.T) {
+	inWorld(t, sandbox.Options{}, func(t *testing.T, w *world) {
+		w.cfg.Processor.Preflight = decision.PreflightNever
+		m := w.start()
+		defer m.stop()
+		for i, overwrite := range []bool{true, false} {
+			o := w.ledgerOptions("redrive")
+			it := task(1, i)
+			w.api.SetState(it.ProfileID, it.TaskID, decision.CompletedFail)
+			id := "redrive-" + o.Author.Run
+			w.order("redrive", ledger.BatchKey(id), ledger.Entry{Batch: &ledger.Batch{Redrive: true, Overwrite: overwrite, Runs: []string{o.Author.Run}}})
+			rec := redriven(decisionOn(w.cfg.Kafka.Topics.Decisions, it, decision.CompletedPass))
+			rec.headers = append(rec.headers, kafka.Header{Key: decision.HeaderRun, Value: []byte(o.Author.Run)})
+			w.send(rec)
+		}
+		forged := task(1, 2)
+		w.api.SetState(forged.ProfileID, forged.TaskID, decision.CompletedFail)
+		rec := redriven(decisionOn(w.cfg.Kafka.Topics.Decisions, forged, decision.CompletedPass))
+		rec.headers = append(rec.headers, kafka.Header{Key: decision.HeaderRun, Value: []byte("unknown")})
+		w.send(rec)
+		w.awaitAll(time.Minute)
+		for i, want := range []decision.State{decision.CompletedPass, decision.CompletedFail, decision.CompletedFail} {
+			if it := task(1, i); w.api.State(it.ProfileID, it.TaskID) != want {
+				t.Errorf("task %d is %s, want %s", i, w.api.State(it.ProfileID, it.TaskID), want)
+			}
+		}
+		if letters := w.deadLetters(); len(letters) != 2 || letters[0].Reason != decision.Conflict {
+			t.Errorf("dead letters %+v", letters)
+		}
+	})
+}
+
 // Whether a redriven decision may change a task that stands at the opposite state is what the
 // ledger says of the run that sent it.
 func TestRedriveOverwritesOnlyIfTheLedgerSaysSo(t *testing.T) {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"verdict/internal/broker"
 	"verdict/internal/bulk/topicread"
@@ -25,15 +24,14 @@ type Redriver struct {
 	partitions map[string]int       // of the targets that exist
 	bounds     map[int]broker.Bound // of the dead letters, at the start
 	windows    windows
-	carried    windows       // what the ledger does not have yet, of windows
-	chosen     int64         // by the last Scan; -1: there was none
-	lead       time.Duration // of a run that overwrites
+	carried    windows // what the ledger does not have yet, of windows
+	chosen     int64   // by the last Scan; -1: there was none
 }
 
 // New returns a Redriver for the dead letters that exist now. It reads which of them went
 // back or were dismissed before, and writes nothing.
 func New(ctx context.Context, o Options) (*Redriver, error) {
-	r := &Redriver{options: o.withDefaults(), targets: o.Targets, partitions: make(map[string]int), chosen: -1, lead: overwriteLead}
+	r := &Redriver{options: o.withDefaults(), targets: o.Targets, partitions: make(map[string]int), chosen: -1}
 	connection := o.Ledger.Connection
 	var err error
 	if r.bounds, err = topicread.Bounds(ctx, connection, o.DeadLetters); err != nil {
@@ -46,7 +44,6 @@ func New(ctx context.Context, o Options) (*Redriver, error) {
 	state, err := store.Read(ctx, r.options.Ledger, nil)
 	if errors.Is(err, store.ErrMissing) {
 		state, err = ledger.New(o.Ledger.Group, o.Ledger.Trusted), nil
-		r.lead = firstOverwriteLead
 	}
 	if err != nil {
 		return nil, err

@@ -28,10 +28,6 @@ const (
 	stopTimeout = 30 * time.Second
 	// recoverTimeout is how long a run waits for Kafka after a failed write.
 	recoverTimeout = 10 * time.Minute
-	// overwriteLead is how long the instances have to learn of a run that overwrites, before
-	// its first copy. One that comes too early ends as a conflict. They need longer to find a
-	// ledger that was not there before.
-	overwriteLead, firstOverwriteLead = 2 * time.Second, 15 * time.Second
 	// maxFailures is how often a write may fail in a row, although Kafka is there.
 	maxFailures = 5
 )
@@ -57,13 +53,7 @@ func (r *Redriver) Run(ctx context.Context) (Summary, error) {
 	if err := run.own(ctx); err != nil {
 		return Summary{}, err
 	}
-	var err error
-	if r.options.Overwrite {
-		err = retry.Sleep(ctx, r.lead)
-	}
-	if err == nil {
-		err = r.readLetters(ctx, func(rec *decision.Record) error { return run.add(ctx, rec) })
-	}
+	err := r.readLetters(ctx, func(rec *decision.Record) error { return run.add(ctx, rec) })
 	if err == nil {
 		err = run.flush(ctx)
 	}

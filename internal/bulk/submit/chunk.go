@@ -129,8 +129,9 @@ func (c *chunker) add(ctx context.Context, r *rows.CheckedRow) error {
 
 // flush sends the chunk, and begins the next.
 func (c *chunker) flush(ctx context.Context) error {
-	full := c.chunk
-	c.chunk = chunk{end: full.end}
+	full, n := c.chunk, len(c.chunk.records)
+	// The next one is likely to be as large.
+	c.chunk = chunk{end: full.end, records: make([]decision.Record, 0, n), places: make([]progress, 0, n)}
 	select {
 	case c.out <- full:
 		return nil

@@ -209,6 +209,27 @@ func TestSubmitTakesOverFromARunningOne(t *testing.T) {
 	})
 }
 
+// Whoever was taken over learns that it was, although the other one has written nothing yet.
+func TestSubmitWaitsForWhoeverTakesOver(t *testing.T) {
+	inSubmitWorld(t, 2000, func(t *testing.T, w *submitWorld) {
+		there := w.machine("there")
+		defer there.connection.Close()
+		there.wire.onNth(embedded.AddPartitionsToTxn, 1, func() { time.Sleep(1500 * time.Millisecond) })
+		var first sync.WaitGroup
+		first.Go(func() {
+			if _, err := w.submit(t.Context(), rate(500)); !store.IsTakenOver(err) {
+				t.Errorf("the first: %v", err)
+			}
+		})
+		time.Sleep(1500 * time.Millisecond)
+		if _, err := there.submit(t.Context(), rate(500)); err != nil {
+			t.Errorf("the second: %v", err)
+		}
+		first.Wait()
+		w.checkOnce()
+	})
+}
+
 // Two that start at the same time end with all rows sent once, by either of them.
 func TestSubmitsThatStartTogether(t *testing.T) {
 	inSubmitWorld(t, 1000, func(t *testing.T, w *submitWorld) {
