@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"compress/gzip"
-	"errors"
 	"fmt"
 	"io"
 
@@ -15,12 +14,15 @@ import (
 // of zstd's highest level.
 const maxWindow = 128 << 20
 
+// sniffed is the number of bytes at the start of a file that its kind is detected by.
+const sniffed = 512
+
 // decompress returns a reader of the uncompressed content of r, whose compression it
 // detects, and a function that releases the decompressor.
 func decompress(r io.Reader) (io.Reader, func(), error) {
 	b := bufio.NewReaderSize(r, 64<<10)
-	magic, err := b.Peek(4)
-	if err != nil && err != io.EOF {
+	magic, err := b.Peek(sniffed)
+	if len(magic) == 0 && err != nil && err != io.EOF {
 		return nil, nil, fmt.Errorf("read the first bytes: %w", err)
 	}
 	switch {
@@ -37,10 +39,6 @@ func decompress(r io.Reader) (io.Reader, func(), error) {
 			return nil, nil, fmt.Errorf("open as zstd: %w", err)
 		}
 		return z, z.Close, nil
-	case bytes.HasPrefix(magic, []byte("PK\x03\x04")):
-		return nil, nil, errors.New("the file is a zip archive or a spreadsheet; save it as CSV, plain or compressed with gzip or zstd")
-	case bytes.HasPrefix(magic, []byte{0xff, 0xfe}), bytes.HasPrefix(magic, []byte{0xfe, 0xff}):
-		return nil, nil, errors.New("the file is UTF-16 text; save it as UTF-8")
 	}
 	return b, func() {}, nil
 }
