@@ -108,7 +108,9 @@ func readByEncodingCSV(file []byte) (objects []map[string]any, ok bool) {
 		}
 		object := map[string]any{}
 		for i, cell := range cells {
-			cell = strings.TrimFunc(cell, func(r rune) bool { return unicode.IsSpace(r) || strings.ContainsRune("\u200b\u200c\u200d\u2060\ufeff", r) })
+			cell = strings.TrimFunc(cell, func(r rune) bool {
+				return unicode.IsSpace(r) || strings.ContainsRune("\u200b\u200c\u200d\u2060\ufeff", r)
+			})
 			i := slices.IndexFunc(decision.Fields[:], func(field string) bool {
 				return strings.EqualFold(field, strings.TrimSpace(all[0][i]))
 			})

@@ -211,4 +211,3 @@ func (r *Reader) noHeader(sample []candidate) error {
 	return fmt.Errorf("%s: no column is a field of a decision (profile_id, task_id, state …); the columns are %s; if this is the header, say what they hold, such as %s",
 		where, list(quoteAll(names)), strings.Join(maps, " "))
 }
-

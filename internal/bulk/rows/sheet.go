@@ -300,4 +300,3 @@ func cut(err error) error {
 	}
 	return err
 }
-
