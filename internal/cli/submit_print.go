@@ -16,7 +16,7 @@ const maxRowFindings = 20
 // submitWarnings returns the warnings about a batch, a line each.
 func submitWarnings(b *rows.Batch) []string {
 	all := b.Warnings
-	if b.Rows == 0 {
+	if b.Rows == b.Blank {
 		all = append(all, "there are no rows")
 	}
 	if b.Expired > 0 {
