@@ -46,6 +46,9 @@ func (r *Reader) fill(row *Row) {
 // spreadsheets add the ones and leave out the others.
 func (r *Reader) widthFault() string {
 	have, want := r.cells.count(), len(r.columns)
+	if have < want && r.format == workbook { // a sheet has no empty cells
+		return ""
+	}
 	if have > want && r.cells.blank(want) ||
 		have < want && !slices.ContainsFunc(r.columns[have:], func(c column) bool { return c.field != "" }) {
 		return ""

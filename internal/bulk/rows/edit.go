@@ -109,7 +109,7 @@ func (e *edit) noteUnknown(name []byte) {
 		}
 	}
 	if len(e.unknown) < maxUnknown {
-		if s := quote(string(name)); !slices.Contains(e.unknown, s) {
+		if s := decision.OneLine(string(name), 48); !slices.Contains(e.unknown, s) {
 			e.unknown = append(e.unknown, s)
 		}
 	}

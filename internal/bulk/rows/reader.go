@@ -141,7 +141,7 @@ func (r *Reader) unit() string {
 func (r *Reader) Warnings() []string {
 	all := slices.Clone(r.warnings)
 	if len(r.edit.unknown) > 0 {
-		all = append(all, "ignored members that are not fields of a decision: "+list(r.edit.unknown))
+		all = append(all, "ignored members that are not fields of a decision: "+list(quoteAll(r.edit.unknown)))
 	}
 	if r.blank > 0 {
 		all = append(all, fmt.Sprintf("passed over rows whose cells are all empty: %d", r.blank))
@@ -154,7 +154,15 @@ func (r *Reader) Warnings() []string {
 
 // Hints returns what could be done about faults of the rows read so far, one line each,
 // each with the flag that would do it.
-func (r *Reader) Hints() []string { return append(slices.Clone(r.hints), r.proposals()...) }
+func (r *Reader) Hints() []string {
+	all := slices.Clone(r.hints)
+	for _, name := range r.edit.unknown {
+		if field := fieldBySimplified[simplified(name)]; field != "" {
+			all = append(all, fmt.Sprintf("the member %s looks like %s; if it is, add --map %s", quote(name), field, shellQuote(name+"="+field)))
+		}
+	}
+	return append(all, r.proposals()...)
+}
 
 // unmapped returns the names in Map that no row had so far. It returns none where there
 // is a header, since NewReader requires it to have every column.
