@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 
 	"verdict/internal/bulk/rows"
 	"verdict/internal/decision"
@@ -37,7 +38,7 @@ func writeRowFindings(out io.Writer, b *rows.Batch, withFile bool, rejects strin
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\n", line, kind, text)
 	}
-	row("FILE", "LINE", "KIND", "WHAT")
+	row("FILE", strings.ToUpper(b.Unit()), "KIND", "WHAT")
 	shown := make(map[rows.Kind]int64)
 	for _, f := range b.Findings {
 		shown[f.Kind]++

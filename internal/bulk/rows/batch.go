@@ -56,6 +56,18 @@ func (b *Batch) Unsent() []string {
 	return names
 }
 
+// Unit returns what the number of a finding counts in its file: line, row or object;
+// line where the files differ.
+func (b *Batch) Unit() string {
+	unit := b.in.files[0].unit
+	for _, f := range b.in.files {
+		if f.unit != unit {
+			return "line"
+		}
+	}
+	return unit
+}
+
 // ValidBatchID returns an error that says why id can't be the ID of a batch, or nil.
 func ValidBatchID(id string) error {
 	bad := func(r rune) bool { return !unicode.IsPrint(r) || unicode.IsSpace(r) || r == utf8.RuneError }

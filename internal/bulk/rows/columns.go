@@ -166,8 +166,12 @@ func (r *Reader) missingColumns(o *Options) []string {
 		if slices.ContainsFunc(fields, func(f string) bool { _, ok := r.columnOf[f]; return ok || o.Set[f] != "" }) {
 			continue
 		}
+		same := ""
+		if fields[0] == "state" {
+			same = "; if all rows have the same, add --set state=" + string(decision.CompletedPass) + " or --set state=" + string(decision.CompletedFail)
+		}
 		if len(r.unused) == 0 {
-			hints = append(hints, fmt.Sprintf("no column is the %s, and no other column is left that could be; add it to the file", fields[0]))
+			hints = append(hints, fmt.Sprintf("no column is the %s, and no other column is left that could be; add it to the file%s", fields[0], same))
 			continue
 		}
 		example := "COLUMN"
@@ -177,7 +181,7 @@ func (r *Reader) missingColumns(o *Options) []string {
 				break
 			}
 		}
-		hints = append(hints, fmt.Sprintf("no column is the %s; if one of %s is, add --map %s", fields[0], list(namesOf(r.unused)), shellQuote(example+"="+fields[0])))
+		hints = append(hints, fmt.Sprintf("no column is the %s; if one of %s is, add --map %s%s", fields[0], list(namesOf(r.unused)), shellQuote(example+"="+fields[0]), same))
 	}
 	return hints
 }

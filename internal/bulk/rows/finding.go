@@ -11,7 +11,7 @@ import (
 // Finding is something that Check found about a row.
 type Finding struct {
 	File string // by its name
-	Line int    // in the file
+	Line int    // in the file, or what else its rows are counted by (Batch.Unit)
 	Kind Kind
 	Text string // for people
 }

@@ -3,6 +3,7 @@ package rows
 import (
 	"bytes"
 	"encoding/json"
+	"strings"
 
 	"verdict/internal/decision"
 )
@@ -54,8 +55,8 @@ func (e *edit) line(line []byte, n int64, at int) (value, key []byte) {
 			// would be a second one of the same name, which is a fault.
 			isNull := e.batchID != "" && (field == "id" || field == "batch_id") && string(raw) == "null"
 			if e.sets(field) {
-				if was := string(raw); was != "null" && was != `""` {
-					e.noteReplaced(field, shown(raw), at)
+				if string(raw) != "null" && string(raw) != `""` {
+					e.noteReplaced(strings.Clone(field), shown(raw), at) // the clone keeps field itself off the heap
 				}
 				return
 			}

@@ -93,13 +93,19 @@ const maxTallied = 12
 
 func (t *tally) note(text []byte) {
 	t.total++
-	s := decision.OneLine(string(text[:min(len(text), 200)]), 48)
-	if i := slices.Index(t.texts, s); i >= 0 {
-		t.count[i]++
-		return
+	for i, s := range t.texts {
+		if s == string(text) {
+			t.count[i]++
+			return
+		}
 	}
 	if len(t.texts) == maxTallied {
 		t.other++
+		return
+	}
+	s := decision.OneLine(string(text[:min(len(text), 200)]), 48)
+	if i := slices.Index(t.texts, s); i >= 0 {
+		t.count[i]++
 		return
 	}
 	t.texts, t.count = append(t.texts, s), append(t.count, 1)
