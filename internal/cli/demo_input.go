@@ -33,8 +33,8 @@ func openDemoInput(o demoOptions, stdin io.Reader) (demoInput, error) {
 			return g.Next()
 		}}, err
 	}
-	var source io.Reader = stdin
-	f, name := io.NopCloser(stdin), "standard input"
+	source, name := stdin, "standard input"
+	f := io.NopCloser(stdin)
 	if o.file != rows.Stdin {
 		file, err := os.Open(o.file)
 		if err != nil {

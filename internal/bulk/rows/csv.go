@@ -33,9 +33,8 @@ func (r *Reader) fill(row *Row) {
 		row.Value = slices.Clone(row.Raw)
 		return
 	}
-	used := false
-	row.Value, row.Key, used = r.object(row.Line)
-	if !used {
+	var used bool
+	if row.Value, row.Key, used = r.object(row.Line); !used {
 		row.Fault = r.unusedFault()
 		row.Value, row.Key = slices.Clone(row.Raw), nil
 	}

@@ -32,7 +32,7 @@ func FuzzCSVForms(f *testing.F) {
 		w := csv.NewWriter(&b)
 		w.Comma = []rune{',', ';', '\t', '|'}[form%4]
 		if titles := form / 4 % 3; titles > 0 {
-			b.WriteString(strings.Repeat("A title\n", int(titles))) //nolint:gosec // 1 or 2
+			b.WriteString(strings.Repeat("A title\n", int(titles)))
 		}
 		header := []string{"Profile ID", "task-id", "STATE", "reason", "source"}
 		record := []string{profileID, taskID, "COMPLETED_PASS", reason, source}
@@ -85,7 +85,7 @@ func cellText(s string) string {
 // is the first again, with the same content.
 func FuzzRead(f *testing.F) {
 	for _, name := range []string{"python-excel.csv", "python-cr.csv", "excel-sep-caret.csv", "excel-unicode-text.txt", "python-titles.csv", "jq-array.json", "jq-objects.json", "xlsxwriter-1904.xlsx", "zip-mac.zip", "xlwt.xls"} {
-		b, err := os.ReadFile(filepath.Join("testdata/corpus", name))
+		b, err := os.ReadFile(filepath.Join("testdata", "corpus", name))
 		if err != nil {
 			f.Fatal(err)
 		}

@@ -55,8 +55,10 @@ func textReader(r *bufio.Reader, wanted Encoding) (io.Reader, error) {
 		break
 	}
 	switch encoding {
-	case UTF16LE, UTF16BE:
-		return &utf16Reader{r: r, low: map[Encoding]int{UTF16LE: 0, UTF16BE: 1}[encoding]}, nil
+	case UTF16LE:
+		return &utf16Reader{r: r, low: 0}, nil
+	case UTF16BE:
+		return &utf16Reader{r: r, low: 1}, nil
 	case Windows1252:
 		return &windows1252Reader{r: r}, nil
 	case DetectEncoding, UTF8:

@@ -38,7 +38,7 @@ func (e *edit) line(line []byte, n int64, at int) (value, key []byte) {
 		case "state":
 			if raw[0] == '"' && len(raw) > 2 {
 				if was := trimCell(text(raw)); len(was) > 0 {
-					if is := e.state(was); string(is) != string(was) {
+					if is := e.state(was); !bytes.Equal(is, was) {
 						raw = appendString(nil, is)
 					}
 				}

@@ -34,13 +34,13 @@ func (v *jsonValue) end(l *lines, from int) (int, error) {
 			return 0, errTooLong
 		}
 		if !l.fill() {
-			switch {
-			case l.err != io.EOF:
-				return 0, l.err
-			case v.scalar && at > from:
+			if l.err == io.EOF && v.scalar && at > from {
 				return at, nil
 			}
-			return 0, errNotClosed
+			if l.err == io.EOF {
+				return 0, errNotClosed
+			}
+			return 0, l.err
 		}
 	}
 }
@@ -145,10 +145,11 @@ func (r *Reader) nextObject() (Row, error) {
 	}
 	r.lines.begin(0)
 	if r.lines.start == r.lines.end {
-		if err := r.lines.ended(); err != io.EOF || r.format == jsonObjects {
-			return row, err
+		err := r.lines.ended()
+		if err == io.EOF && r.format == jsonArray {
+			err = errors.New("the file ends within the array; it may be cut short")
 		}
-		return row, errors.New("the file ends within the array; it may be cut short")
+		return row, err
 	}
 	var v jsonValue
 	n, err := v.end(r.lines, 0)

@@ -63,7 +63,7 @@ func readSharedStrings(r io.Reader, dir string) (_ *sharedStrings, err error) {
 		if _, err := texts.Write(in.text); err != nil {
 			return nil, fmt.Errorf("write a temporary file: %w", err)
 		}
-		if _, err := ends.Write(binary.LittleEndian.AppendUint64(nil, uint64(s.text.size))); err != nil { //nolint:gosec // a size is not below zero
+		if _, err := ends.Write(binary.LittleEndian.AppendUint64(nil, uint64(s.text.size))); err != nil {
 			return nil, fmt.Errorf("write a temporary file: %w", err)
 		}
 		if s.count++; s.count > maxSharedCount {
@@ -94,9 +94,9 @@ func (s *sharedStrings) get(i int64) ([]byte, error) {
 		return nil, err
 	}
 	if i > 0 {
-		from, b = int64(binary.LittleEndian.Uint64(b)), b[8:] //nolint:gosec // written above
+		from, b = int64(binary.LittleEndian.Uint64(b)), b[8:]
 	}
-	return s.text.read(from, int64(binary.LittleEndian.Uint64(b))-from) //nolint:gosec // written above
+	return s.text.read(from, int64(binary.LittleEndian.Uint64(b))-from)
 }
 
 func (s *sharedStrings) close() {

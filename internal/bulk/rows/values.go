@@ -113,9 +113,9 @@ func (t *tally) note(text []byte) {
 
 // String lists the texts with their counts.
 func (t *tally) String() string {
-	all := make([]string, len(t.texts))
+	var all []string
 	for i, text := range t.texts {
-		all[i] = fmt.Sprintf("%q (%d)", text, t.count[i])
+		all = append(all, fmt.Sprintf("%q (%d)", text, t.count[i]))
 	}
 	if t.other > 0 {
 		all = append(all, fmt.Sprintf("others (%d)", t.other))
