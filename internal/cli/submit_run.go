@@ -123,7 +123,7 @@ func invalidRows(batch *rows.Batch) error {
 	case len(batch.Hints) > 0:
 		hint = "do what a hint above says, or send the others with --skip-invalid"
 	case batch.Invalid == batch.Rows-batch.Blank:
-		hint = "or say with --map and --values what the columns and words mean"
+		return fmt.Errorf("%s of %s invalid, so nothing was sent; correct them", term.Commas(batch.Invalid), term.PluralIs(batch.Rows-batch.Blank, "row"))
 	}
 	return fmt.Errorf("%s of %s invalid, so nothing was sent; correct them, %s", term.Commas(batch.Invalid), term.PluralIs(batch.Rows-batch.Blank, "row"), hint)
 }

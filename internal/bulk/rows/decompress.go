@@ -31,7 +31,8 @@ func decompress(r io.Reader) (io.Reader, func(), error) {
 		if err != nil {
 			return nil, nil, fmt.Errorf("open as gzip: %w", err)
 		}
-		return z, func() {}, nil
+		z.Multistream(false)
+		return &gzipMembers{z, b}, func() {}, nil
 	case bytes.HasPrefix(magic, []byte{0x28, 0xb5, 0x2f, 0xfd}):
 		// Without concurrency there is no goroutine, and no buffer but the window.
 		z, err := zstd.NewReader(b, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow))
@@ -41,4 +42,38 @@ func decompress(r io.Reader) (io.Reader, func(), error) {
 		return z, z.Close, nil
 	}
 	return b, func() {}, nil
+}
+
+// gzipMembers reads a gzip file of one or more members. Zero bytes may follow, with
+// which some programs fill up the last block, and which gzip itself passes over.
+type gzipMembers struct {
+	z *gzip.Reader
+	b *bufio.Reader // z reads from it, and no more than it needs
+}
+
+// Read reads the uncompressed content.
+func (g *gzipMembers) Read(p []byte) (int, error) {
+	for {
+		n, err := g.z.Read(p)
+		if n > 0 || err != io.EOF {
+			if err == io.EOF {
+				err = nil // the next call looks for another member
+			}
+			return n, err
+		}
+		for {
+			next, err := g.b.ReadByte()
+			if err != nil {
+				return 0, err
+			}
+			if next != 0 {
+				break
+			}
+		}
+		_ = g.b.UnreadByte() // it was read just now
+		if err := g.z.Reset(g.b); err != nil {
+			return 0, err
+		}
+		g.z.Multistream(false)
+	}
 }
