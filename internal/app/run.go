@@ -9,7 +9,6 @@ import (
 	"verdict/consumer"
 	"verdict/internal/decision"
 	"verdict/internal/decision/codec"
-	"verdict/internal/passfort"
 	"verdict/processor"
 )
 
@@ -31,12 +30,7 @@ func Run(ctx context.Context, cfg configs.Config, o Options) (err error) {
 		return err
 	}
 
-	client, err := passfort.New(passfort.Options{
-		BaseURL: cfg.API.BaseURL, Key: key.Current, Timeout: cfg.API.Timeout, AllowHTTP: cfg.API.AllowHTTP,
-		MaxConnections:   cfg.Processor.Workers + 1, // one for probes
-		MaxConnectionAge: cfg.API.MaxConnectionAge,
-		UserAgent:        userAgent(), DialContext: o.DialAPI,
-	})
+	client, err := NewClient(cfg.API, key, cfg.Processor.Workers+1, o.DialAPI) // one for probes
 	if err != nil {
 		return err
 	}
@@ -78,7 +72,18 @@ func Run(ctx context.Context, cfg configs.Config, o Options) (err error) {
 	}
 	s.status.lanes = lanes
 	s.status.work.Store(work)
+	obey, err := newOrders(cfg, s, work)
+	if err != nil {
+		return err
+	}
+	stops.add("ledger", background(obey.follow))
+	stops.add("instance in the ledger", background(obey.tell))
+
 	s.metrics.Backlog.From(func(lane decision.Lane) int64 { return s.status.backlog()[lane] })
+	select { // no call before it is known what is held
+	case <-obey.known:
+	case <-ctx.Done():
+	}
 	return s.consume(ctx, cfg.Kafka.GroupID, cfg.Kafka.Topics.Inputs(), runHandler{work, lanes}, slog.String("api", cfg.API.BaseURL))
 }
 

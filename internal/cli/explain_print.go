@@ -27,8 +27,11 @@ func writeEvents(out io.Writer, events []bulkexplain.Event) error {
 	w := term.NewTable(out)
 	for _, e := range events {
 		kind := string(e.Kind)
-		if e.Kind == bulkexplain.EventSettled {
+		switch {
+		case e.Kind == bulkexplain.EventSettled:
 			kind = string(e.Outcome)
+		case e.Kind == bulkexplain.EventCommand && e.Command != "":
+			kind = e.Command
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", e.Time, decision.OneLine(kind, 64), decision.OneLine(e.Place.String(), 300), eventDetails(e))
 	}
@@ -73,9 +76,23 @@ func eventDetails(e bulkexplain.Event) string {
 			add("%s", e.Error)
 		}
 		add("of %s", e.Origin)
-	case bulkexplain.EventPending: // its note says how far away it is
+		if e.Dismissed {
+			add("dismissed")
+		}
+	case bulkexplain.EventPending, bulkexplain.EventWaiting: // its note says how far away it is
 		if e.Attempts > 0 {
 			add("%s", term.Plural(e.Attempts, "attempt"))
+		}
+	case bulkexplain.EventCommand, bulkexplain.EventHeld, bulkexplain.EventCancelled, bulkexplain.EventRate:
+		add("%s", e.Key)
+		if !e.Since.IsZero() {
+			add("since %s", e.Since)
+		}
+		if e.Actor != "" {
+			add("by %s on %s", e.Actor, e.Host)
+		}
+		if e.Why != "" {
+			add("reason %q", e.Why)
 		}
 	}
 	if e.Note != "" {

@@ -30,6 +30,15 @@ func OneLine(s string, size int) string {
 	return s[:cut] + more
 }
 
+// Cell returns text fit for a cell of CSV that a person opens in a spreadsheet, which would
+// carry out what begins like a formula: such text gets an apostrophe in front.
+func Cell(s string) string {
+	if s != "" && strings.ContainsRune("=+-@\t\r", rune(s[0])) {
+		return "'" + s
+	}
+	return s
+}
+
 // maxShown bounds an untrusted value in a message, in bytes: a message must stay
 // one line of bounded length whatever the record holds.
 const maxShown = 48

@@ -2,6 +2,7 @@ package sim_test
 
 import (
 	"bytes"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"strings"
@@ -11,8 +12,11 @@ import (
 	"github.com/segmentio/kafka-go/protocol"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"verdict/internal/broker"
 	"verdict/internal/bulk/redrive"
 	"verdict/internal/decision"
+	"verdict/internal/ledger"
+	"verdict/internal/ledger/store"
 	"verdict/test/fixture"
 )
 
@@ -87,15 +91,21 @@ func (w *world) submit(s *send) {
 	case emptied:
 		produce(fixture.Batch{Records: 3, Packed: []byte("compacted away")})
 	case alone:
-		sent(w.produce(s.in, topic, partition, key, value), s)
+		sent(w.produce(s.in, topic, partition, key, value, runOf(s)), s)
 	}
 }
 
 // produce stores a record, in a transaction if in is not 0, and returns its offset.
-func (w *world) produce(in int, topic string, partition int, key, value []byte) (offset int64) {
+func (w *world) produce(in int, topic string, partition int, key, value []byte, run string) (offset int64) {
+	var headers []kafka.Header
+	var same []kgo.RecordHeader
+	if run != "" {
+		headers = []kafka.Header{{Key: decision.HeaderRun, Value: []byte(run)}}
+		same = []kgo.RecordHeader{{Key: decision.HeaderRun, Value: []byte(run)}}
+	}
 	for {
 		if in > 0 {
-			r, err := w.senders[in].ProduceSync(w.t.Context(), &kgo.Record{Topic: topic, Partition: int32(partition), Key: key, Value: value}).First()
+			r, err := w.senders[in].ProduceSync(w.t.Context(), &kgo.Record{Topic: topic, Partition: int32(partition), Key: key, Value: value, Headers: same}).First()
 			switch {
 			case err == nil:
 				return r.Offset
@@ -108,7 +118,7 @@ func (w *world) produce(in int, topic string, partition int, key, value []byte) 
 		}
 		answer, err := w.client.Client().Produce(w.t.Context(), &kafka.ProduceRequest{
 			Topic: topic, Partition: partition, RequiredAcks: kafka.RequireAll,
-			Records: kafka.NewRecordReader(kafka.Record{Key: kafka.NewBytes(key), Value: kafka.NewBytes(value), Time: time.Now()}),
+			Records: kafka.NewRecordReader(kafka.Record{Key: kafka.NewBytes(key), Value: kafka.NewBytes(value), Headers: headers, Time: time.Now()}),
 		})
 		if err == nil {
 			err = answer.Error
@@ -187,24 +197,29 @@ func (w *world) redrive() {
 		_, of[rec.Origin()] = w.parseLetter(&rec)
 	}
 	for _, topic := range topics {
-		for _, rec := range w.read(topic, before[topic]) { // nobody else has sent meanwhile
+		// Nobody else has sent meanwhile. What a transaction that failed has left is not there.
+		err := w.client.Scan(w.t.Context(), broker.ScanOptions{Topic: topic, Offsets: before[topic]}, func(rec decision.Record) error {
 			letter, _ := decision.RedrivenFrom(&rec)
 			w.copies[letter]++
 			again := *w.sent[of[letter]]
 			again.form, again.in, again.gone, again.again = alone, 0, false, true
 			w.sent[w.place(rec.Origin(), time.Now())] = &again
+			return nil
+		})
+		if err != nil {
+			w.t.Fatal(err)
 		}
 	}
 }
 
 func (w *world) runRedrive(topics []string) error {
-	group, letters := w.cfg.Kafka.GroupID, w.cfg.Kafka.Topics.DeadLetters
-	lock, err := redrive.AcquireLock(w.t.Context(), w.client, group, letters, func(string, time.Duration) {})
-	if err != nil {
-		return err
-	}
-	defer lock.Close()
-	r, err := redrive.New(w.t.Context(), redrive.Options{Connection: w.client, DeadLetters: letters, Targets: topics, Group: group, AwaitLock: lock.AwaitHeld})
+	r, err := redrive.New(w.t.Context(), redrive.Options{
+		Ledger: store.Options{
+			Connection: w.client, Control: w.cfg.Kafka.Topics.Control, Audit: w.cfg.Kafka.Topics.Audit, Group: w.cfg.Kafka.GroupID,
+			Author: ledger.Author{Actor: "people", Host: "here", Run: rand.Text(), Command: "redrive"},
+		},
+		DeadLetters: w.cfg.Kafka.Topics.DeadLetters, Targets: topics,
+	})
 	if err == nil {
 		_, err = r.Run(w.t.Context())
 	}

@@ -10,6 +10,7 @@ import (
 	"verdict/internal/broker"
 	"verdict/internal/bulk/topicread"
 	"verdict/internal/decision"
+	"verdict/internal/ledger/store"
 )
 
 // Options say where to search.
@@ -18,11 +19,21 @@ type Options struct {
 	Connection *broker.Connection
 	// Decisions are the topics from which decisions are read. Required.
 	Decisions []string
+	// Held is the topic in which batches wait for approval. It may be missing. Empty: not
+	// searched.
+	Held string
 	// Results and DeadLetters are the topics in which decisions end. Required.
 	Results, DeadLetters string
 	// Group is the consumer group that carries decisions out. Its committed offsets show
 	// how far it is from a pending decision. Empty: not looked up.
 	Group string
+	// Lanes are the lanes of Decisions. Required with Ledger.
+	Lanes map[string]decision.Lane
+	// Ledger says where the ledger is, and the audit topic. Nil: neither is read.
+	Ledger *store.Options
+	// MaxBackoff is the longest time between two attempts, an API that asks for more and
+	// pauses apart. Zero: not known.
+	MaxBackoff time.Duration
 	// Since skips records whose timestamps are older. A decision named by its place is
 	// found whatever its age, with everything after it. Zero: read all that the topics
 	// hold.
@@ -40,6 +51,9 @@ type Explanation struct {
 	Read   int64   // records read
 	More   bool    // there are more than maxEvents
 	Behind []Behind
+	// Ledger is why the ledger, the audit topic or Held could not be read; nil: what there is
+	// of them was. Otherwise what people did may be missing in Events.
+	Ledger error
 }
 
 // Behind is records of a partition that can't be read yet, as they wait behind a
@@ -55,9 +69,10 @@ const maxEvents = 10000
 // ErrNotFound reports that no record is about the subject.
 var ErrNotFound = errors.New("found no record about it")
 
-// Explain finds what happened to a decision, or to all decisions on a task. The subject
-// is the ID of a decision, PROFILE/TASK, or topic/partition/offset: the place of
-// a decision's record, which is also the ID of a decision without one of its own.
+// Explain finds what happened to a decision, or to all decisions on a task or a profile. The
+// subject is the ID of a decision, of a task or of a profile, PROFILE/TASK, or
+// topic/partition/offset: the place of a decision's record, which is also the ID of a decision
+// without one of its own. IDs of tasks and profiles are compared without regard to case.
 func Explain(ctx context.Context, o Options, subject string) (Explanation, error) {
 	if o.Retrying == nil {
 		o.Retrying = func(error) {}
@@ -68,6 +83,9 @@ func Explain(ctx context.Context, o Options, subject string) (Explanation, error
 	s := &search{options: o, id: subject, origins: make(map[decision.Position]decision.Fingerprint), ended: make(map[decision.Position]bool)}
 	if profile, task, ok := strings.Cut(subject, "/"); ok && decision.ValidID(profile) && decision.ValidID(task) {
 		s.task = decision.NewTask(profile, task)
+	}
+	if decision.ValidID(subject) {
+		s.alone = strings.ToLower(subject)
 	}
 	err := s.run(ctx)
 	return s.found, err
@@ -95,7 +113,13 @@ func (s *search) run(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := s.scanHeld(ctx); err != nil {
+		return err
+	}
 	if err := s.scan(ctx, o.Results, s.addResult); err != nil {
+		return err
+	}
+	if err := s.addSettled(ctx); err != nil {
 		return err
 	}
 	if err := s.scan(ctx, o.DeadLetters, s.addDeadLetter); err != nil {
@@ -107,6 +131,13 @@ func (s *search) run(ctx context.Context) error {
 	if err := s.addPending(ctx); err != nil {
 		return err
 	}
+	if err := s.addLedger(ctx); err != nil {
+		if ctx.Err() != nil {
+			return err
+		}
+		s.found.Ledger = errors.Join(s.found.Ledger, err)
+	}
+	s.addWaiting()
 	slices.SortStableFunc(s.found.Events, func(a, b Event) int { return a.Time.Compare(b.Time.Time) })
 	return nil
 }

@@ -2,9 +2,12 @@ package explain
 
 import (
 	"cmp"
+	"context"
+	"slices"
 	"strings"
 	"time"
 
+	"verdict/internal/bulk/topicread"
 	"verdict/internal/decision"
 )
 
@@ -22,7 +25,7 @@ func (s *search) addDecision(rec *decision.Record) {
 	ev := Event{
 		Time: decision.Time{Time: rec.Time}, Kind: EventSubmitted, Place: rec.Origin(), Origin: rec.Origin(), DecisionID: d.ID,
 		ProfileID: d.Task.ProfileID, TaskID: d.Task.TaskID, State: d.State, Redrives: decision.Redrives(rec), Source: d.Source, Why: d.Reason,
-		BatchID: cmp.Or(place.ID, d.BatchID), BatchLine: place.Line,
+		BatchID: cmp.Or(place.ID, d.BatchID), BatchLine: place.Line, Run: decision.RunOf(rec.Headers),
 	}
 	if from, ok := decision.RedrivenFrom(rec); ok {
 		ev.Kind, ev.Note = EventRedriven, "from the dead letter "+from.String()
@@ -38,6 +41,9 @@ func (s *search) addResult(rec *decision.Record) {
 	r, err := decision.ParseResult(rec.Value)
 	if err != nil || !s.addEnd(r.Ended(), decision.NewTask(r.ProfileID, r.TaskID), r.Origin) {
 		return
+	}
+	if _, known := s.origins[r.Origin]; !known && len(s.unknown) < maxEvents {
+		s.settled, s.unknown = append(s.settled, r.Ended()), append(s.unknown, r.Origin)
 	}
 	s.addEvent(Event{
 		Time: orTime(r.CompletedAt, rec.Time), Kind: EventSettled, Place: rec.Origin(), Origin: r.Origin, DecisionID: r.DecisionID,
@@ -62,8 +68,45 @@ func (s *search) addDeadLetter(rec *decision.Record) {
 		Time: orTime(l.FailedAt, rec.Time), Kind: EventDeadLettered, Place: rec.Origin(), Origin: l.Original.Origin(), DecisionID: e.ID,
 		ProfileID: d.Task.ProfileID, TaskID: d.Task.TaskID, State: d.State, Reason: l.Reason, Error: l.Error, Attempts: l.Attempts,
 		HTTPStatus: l.HTTPStatus, Redrives: l.Redrives, Source: d.Source, Why: d.Reason,
-		BatchID: cmp.Or(place.ID, d.BatchID), BatchLine: place.Line,
+		BatchID: cmp.Or(place.ID, d.BatchID), BatchLine: place.Line, Run: decision.RunOf(l.Original.Headers),
 	})
+}
+
+// addSettled adds the records of results that match, where the records themselves do not: a
+// decision that names its task by alias or type does not have the task's ID.
+func (s *search) addSettled(ctx context.Context) error {
+	ends := make(map[decision.Position]decision.Ended)
+	offsets := make(map[decision.Position][]int64) // by partition: of the record at its start
+	for i, at := range s.unknown {
+		if slices.Contains(s.options.Decisions, at.Topic) {
+			ends[at] = s.settled[i]
+			partition := decision.Position{Topic: at.Topic, Partition: at.Partition}
+			offsets[partition] = append(offsets[partition], at.Offset)
+		}
+	}
+	for at, wanted := range offsets {
+		bounds, err := topicread.Bounds(ctx, s.options.Connection, at.Topic)
+		if err != nil {
+			return err
+		}
+		bound := bounds[at.Partition] // zero: the topic was made again with fewer partitions
+		slices.Sort(wanted)
+		wanted = slices.DeleteFunc(slices.Compact(wanted), func(offset int64) bool { return offset < bound.First || offset >= bound.End })
+		records, err := s.options.Connection.ReadAt(ctx, at.Topic, at.Partition, wanted)
+		if err != nil {
+			return err
+		}
+		for _, rec := range records {
+			s.found.Read++
+			d, err := s.options.Decode(&rec)
+			if decision.FingerprintOf(&rec, &d, err).Fits(ends[rec.Origin()]) {
+				s.origins[rec.Origin()] = 0 // so that it is added
+				s.ended[rec.Origin()] = true
+				s.addDecision(&rec)
+			}
+		}
+	}
+	return nil
 }
 
 // orTime returns t, or other if t is zero.

@@ -2,6 +2,7 @@ package explain
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"time"
@@ -15,10 +16,16 @@ import (
 type search struct {
 	options Options
 	id      string                                     // the subject
-	task    decision.Task                              // zero: the subject is not a task
+	task    decision.Task                              // zero: the subject is not PROFILE/TASK
+	alone   string                                     // the ID of a task or a profile, in lower case; empty: the subject is none
 	origins map[decision.Position]decision.Fingerprint // records of the decisions that match
 	ended   map[decision.Position]bool                 // records with a result or dead letter
+	settled []decision.Ended                           // of results whose record is not known, in the order of unknown
+	unknown []decision.Position                        // the records of these
 	found   Explanation
+	// moved is up to where the decisions of an event's batch were approved and moved, by
+	// partition of Held. Nil without a ledger.
+	moved func(ev *Event) map[int]int64
 }
 
 // scan reads a topic.
@@ -29,6 +36,25 @@ func (s *search) scan(ctx context.Context, topic string, add func(*decision.Reco
 		add(&rec)
 		return nil
 	})
+}
+
+// scanHeld reads the topic of what waits for approval, if there is one.
+func (s *search) scanHeld(ctx context.Context) error {
+	if s.options.Held == "" {
+		return nil
+	}
+	// Before Scan, which waits for an answer without an end of its own.
+	_, err := topicread.Bounds(ctx, s.options.Connection, s.options.Held)
+	if err == nil {
+		return s.scan(ctx, s.options.Held, s.addDecision)
+	}
+	if ctx.Err() != nil {
+		return err
+	}
+	if !errors.Is(err, broker.ErrNoTopic) {
+		s.found.Ledger = err
+	}
+	return nil
 }
 
 // startAt makes the search begin at the time of the record at a place, less the skew of
@@ -87,8 +113,12 @@ func (s *search) addEvent(ev Event) {
 	s.found.Events = append(s.found.Events, ev)
 }
 
-// matches reports whether a decision is the subject, or on the task that is the subject.
+// matches reports whether a decision is the subject, or on the task or the profile that is
+// the subject.
 func (s *search) matches(id string, task decision.Task) bool {
+	if s.alone != "" && (task.TaskID == s.alone || task.ProfileID == s.alone) {
+		return true
+	}
 	return s.task != (decision.Task{}) && task == s.task || id == s.id
 }
 

@@ -246,7 +246,10 @@ func TestFollowReturnsWhatItKnowsWhenStopped(t *testing.T) {
 		if !errors.Is(err, context.Canceled) {
 			b.Errorf("%v", err)
 		}
-		wantSummary(b, sum, nil, "size=2 submitted=2 settled=1 completed=1 dead=0 missing=1 notfound=0 redriven=0")
+		wantSummary(b, sum, nil, "size=2 submitted=2 settled=1 completed=1 dead=0 missing=0 notfound=0 redriven=0")
+		if sum.Waiting != 1 {
+			b.Errorf("%d wait, want 1: nobody has looked whether it is missing", sum.Waiting)
+		}
 	})
 }
 
@@ -335,5 +338,40 @@ func TestFollowIgnoresEndsOfOtherDecisionsAtACopysPlace(t *testing.T) {
 		b.Settle(copied, decision.Completed, "")
 		sum, err = follow.Follow(b.Context(), o)
 		wantSummary(b, sum, err, "size=1 submitted=1 settled=1 completed=1 dead=0 missing=0 notfound=0 redriven=1")
+	})
+}
+
+// TestFollowKnowsABatchByItsRunsAndItsBegin has a batch whose ID was used before, records
+// that name it and that none of its runs wrote, and one that retention deleted.
+func TestFollowKnowsABatchByItsRunsAndItsBegin(t *testing.T) {
+	bulktest.InKafka(t, func(b *bulktest.Kafka) {
+		in := func(i int, run string) decision.Record {
+			rec := bulktest.InBatch(bulktest.BackfillTopic, "spring", i, 3)
+			rec.Value, rec.Key = bulktest.Named(bulktest.BackfillTopic, "spring", i).Value, []byte("k") // in one partition
+			rec.Headers = append(rec.Headers, decision.Header{Key: decision.HeaderRun, Value: []byte(run)})
+			return rec
+		}
+		b.Put(in(1, "before"), in(2, "before"))
+		all := b.All(bulktest.BackfillTopic)
+		begin := map[string]map[int]int64{bulktest.BackfillTopic: {all[0].Partition: 2}}
+		b.Put(in(1, "ours"), in(2, "theirs"), in(2, "ours too"), in(3, "ours"))
+		for _, rec := range b.All(bulktest.BackfillTopic) {
+			b.Settle(rec, decision.Completed, "")
+		}
+		gone := in(4, "ours")
+		gone.Partition, gone.Offset = (all[0].Partition+1)%3, 7
+		b.Settle(gone, decision.Completed, "")
+		o := options(b, "spring")
+		o.Once, o.Runs, o.Begin = true, []string{"ours", "ours too"}, begin
+		var results []string
+		o.Result = func(r *decision.Result) error {
+			results = append(results, r.Origin.String())
+			return nil
+		}
+		sum, err := follow.Follow(b.Context(), o)
+		wantSummary(b, sum, err, "size=3 submitted=4 settled=4 completed=4 dead=0 missing=0 notfound=0 redriven=0")
+		if len(results) != 4 || strings.Contains(strings.Join(results, " ")+" ", "/3 ") {
+			b.Errorf("results of %v", results)
+		}
 	})
 }

@@ -12,10 +12,10 @@ import (
 // unsettled decisions.
 func (f *follower) report(ctx context.Context) error {
 	o := &f.options
-	if o.Report == nil && f.tally.counts[unsettled] == 0 {
+	if o.Report == nil && o.Result == nil && f.tally.counts[unsettled] == 0 {
 		return nil
 	}
-	w := &reportWriter{tally: f.tally, decode: o.Decode}
+	w := &reportWriter{tally: f.tally, decode: o.Decode, result: o.Result}
 	if o.Report != nil {
 		w.csv = csv.NewWriter(o.Report)
 		w.write(reportHeader)
@@ -26,17 +26,24 @@ func (f *follower) report(ctx context.Context) error {
 			return w.err
 		})
 	}
-	if o.Report != nil {
+	if o.Report != nil || o.Result != nil {
 		if err := reread(o.Results, w.writeResult); err != nil {
 			return err
 		}
+	}
+	if o.Report != nil {
 		if err := reread(o.DeadLetters, w.writeDeadLetter); err != nil {
 			return err
 		}
 	}
 	for _, topic := range o.Decisions {
 		err := reread(topic, func(rec *decision.Record) {
-			if open, ok := w.writeUnsettled(rec); ok && len(f.open) < MaxOpen {
+			waits := f.progress.waits(rec.Origin())
+			open, ok := w.writeUnsettled(rec, waits)
+			switch {
+			case ok && waits:
+				f.waiting++
+			case ok && len(f.open) < MaxOpen:
 				f.open = append(f.open, open)
 			}
 		})
@@ -55,7 +62,8 @@ func (f *follower) report(ctx context.Context) error {
 type reportWriter struct {
 	decode func(*decision.Record) (decision.Decision, error)
 	tally  *tally
-	csv    *csv.Writer // nil: no report
+	csv    *csv.Writer                  // nil: no report
+	result func(*decision.Result) error // nil: not wanted
 	err    error
 }
 
@@ -70,6 +78,9 @@ func (w *reportWriter) writeResult(rec *decision.Record) {
 	r, err := decision.ParseResult(rec.Value)
 	if err != nil || r.Origin.Offset < 0 || !w.tally.endedBy(r.Origin, r.Ended()) || !w.tally.markReported(r.Origin, resultStatus(r.Outcome)) {
 		return
+	}
+	if w.result != nil && w.err == nil {
+		w.err = w.result(&r)
 	}
 	w.write(reportRow{
 		id: r.DecisionID, profile: r.ProfileID, task: r.TaskID, state: string(r.State), outcome: string(r.Outcome),
@@ -100,13 +111,16 @@ func (w *reportWriter) writeDeadLetter(rec *decision.Record) {
 
 // writeUnsettled writes a row for a record of a topic of decisions, if its decision is
 // not settled and has no later copy.
-func (w *reportWriter) writeUnsettled(rec *decision.Record) (OpenDecision, bool) {
+func (w *reportWriter) writeUnsettled(rec *decision.Record, waits bool) (OpenDecision, bool) {
 	if !w.tally.markReported(rec.Origin(), unsettled) {
 		return OpenDecision{}, false
 	}
 	d, _ := w.decode(rec)
 	row := rowOf(rec, &d)
 	row.outcome, row.redrives = missingName, decision.Redrives(rec)
+	if waits {
+		row.outcome = waitingName
+	}
 	w.write(row.fields())
 	return OpenDecision{ID: row.id, Line: row.line, Origin: row.origin}, true
 }
