@@ -106,7 +106,7 @@ With --wait, the output and the exit status of "verdict follow" come after it.`,
 	f.BoolVar(&o.dryRun, "dry-run", false, "check everything, but send nothing and do not connect to Kafka")
 	f.StringVar(&o.batchID, "batch-id", "", "`ID` of the batch, and batch_id of every row (default: made from the content)")
 	f.StringVar(&o.lane, "lane", decision.Backfill.String(), "`lane` to send to: live or backfill")
-	f.StringArrayVar(&o.maps, "map", nil, "read a field from the column (or JSON member) of this name, as `COLUMN=FIELD` (repeatable)")
+	f.StringArrayVar(&o.maps, "map", nil, "read a field from the column (or JSON member) of this name, as `COLUMN=FIELD`; without FIELD, leave it out (repeatable)")
 	f.StringArrayVar(&o.sets, "set", nil, "set a field of every row, as `FIELD=VALUE`; without VALUE, remove it (repeatable)")
 	f.StringArrayVar(&o.values, "values", nil, "what the words in the column of the state mean, as `WORD=STATE,…` (repeatable)")
 	f.BoolVar(&o.override, "override", false, "let --set replace values that rows have")

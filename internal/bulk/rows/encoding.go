@@ -60,6 +60,10 @@ func textReader(r *bufio.Reader, wanted Encoding) (io.Reader, error) {
 	case UTF16BE:
 		return &utf16Reader{r: r, low: 1}, nil
 	case Windows1252:
+		head, _ := r.Peek(r.Size()) // what can't be read is met again
+		if isUTF8(head) {
+			return nil, fmt.Errorf("the file is UTF-8 text, and letters such as é would be garbled as %s; leave out --encoding", Windows1252)
+		}
 		return &windows1252Reader{r: r}, nil
 	case DetectEncoding, UTF8:
 	}
@@ -84,6 +88,21 @@ func zeroBytes(head []byte) error {
 		return fmt.Errorf("the file looks like UTF-16 text without a byte order mark; save it as UTF-8, or add --encoding %s", UTF16BE)
 	}
 	return errors.New("the file is not text; save it as CSV or .xlsx")
+}
+
+// isUTF8 reports whether the start of a text has letters beyond ASCII, all of them in
+// UTF-8. Text in another encoding is not so by chance.
+func isUTF8(head []byte) bool {
+	more := false
+	for i := 0; i < len(head); {
+		r, size := utf8.DecodeRune(head[i:])
+		if r == utf8.RuneError && size == 1 {
+			return more && len(head)-i < utf8.UTFMax && !utf8.FullRune(head[i:]) // cut in a letter
+		}
+		more = more || size > 1
+		i += size
+	}
+	return more
 }
 
 // utf16Reader reads UTF-16 as UTF-8. Half of a surrogate pair becomes bytes that are

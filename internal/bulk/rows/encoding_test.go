@@ -66,6 +66,19 @@ func TestReaderReportsHalfACharacterOfUTF16(t *testing.T) {
 	}
 }
 
+func TestReaderRefusesToGarbleUTF8(t *testing.T) {
+	o := rows.Options{Encoding: rows.Windows1252}
+	if _, err := read(t, "id,reason\n1,Zoë\n", o); err == nil || !strings.Contains(err.Error(), "the file is UTF-8 text") {
+		t.Error(err)
+	}
+	if got, err := read(t, "id,reason\n1,Zoe\n", o); err != nil || len(got) != 1 {
+		t.Errorf("ASCII: %q, %v", got, err)
+	}
+	if got, err := read(t, "id,reason\n1,\xc3\xab Zo\xeb\n", o); err != nil || len(got) != 1 {
+		t.Errorf("mixed: %q, %v", got, err)
+	}
+}
+
 // What is not UTF-8 in a column that is not used does no harm.
 func TestReaderMindsTheEncodingOfUsedColumnsOnly(t *testing.T) {
 	got, err := read(t, "id,name,state\n1,Zo\xeb,x\n", rows.Options{})

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
+
+	"verdict/internal/decision"
 )
 
 // Format is the format of a file's rows.
@@ -25,8 +27,11 @@ const (
 func (l *lines) detect(head []byte) Format {
 	switch {
 	case bytes.HasPrefix(head, []byte("[")):
-		return jsonArray
-	case !bytes.HasPrefix(head, []byte("{")):
+		if next := bytes.TrimLeft(head[1:], " \t\r\n"); len(next) == 0 || next[0] == '{' || next[0] == ']' {
+			return jsonArray
+		}
+		return CSV // a title in brackets, say
+	case !bytes.HasPrefix(head, []byte("{")), len(head) >= 38 && decision.ValidID(string(bareID(head[:38]))):
 		return CSV
 	case json.Valid(head):
 		return JSONLines

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"unicode"
 
 	"verdict/internal/decision"
 )
@@ -31,9 +32,15 @@ func quoteAll(names []string) []string {
 	return quoted
 }
 
-// shellQuote returns an argument as it is typed in a shell.
+// shellQuote returns an argument as it is typed in a shell, without characters that
+// can't be seen. Names of columns match without them.
 func shellQuote(arg string) string {
-	arg = decision.OneLine(arg, 400)
+	arg = strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return -1
+		}
+		return r
+	}, decision.OneLine(arg, 400))
 	plain := func(r rune) bool {
 		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("_-=.,/:", r)
 	}

@@ -91,7 +91,7 @@ func (r *Reader) open(from io.Reader, o *Options) error {
 
 // openText finds the encoding, the line ends and the format.
 func (r *Reader) openText(plain io.Reader, o *Options) error {
-	buffered := bufio.NewReader(plain)
+	buffered := bufio.NewReaderSize(plain, 64<<10)
 	if head, err := buffered.Peek(sniffed); len(head) > 0 {
 		if err := foreignFault(head); err != nil {
 			return err

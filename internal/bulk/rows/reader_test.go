@@ -190,6 +190,19 @@ func TestReaderExplainsUnreadableFiles(t *testing.T) {
 	}
 }
 
+// What a hint proposes can be typed, and does nothing else, whatever the file says.
+func TestHintsQuoteWhatTheFileSays(t *testing.T) {
+	reader, err := rows.NewReader(strings.NewReader("profile_id,task_id,\u202eit's $(x) state\x1b\n"), rows.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close()
+	want := `no column is the state; if one of "\u202eit's $(x) state" is, add --map 'it'\''s $(x) state=state'; if all rows have the same, add --set state=COMPLETED_PASS or --set state=COMPLETED_FAIL`
+	if got := reader.Hints(); len(got) != 1 || got[0] != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
 func TestReaderWarnsOfIgnoredColumns(t *testing.T) {
 	for file, want := range map[string][]string{
 		"id,state\n":        nil,

@@ -68,11 +68,11 @@ func TestReaderBoundsHostileWorkbooks(t *testing.T) {
 		sheet, shared func(io.Writer)
 		want          string
 	}{
-		"a cell without an end":         {sheet: within(sheetBeginning+`<row r="2"><c r="A2"><v>`, repeat("12345678", 4<<20)), want: "an element is too large"},
-		"a row without an end":          {sheet: within(sheetBeginning+`<row r="2">`, repeat("<x></x>", 4<<20)), want: "an element is too large"},
-		"an attribute without an end":   {sheet: within(sheetBeginning+`<row r="`, repeat("22222222", 4<<20)), want: "an element is too large"},
-		"elements that nest":            {sheet: within(sheetBeginning, repeat("<x>", 1<<20)), want: "elements are nested too deeply"},
-		"a shared string without end":   {sheet: sheetOf(""), shared: within("<sst><si><t>", repeat("12345678", 4<<20)), want: "an element is too large"},
+		"a cell without an end":         {sheet: within(sheetBeginning+`<row r="2"><c r="A2"><v>`, repeat("12345678", 3<<19)), want: "an element is too large"},
+		"a row without an end":          {sheet: within(sheetBeginning+`<row r="2">`, repeat("<x></x>", 3<<19)), want: "an element is too large"},
+		"an attribute without an end":   {sheet: within(sheetBeginning+`<row r="`, repeat("22222222", 3<<19)), want: "an element is too large"},
+		"elements that nest":            {sheet: within(sheetBeginning, repeat("<x>", 1<<18)), want: "elements are nested too deeply"},
+		"a shared string without end":   {sheet: sheetOf(""), shared: within("<sst><si><t>", repeat("12345678", 1<<19)), want: "an element is too large"},
 		"an entity":                     {sheet: within(`<!DOCTYPE x [<!ENTITY a "aaaa">]>`, sheetOf(`<row r="2"><c r="A2"><v>&a;</v></c></row>`)), want: "invalid character entity &a;"},
 		"rows that go back":             {sheet: sheetOf(`<row r="5"/><row r="4"/>`), want: `row "4" comes after row 5`},
 		"a row beyond the last":         {sheet: sheetOf(`<row r="1048577"/>`), want: `row "1048577" comes after row 1`},

@@ -132,6 +132,9 @@ def python_csv():
         warnings=['passed over rows'], refused=[[6, 'profile_id: must be 8-4-4-4-12 hexadecimal, is "Total"']])
     put('python-total-elsewhere.csv', table([[*PLAIN[0][:3], '1'], ['', '', '', 'Total: 1']], ['profile_id', 'task_id', 'state', 'count']), lines(objects([PLAIN[0][:3]])), warnings=['"count"'],
         refused=[[3, 'no column that holds a field has a value, and column D has "Total: 1"; is it a total or a note?']])
+    put('python-bracket-title.csv', '[Confidential],,,\n' + table(PLAIN), lines(objects(PLAIN), 3), warnings=['"[Confidential]"'])
+    put('python-braces-no-header.csv', '{' + pid(1) + '},{' + tid(1) + '},' + PASS + '\n', error='it has IDs, so the file has no header')
+    put('python-utf8-not-windows1252.csv', table(LATIN), options={'encoding': 'windows-1252'}, error='the file is UTF-8 text, and letters such as é would be garbled')
     put('python-empty.csv', '')
     put('python-only-header.csv', table([]), unsent=True)
     put('python-only-titles.csv', 'Review\nMarch\n', error='no column is a field of a decision')
