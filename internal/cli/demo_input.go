@@ -33,15 +33,19 @@ func openDemoInput(o demoOptions, stdin io.Reader) (demoInput, error) {
 			return g.Next()
 		}}, err
 	}
-	f, name := io.NopCloser(stdin), "standard input"
+	source, name := stdin, "standard input"
+	f := io.NopCloser(stdin)
 	if o.file != rows.Stdin {
 		file, err := os.Open(o.file)
 		if err != nil {
 			return demoInput{}, err
 		}
-		f, name = file, o.file
+		f, name, source = file, o.file, file
+		if info, err := file.Stat(); err == nil && info.Mode().IsRegular() {
+			source = io.NewSectionReader(file, 0, info.Size()) // for workbooks
+		}
 	}
-	reader, err := rows.NewReader(f, rows.Options{})
+	reader, err := rows.NewReader(source, rows.Options{})
 	if err != nil {
 		f.Close()
 		return demoInput{}, fmt.Errorf("read %s: %w", name, err)
@@ -64,6 +68,9 @@ func (d *demo) submitRows(ctx context.Context, in demoInput, submitted *atomic.I
 		}
 		if err != nil {
 			return errors.Join(fmt.Errorf("read the decisions: %w", err), publisher.Close(ctx))
+		}
+		if row.Blank {
+			continue
 		}
 		if row.Value == nil {
 			d.log.Warn("skipping a line that is too long", "line", row.Line, "err", row.Fault)

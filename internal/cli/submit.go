@@ -17,6 +17,9 @@ type submitOptions struct {
 	batchID     string // empty: made from the content
 	lane        string
 	maps, sets  []string
+	values      []string
+	encoding    string
+	override    bool
 	rate        float64 // decisions per second; 0: unlimited
 	author      authorFlags
 	journal     string // no longer used
@@ -38,11 +41,16 @@ func submitCommand(s Process) *cobra.Command {
 		Long: `Submit reads decisions from files, checks every row, and then sends them to the
 backfill topic.
 
-A FILE is CSV or JSON Lines, plain or compressed with gzip or zstd; - is standard
-input. The header of a CSV file names the fields of a decision in any order, with
-a comma, semicolon or tab between them. If one row is invalid, nothing is sent.
-Rows with opposite states for one task are invalid. Repeated rows are reported,
-and sent.
+A FILE is CSV, an Excel workbook (.xlsx), JSON Lines or a JSON array, plain or
+compressed with gzip, zstd or zip; - is standard input. The header of a table names
+the fields of a decision (profile_id, task_id, state …) in any order and any usual
+spelling, also below a title. Separators, encodings and line ends are detected. What
+is not certain is never guessed: the message says which of --map, --values, --set,
+--sheet or --encoding decides it.
+
+If one row is invalid, nothing is sent. Rows with opposite states for one task are
+invalid. Repeated rows are reported, and sent. A file of which nothing would be sent
+is an error, unless it is empty.
 
 A row without batch_id gets the batch's ID; a row without id gets BATCH/ROW.
 Without --batch-id, the ID is made from the content. The ledger in Kafka
@@ -65,8 +73,11 @@ With --wait, the output and the exit status of "verdict follow" come after it.`,
   # Wait until every decision is settled, and write a report
   verdict submit decisions.csv --wait --report outcomes.csv
 
-  # Columns with other names
-  verdict submit export.csv --map customer=profile_id --map task=task_id --set state=COMPLETED_PASS
+  # Columns and words of its own
+  verdict submit review.xlsx --sheet March --map "Customer ref=profile_id" --values 'Pass=COMPLETED_PASS,Fail=COMPLETED_FAIL'
+
+  # A file without a column for the state
+  verdict submit passed.csv --map customer=profile_id --map task=task_id --set state=COMPLETED_PASS
 
   zcat export.jsonl.gz | verdict submit - --skip-invalid --rejects rejects.csv`,
 		Args: cobra.ArbitraryArgs,
@@ -95,8 +106,12 @@ With --wait, the output and the exit status of "verdict follow" come after it.`,
 	f.BoolVar(&o.dryRun, "dry-run", false, "check everything, but send nothing and do not connect to Kafka")
 	f.StringVar(&o.batchID, "batch-id", "", "`ID` of the batch, and batch_id of every row (default: made from the content)")
 	f.StringVar(&o.lane, "lane", decision.Backfill.String(), "`lane` to send to: live or backfill")
-	f.StringArrayVar(&o.maps, "map", nil, "read a field from the column (or JSON member) of this name, as `COLUMN=FIELD` (repeatable)")
+	f.StringArrayVar(&o.maps, "map", nil, "read a field from the column (or JSON member) of this name, as `COLUMN=FIELD`; without FIELD, leave it out (repeatable)")
 	f.StringArrayVar(&o.sets, "set", nil, "set a field of every row, as `FIELD=VALUE`; without VALUE, remove it (repeatable)")
+	f.StringArrayVar(&o.values, "values", nil, "what the words in the column of the state mean, as `WORD=STATE,…` (repeatable)")
+	f.BoolVar(&o.override, "override", false, "let --set replace values that rows have")
+	f.StringVar(&o.rows.Sheet, "sheet", "", "`name` of the sheet of a workbook (default: the first)")
+	f.StringVar(&o.encoding, "encoding", "", "`encoding` of text without a byte order mark: utf-8, utf-16le, utf-16be or windows-1252 (default: utf-8)")
 	f.Float64Var(&o.rate, "rate", 0, "`decisions` per second (0: unlimited)")
 	f.BoolVar(&o.skipInvalid, "skip-invalid", false, "send the valid rows even if others are invalid")
 	f.BoolVar(&o.lastWins, "last-wins", false, "of rows with opposite states for one task, send only the last")
@@ -107,7 +122,8 @@ With --wait, the output and the exit status of "verdict follow" come after it.`,
 	_ = f.MarkHidden("journal") // the flag exists
 	o.author.register(cmd, false)
 	completeValues(cmd, "lane", laneNames)
-	for _, flag := range []string{"batch-id", "map", "set", "rate"} {
+	completeValues(cmd, "encoding", encodingNames())
+	for _, flag := range []string{"batch-id", "map", "set", "values", "sheet", "rate"} {
 		completeValues(cmd, flag, nil)
 	}
 	configFlags(cmd)
@@ -141,6 +157,13 @@ func (o *submitOptions) validate(files []string) error {
 	// The name of a column may contain a =, that of a field does not.
 	o.rows.Map = parsePairs("map", "COLUMN=FIELD", o.maps, strings.LastIndex, fault)
 	o.rows.Set = parsePairs("set", "FIELD=VALUE", o.sets, strings.Index, fault)
+	o.rows.Values = make(map[string]string)
+	for _, pairs := range o.values {
+		if err := rows.ParseValues(o.rows.Values, pairs); err != nil {
+			fault("--values: %w", err)
+		}
+	}
+	o.rows.Encoding = rows.Encoding(strings.ToLower(o.encoding))
 	if err := o.rows.Validate(); err != nil {
 		faults = append(faults, err)
 	}
@@ -154,6 +177,14 @@ func (o *submitOptions) validate(files []string) error {
 		fault("--batch-id %s and --set batch_id=%s contradict each other", o.batchID, id)
 	}
 	return errors.Join(faults...)
+}
+
+func encodingNames() []string {
+	names := make([]string, len(rows.Encodings))
+	for i, e := range rows.Encodings {
+		names[i] = string(e)
+	}
+	return names
 }
 
 // parsePairs splits the values of a repeatable flag at the = that cut finds.

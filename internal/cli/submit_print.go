@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 
 	"verdict/internal/bulk/rows"
 	"verdict/internal/decision"
@@ -16,7 +17,7 @@ const maxRowFindings = 20
 // submitWarnings returns the warnings about a batch, a line each.
 func submitWarnings(b *rows.Batch) []string {
 	all := b.Warnings
-	if b.Rows == 0 {
+	if b.Rows == b.Blank {
 		all = append(all, "there are no rows")
 	}
 	if b.Expired > 0 {
@@ -37,7 +38,7 @@ func writeRowFindings(out io.Writer, b *rows.Batch, withFile bool, rejects strin
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\n", line, kind, text)
 	}
-	row("FILE", "LINE", "KIND", "WHAT")
+	row("FILE", strings.ToUpper(b.Unit()), "KIND", "WHAT")
 	shown := make(map[rows.Kind]int64)
 	for _, f := range b.Findings {
 		shown[f.Kind]++

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -41,6 +42,8 @@ func submit(ctx context.Context, s Process, cfg configs.Config, files []string, 
 	switch {
 	case batch.Invalid > 0 && !o.skipInvalid:
 		err = invalidRows(batch)
+	case len(batch.Unsent()) > 0:
+		err = nothingToSend(batch)
 	case !o.dryRun && batch.Size() > 0:
 		sent, err = sendBatch(ctx, s, cfg, batch, o, author, newLogger(s, cfg.Log))
 	}
@@ -89,7 +92,7 @@ func stoppedBeforeSending(ctx context.Context, err error) error {
 func checkRows(ctx context.Context, s Process, in *rows.Input, o submitOptions) (*rows.Batch, error) {
 	counter := term.NewCounter(s.Err, "rows checked", -1)
 	batch, err := rows.Check(ctx, in, rows.CheckOptions{
-		Rows: o.rows, BatchID: o.batchID, LastWins: o.lastWins, SkipInvalid: o.skipInvalid, MaxFindings: maxRowFindings, Checked: counter.Set,
+		Rows: o.rows, BatchID: o.batchID, LastWins: o.lastWins, Override: o.override, SkipInvalid: o.skipInvalid, MaxFindings: maxRowFindings, Checked: counter.Set,
 	})
 	counter.Finish()
 	if err != nil {
@@ -98,16 +101,33 @@ func checkRows(ctx context.Context, s Process, in *rows.Input, o submitOptions) 
 	for _, w := range submitWarnings(batch) {
 		fmt.Fprintln(s.Err, "warning:", w)
 	}
+	if batch.Invalid > 0 {
+		for _, h := range batch.Hints {
+			fmt.Fprintln(s.Err, "hint:", h)
+		}
+	}
 	return batch, nil
+}
+
+// nothingToSend returns the error for files that have content, but no row to send.
+func nothingToSend(batch *rows.Batch) error {
+	names := batch.Unsent()
+	if batch.Rows == batch.Blank {
+		return fmt.Errorf("%s: there are no rows below the header, so nothing was sent", strings.Join(names, ", "))
+	}
+	return fmt.Errorf("%s: no row can be sent, so nothing was sent; correct the file, or leave it out", strings.Join(names, ", "))
 }
 
 // invalidRows returns the error for a batch that is not sent.
 func invalidRows(batch *rows.Batch) error {
 	hint := "or send the others with --skip-invalid"
-	if batch.Invalid == batch.Rows {
-		hint = "or say with --map and --set which columns hold the fields"
+	switch {
+	case len(batch.Hints) > 0:
+		hint = "do what a hint above says, or send the others with --skip-invalid"
+	case batch.Invalid == batch.Rows-batch.Blank:
+		return fmt.Errorf("%s of %s invalid, so nothing was sent; correct them", term.Commas(batch.Invalid), term.PluralIs(batch.Rows-batch.Blank, "row"))
 	}
-	return fmt.Errorf("%s of %s invalid, so nothing was sent; correct them, %s", term.Commas(batch.Invalid), term.PluralIs(batch.Rows, "row"), hint)
+	return fmt.Errorf("%s of %s invalid, so nothing was sent; correct them, %s", term.Commas(batch.Invalid), term.PluralIs(batch.Rows-batch.Blank, "row"), hint)
 }
 
 // sendBatch sends a batch and shows its progress.

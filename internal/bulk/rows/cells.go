@@ -3,6 +3,7 @@ package rows
 import (
 	"bytes"
 	"io"
+	"unicode"
 )
 
 // cells is one parsed row of CSV (RFC 4180). It accepts what encoding/csv accepts.
@@ -16,6 +17,59 @@ type cells struct {
 
 func (c *cells) count() int { return len(c.ends) }
 
+func (c *cells) reset() { c.text, c.ends = c.text[:0], c.ends[:0] }
+
+// end ends a cell, the text of which was appended to c.text.
+func (c *cells) end() { c.ends = append(c.ends, len(c.text)) }
+
+// blank reports whether no cell has any text from index i on.
+func (c *cells) blank(i int) bool {
+	for ; i < c.count(); i++ {
+		if len(trimCell(c.cell(i))) > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// strings returns a copy of the cells, trimmed.
+func (c *cells) strings() []string {
+	all := make([]string, c.count())
+	for i := range all {
+		all[i] = string(trimCell(c.cell(i)))
+	}
+	return all
+}
+
+// appendCSV appends the cells as a line of CSV, without its end.
+func (c *cells) appendCSV(to []byte) []byte {
+	for i := range c.count() {
+		if i > 0 {
+			to = append(to, ',')
+		}
+		cell := c.cell(i)
+		if bytes.ContainsAny(cell, "\",\r\n") {
+			to = append(append(append(to, '"'), bytes.ReplaceAll(cell, []byte(`"`), []byte(`""`))...), '"')
+		} else {
+			to = append(to, cell...)
+		}
+	}
+	return to
+}
+
+// trimCell removes white space of every kind, and characters without width, from both
+// ends of a cell: people don't see them.
+func trimCell(cell []byte) []byte {
+	if n := len(cell); n > 0 && cell[0] > ' ' && cell[0] < 0x7f && cell[n-1] > ' ' && cell[n-1] < 0x7f {
+		return cell
+	}
+	return bytes.TrimFunc(cell, invisible)
+}
+
+func invisible(r rune) bool {
+	return unicode.IsSpace(r) || r == '\u200b' || r == '\u200c' || r == '\u200d' || r == '\u2060' || r == '\ufeff'
+}
+
 // cell returns the unquoted text of cell i. It is valid until the next read.
 func (c *cells) cell(i int) []byte {
 	if i == 0 {
@@ -24,22 +78,22 @@ func (c *cells) cell(i int) []byte {
 	return c.text[c.ends[i-1]:c.ends[i]]
 }
 
-// read parses the row at the start of the window, without dropping it, and returns
-// its length in bytes. A fault costs the first line only: n is then that line's
-// length, and parsing resumes after it. So an unclosed quote spoils one row, not
-// everything up to the next quote.
+// read parses the row that begins at from in the window, without dropping it, and
+// returns where it ends; both count from the window's start. A fault costs the first
+// line only: n is then that line's end, and parsing resumes after it. So an unclosed
+// quote spoils one row, not everything up to the next quote.
 //
 // No line is scanned more than twice, whatever the file: a quote left open by one
 // line is closed, correctly or not, by the next line with an odd number of quotes,
 // and only such a line leaves one open.
-func (c *cells) read(l *lines) (n int, fault string, err error) {
-	c.text, c.ends = c.text[:0], c.ends[:0]
-	first, err := l.next(0)
+func (c *cells) read(l *lines, from int) (n int, fault string, err error) {
+	c.reset()
+	first, err := l.next(from)
 	if err != nil {
 		return 0, "", err
 	}
 	n = first
-	row := trimEnd(l.peek(n))
+	row := trimEnd(l.peek(n)[from:])
 	for i := 0; ; i++ { // past the separator
 		if i == len(row) || row[i] != '"' {
 			end := bytes.IndexByte(row[i:], c.separator)
@@ -47,7 +101,7 @@ func (c *cells) read(l *lines) (n int, fault string, err error) {
 				end = len(row) - i
 			}
 			cell := row[i : i+end]
-			if bytes.IndexByte(cell, '"') >= 0 {
+			if bytes.IndexByte(cell, '"') >= 0 && c.separator != '\t' { // text with tabs is often written without quoting
 				return first, "a quote inside a cell that does not begin with one", nil
 			}
 			c.text = append(c.text, cell...)
@@ -64,8 +118,8 @@ func (c *cells) read(l *lines) (n int, fault string, err error) {
 					if err != nil {
 						return 0, "", err
 					}
-					i, n = n, more
-					row = trimEnd(l.peek(n))
+					i, n = n-from, more
+					row = trimEnd(l.peek(n)[from:])
 					continue
 				}
 				c.text = append(c.text, row[i:i+quote]...)
@@ -80,7 +134,7 @@ func (c *cells) read(l *lines) (n int, fault string, err error) {
 				return first, "text after a cell's closing quote", nil
 			}
 		}
-		c.ends = append(c.ends, len(c.text))
+		c.end()
 		if i == len(row) {
 			return n, "", nil
 		}

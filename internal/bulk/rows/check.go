@@ -21,6 +21,9 @@ type CheckOptions struct {
 	// LastWins sends only the last of several rows that ask for opposite states of one
 	// task. Zero: all of them are invalid.
 	LastWins bool
+	// Override lets Rows.Set take the place of values that rows have. Zero: that is an
+	// error.
+	Override bool
 	// SkipInvalid leaves invalid rows out of the batch. Zero: one invalid row means that
 	// nothing is sent. Check only records it; the caller acts on it.
 	SkipInvalid bool
@@ -39,6 +42,8 @@ type CheckOptions struct {
 // a row. The caller closes the Batch, then the Input.
 func Check(ctx context.Context, in *Input, o CheckOptions) (*Batch, error) {
 	o.Rows.Set = maps.Clone(o.Rows.Set)
+	given := sortedKeys(o.Rows.Set)
+	o.Rows.TempDir = o.TempDir
 	if o.BatchID != "" {
 		if err := ValidBatchID(o.BatchID); err != nil {
 			return nil, err
@@ -50,7 +55,7 @@ func Check(ctx context.Context, in *Input, o CheckOptions) (*Batch, error) {
 			o.Rows.Set["batch_id"] = o.BatchID
 		}
 	}
-	b := &Batch{in: in, options: o, relations: newRelations(o.TempDir, o.LastWins)}
+	b := &Batch{in: in, options: o, given: given, relations: newRelations(o.TempDir, o.LastWins)}
 	err := b.checkRows(ctx)
 	if err == nil {
 		err = b.relations.find()
@@ -74,12 +79,18 @@ func (b *Batch) checkRows(ctx context.Context) error {
 	options.BatchID, options.Content = id, content
 	headers := largestHeaders(id)
 	now := time.Now()
-	unmapped := sortedKeys(options.Map)
+	b.files = make([]fileCounts, len(b.in.files))
+	unmapped := slices.DeleteFunc(sortedKeys(options.Map), func(name string) bool { return options.Map[name] == "" })
+	unused := sortedKeys(options.Values)
 	kept := 0
 	err := b.in.read(ctx, options, func(row *Row, at place) error {
 		b.Rows++
 		if b.options.Checked != nil && b.Rows%1024 == 0 {
 			b.options.Checked(b.Rows)
+		}
+		if row.Blank {
+			b.Blank++
+			return nil
 		}
 		d, err := row.decode(headers)
 		if err != nil {
@@ -93,15 +104,27 @@ func (b *Batch) checkRows(ctx context.Context) error {
 		if d.Expired(now) {
 			b.Expired++
 		}
+		b.files[at.file()].send++
 		return b.relations.add(at, &d)
 	}, func(reader *Reader, f inputFile) error {
 		content.endFile()
-		for _, w := range reader.Warnings() {
-			if len(b.in.files) > 1 {
-				w = f.name + ": " + w
-			}
-			b.Warnings = append(b.Warnings, w)
+		b.files[b.ended].content = reader.content
+		b.ended++
+		of := ""
+		if len(b.in.files) > 1 {
+			of = f.name + ": "
 		}
+		set, err := b.overridden(reader)
+		if err != nil {
+			return fmt.Errorf("%s%w", of, err)
+		}
+		for _, w := range append(reader.Warnings(), set...) {
+			b.Warnings = append(b.Warnings, of+w)
+		}
+		for _, h := range reader.Hints() {
+			b.Hints = append(b.Hints, of+h)
+		}
+		unused = slices.DeleteFunc(unused, func(text string) bool { return reader.edit.valuesUsed[strings.ToLower(text)] })
 		left := reader.unmapped()
 		unmapped = slices.DeleteFunc(unmapped, func(name string) bool { return !slices.Contains(left, name) })
 		return nil
@@ -111,6 +134,9 @@ func (b *Batch) checkRows(ctx context.Context) error {
 	}
 	if len(unmapped) > 0 && b.Rows > 0 {
 		return fmt.Errorf("map: no row has a member %s", list(unmapped))
+	}
+	if len(unused) > 0 && b.Rows > 0 {
+		b.Warnings = append(b.Warnings, "values: no row says "+list(quoteAll(unused)))
 	}
 	b.Content = content.sum()
 	b.ID = cmp.Or(b.options.BatchID, defaultID(b.Content))
@@ -134,10 +160,12 @@ func (b *Batch) countRelations() error {
 		switch kind {
 		case Invalid:
 			b.Invalid++
+			b.files[at.file()].send--
 		case Superseded:
 			b.Superseded++
 		case Duplicate:
 			b.Duplicates++
+		case Blank: // is no relation
 		}
 		if kept[kind]++; kept[kind] <= b.options.MaxFindings {
 			b.addFinding(at, kind, describe(entries, b.in))
@@ -148,4 +176,27 @@ func (b *Batch) countRelations() error {
 	}
 	b.keepFirstFindings()
 	return nil
+}
+
+// overridden returns a warning for each field whose values Set replaced in a file, or
+// the error that says so if it may not.
+func (b *Batch) overridden(reader *Reader) (warnings []string, err error) {
+	for _, field := range b.given {
+		r := reader.edit.replaced[field]
+		if r == nil {
+			continue
+		}
+		flag := "--set " + shellQuote(field+"="+b.options.Rows.Set[field])
+		if b.options.Override {
+			warnings = append(warnings, fmt.Sprintf("%s replaced %d values of %s: %s", flag, r.total, reader.columnText(field), &r.tally))
+			continue
+		}
+		instead := "leave out --set to send what the file says"
+		if field == "state" {
+			instead += ", or say what its words mean with --values"
+		}
+		return nil, fmt.Errorf("%s would replace %d values of %s, the first in %s %d: %s; %s; to replace them all, add --override",
+			flag, r.total, reader.columnText(field), reader.unit(), r.first, &r.tally, instead)
+	}
+	return warnings, nil
 }

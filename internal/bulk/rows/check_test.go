@@ -50,6 +50,70 @@ func check(t *testing.T, in *rows.Input, o rows.CheckOptions) *rows.Batch {
 	return b
 }
 
+// A batch that the first edition sent is known by the same ID still.
+func TestCheckKeepsTheIDsOfBatches(t *testing.T) {
+	bom := "\ufefftask_id;profile_id;state\r\n00000006-dddd-eeee-ffff-000000000006;00000006-aaaa-bbbb-cccc-000000000006;COMPLETED_PASS\r\n,,\r\n;;\r\n"
+	example, err := os.ReadFile("../../../examples/decisions-10k.csv")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for id, content := range map[string]string{"sha256-2c66e45191c995db5b3caedb": bom, "sha256-6a48ae834e2741b5b73e8c99": string(example)} {
+		for _, file := range []string{content, string(compressed(t, gzipped, content)), string(compressed(t, zstandard, content))} {
+			if b := check(t, openFiles(t, "", file), rows.CheckOptions{}); b.ID != id {
+				t.Errorf("%s, want %s", b.ID, id)
+			}
+		}
+	}
+}
+
+// A row of empty cells counts as a row, as it did in the first edition, so that the
+// rows after it keep their numbers.
+func TestCheckPassesOverRowsOfEmptyCells(t *testing.T) {
+	line := strings.Join([]string{profileID, taskID, "COMPLETED_PASS"}, ",")
+	b := check(t, openFiles(t, "", "profile_id,task_id,state\n,,\n"+line+"\n"), rows.CheckOptions{})
+	var sent []string
+	err := b.Each(t.Context(), func(r *rows.CheckedRow) error {
+		if r.ToSend() {
+			sent = append(sent, fmt.Sprintf("%s: %d %s", r.Where(), r.Number, r.Value))
+		}
+		return nil
+	})
+	if err != nil || len(sent) != 1 || !strings.HasPrefix(sent[0], "line 3: 2 ") || !strings.Contains(sent[0], b.ID+"/2") {
+		t.Errorf("%q, %v", sent, err)
+	}
+	if b.Rows != 2 || b.Blank != 1 || b.Size() != 1 || b.Invalid != 0 || len(b.Unsent()) != 0 {
+		t.Errorf("%+v", b)
+	}
+}
+
+func TestCheckNamesFilesOfWhichNothingIsSent(t *testing.T) {
+	const pass, fail = decision.CompletedPass, decision.CompletedFail
+	for name, tc := range map[string]struct {
+		files  []string
+		unsent []int
+		o      rows.CheckOptions
+	}{
+		"nothing, and blank lines":  {files: []string{"", "\n\r\n", row("a", 1, pass)}},
+		"a header alone":            {files: []string{row("a", 1, pass), "profile_id,task_id,state\n"}, unsent: []int{1}},
+		"an empty array":            {files: []string{"[]"}, unsent: []int{0}},
+		"only blank rows":           {files: []string{"profile_id,task_id,state\n,,\n"}, unsent: []int{0}},
+		"only invalid rows":         {files: []string{row("a", 1, "x"), row("a", 1, pass)}, unsent: []int{0}, o: rows.CheckOptions{SkipInvalid: true}},
+		"rows that contradict":      {files: []string{row("a", 1, pass), row("b", 1, fail)}, unsent: []int{0, 1}},
+		"rows that were superseded": {files: []string{row("a", 1, pass), row("b", 1, fail)}, o: rows.CheckOptions{LastWins: true}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			in := openFiles(t, "", tc.files...)
+			var want []string
+			for _, i := range tc.unsent {
+				want = append(want, in.Names()[i])
+			}
+			if got := check(t, in, tc.o).Unsent(); !reflect.DeepEqual(got, want) {
+				t.Errorf("%q, want %q", got, want)
+			}
+		})
+	}
+}
+
 func TestCheckCountsEachRowOnce(t *testing.T) {
 	const pass, fail = decision.CompletedPass, decision.CompletedFail
 	file := row("a", 1, pass) + row("a", 1, pass) + row("b", 2, pass) + row("b", 2, fail) + row("c", 3, "x") +

@@ -36,9 +36,14 @@ func (b *Batch) Each(ctx context.Context, each func(*CheckedRow) error) error {
 	var read Batch // counts as b does
 	err := b.in.read(ctx, options, func(row *Row, at place) error {
 		r := CheckedRow{Row: row, in: b.in, place: at}
+		read.Rows++
+		if row.Blank {
+			r.kind = Blank
+			read.Blank++
+			return each(&r)
+		}
 		d, err := row.decode(headers)
 		r.id = d.ID
-		read.Rows++
 		if err != nil {
 			r.kind, r.text = Invalid, err.Error()
 		} else if next, ok := found.peek(); ok && next == at {
@@ -51,7 +56,7 @@ func (b *Batch) Each(ctx context.Context, each func(*CheckedRow) error) error {
 			return errChanged
 		}
 		if !r.ToSend() {
-			read.Invalid++
+			read.Invalid++ // whatever the reason
 		}
 		if read.Rows > b.Rows {
 			return errChanged

@@ -1,153 +1,109 @@
 package rows
 
 import (
-	"bytes"
-	"cmp"
-	"errors"
 	"fmt"
-	"io"
 	"slices"
-	"strings"
-
-	"verdict/internal/decision"
 )
 
-// column says which field a column's cells hold.
-type column struct {
-	field string // empty: the column is ignored
-	name  []byte // field as the name of a JSON member, with its colon
+// nextCSV reads a row of CSV and returns it with its length.
+func (r *Reader) nextCSV() (Row, int, error) {
+	n, fault, err := r.cells.read(r.lines, 0)
+	if err != nil {
+		return Row{}, 0, err
+	}
+	row := Row{Raw: trimEnd(r.lines.peek(n)), Fault: fault}
+	if len(row.Raw) > 0 {
+		row.Line = r.lines.line
+		r.fill(&row)
+	}
+	return row, n, nil
 }
 
-// readHeader reads the header and finds the separator: the one by which most columns
-// are fields.
-func (r *Reader) readHeader(o *Options) error {
-	for { // up to the first line that is not blank
-		n, err := r.lines.next(0)
-		if err == io.EOF {
-			return nil // no header, no rows
+// fill makes the value of a row from its cells, or its fault.
+func (r *Reader) fill(row *Row) {
+	row.reader = r
+	if row.Fault == "" {
+		if row.Blank = r.cells.blank(0); row.Blank {
+			row.Value = slices.Clone(row.Raw)
+			return
 		}
-		if err != nil {
-			return fmt.Errorf("read the header: %w", err)
-		}
-		if len(bytes.TrimSpace(r.lines.peek(n))) > 0 {
-			break
-		}
-		r.lines.drop(n)
+		row.Fault = r.widthFault()
 	}
-
-	var length int
-	var names []string
-	known, problem := 0, ""
-	for _, separator := range []byte{',', ';', '\t'} {
-		c := cells{separator: separator}
-		n, fault, err := c.read(r.lines)
-		if err != nil {
-			return fmt.Errorf("read the header: %w", err)
-		}
-		if fault != "" {
-			problem = cmp.Or(problem, fault)
-			continue
-		}
-		all := make([]string, c.count())
-		count := 0
-		for i := range all {
-			all[i] = strings.TrimSpace(string(c.cell(i)))
-			if fieldOf(all[i], o.Map) != "" {
-				count++
-			}
-		}
-		if count > known {
-			known, length, names, r.cells = count, n, all, c
-		}
+	if row.Fault != "" {
+		row.Value = slices.Clone(row.Raw)
+		return
 	}
-	if known == 0 {
-		problem = cmp.Or(problem, "no column is a field of a decision; does the file begin with a header?")
-		return fmt.Errorf("line %d: %s", r.lines.line, problem)
+	var used bool
+	if row.Value, row.Key, used = r.object(row.Line); !used {
+		row.Fault = r.unusedFault()
+		row.Value, row.Key = slices.Clone(row.Raw), nil
 	}
-	if err := r.setColumns(names, o); err != nil {
-		return fmt.Errorf("line %d: %w", r.lines.line, err)
-	}
-	r.lines.drop(length)
-	return nil
 }
 
-// setColumns finds the field of each column, and warns of columns that have none.
-func (r *Reader) setColumns(names []string, o *Options) error {
-	var faults []error
-	for _, from := range sortedKeys(o.Map) {
-		if !slices.Contains(names, from) {
-			faults = append(faults, fmt.Errorf("map: the header has no column %q", from))
-		}
+// widthFault returns the fault of a row that has more or fewer cells than the header.
+// Empty cells more are no fault, nor are missing ones of columns that are not used:
+// spreadsheets add the ones and leave out the others.
+func (r *Reader) widthFault() string {
+	have, want := r.cells.count(), len(r.columns)
+	if have < want && r.format == workbook { // a sheet has no empty cells
+		return ""
 	}
-	var ignored []string
-	columnOf := map[string]string{}
-	r.columns = make([]column, len(names))
-	for i, name := range names {
-		field := fieldOf(name, o.Map)
-		if field == "" {
-			ignored = append(ignored, quote(name))
-			continue
-		}
-		if other, twice := columnOf[field]; twice {
-			faults = append(faults, fmt.Errorf("columns %q and %q both hold %s; rename or drop one", other, name, field))
-		}
-		columnOf[field] = name
-		r.columns[i] = column{field: field, name: append(appendString(nil, field), ':')}
+	if have > want && r.cells.blank(want) ||
+		have < want && !slices.ContainsFunc(r.columns[have:], func(c column) bool { return c.field != "" }) {
+		return ""
 	}
-	if len(ignored) > 0 {
-		r.warnings = append(r.warnings, "ignored columns that are not fields of a decision: "+list(ignored))
+	if have == want {
+		return ""
 	}
-	return errors.Join(faults...)
+	return fmt.Sprintf("the row has %d cells, but the header has %d", have, want)
 }
 
-// fieldOf returns the field that a column holds, or "". Case does not matter, since
-// people and spreadsheets write headers in any case.
-func fieldOf(name string, mapped map[string]string) string {
-	if field, ok := mapped[name]; ok {
-		return field
-	}
-	for _, field := range decision.Fields {
-		if strings.EqualFold(name, field) {
-			return field
+// unusedFault returns the fault of a row that has nothing in any column that is used,
+// such as a line of totals.
+func (r *Reader) unusedFault() string {
+	for i := range r.cells.count() {
+		if cell := trimCell(r.cells.cell(i)); len(cell) > 0 {
+			return fmt.Sprintf("no column that holds a field has a value, and column %s has %s; is it a total or a note? delete the row, or leave it out with --skip-invalid",
+				columnLetter(i), quote(string(cell)))
 		}
 	}
 	return ""
 }
 
-// nextCSV reads a row of CSV and returns it with its length.
-func (r *Reader) nextCSV() (Row, int, error) {
-	n, fault, err := r.cells.read(r.lines)
-	if err != nil {
-		return Row{}, 0, err
-	}
-	row := Row{Raw: trimEnd(r.lines.peek(n)), Fault: fault}
-	if fault == "" && len(row.Raw) > 0 && r.cells.count() != len(r.columns) {
-		row.Fault = fmt.Sprintf("the row has %d cells, but the header has %d", r.cells.count(), len(r.columns))
-	}
-	if row.Fault != "" {
-		row.Value = slices.Clone(row.Raw)
-	} else if len(row.Raw) > 0 {
-		row.Value, row.Key = r.object()
-	}
-	return row, n, nil
-}
-
-// object returns the cells as a JSON object, and the key. An empty cell is an absent
-// field.
-func (r *Reader) object() (value, key []byte) {
+// object returns the cells as a JSON object, the key, and whether a field has a value.
+// An empty cell is an absent field.
+func (r *Reader) object(line int) (value, key []byte, used bool) {
 	w := newWriter(len(r.cells.text) + 20*len(r.columns) + r.edit.growth())
 	var has present
-	for i, c := range r.columns {
-		cell := r.cells.cell(i)
-		if c.field == "" || len(cell) == 0 || r.edit.sets(c.field) {
+	for i := range min(len(r.columns), r.cells.count()) {
+		c := &r.columns[i]
+		if c.field == "" {
 			continue
+		}
+		cell := trimCell(r.cells.cell(i))
+		if len(cell) == 0 || r.cells.separator == '\t' && string(cell) == `\N` { // NULL, as PostgreSQL's COPY writes it
+			continue
+		}
+		used = true
+		if r.edit.sets(c.field) {
+			r.edit.noteReplaced(c.field, cell, line)
+			continue
+		}
+		switch c.field {
+		case "profile_id":
+			cell = bareID(cell)
+			key = cell
+		case "task_id":
+			cell = bareID(cell)
+		case "state":
+			cell = r.edit.state(cell)
+		case "is_complete":
+			r.edit.noteComplete(cell)
 		}
 		w.member(c.name)
 		w.cell(c.field, cell)
 		has.note(c.field)
-		if c.field == "profile_id" {
-			key = cell
-		}
 	}
-	return w.finish(&r.edit, key, has, r.number)
+	value, key = w.finish(&r.edit, key, has, r.number)
+	return value, key, used
 }

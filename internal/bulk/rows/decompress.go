@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"compress/gzip"
-	"errors"
 	"fmt"
 	"io"
 
@@ -15,12 +14,15 @@ import (
 // of zstd's highest level.
 const maxWindow = 128 << 20
 
+// sniffed is the number of bytes at the start of a file that its kind is detected by.
+const sniffed = 512
+
 // decompress returns a reader of the uncompressed content of r, whose compression it
 // detects, and a function that releases the decompressor.
 func decompress(r io.Reader) (io.Reader, func(), error) {
 	b := bufio.NewReaderSize(r, 64<<10)
-	magic, err := b.Peek(4)
-	if err != nil && err != io.EOF {
+	magic, err := b.Peek(sniffed)
+	if len(magic) == 0 && err != nil && err != io.EOF {
 		return nil, nil, fmt.Errorf("read the first bytes: %w", err)
 	}
 	switch {
@@ -29,7 +31,8 @@ func decompress(r io.Reader) (io.Reader, func(), error) {
 		if err != nil {
 			return nil, nil, fmt.Errorf("open as gzip: %w", err)
 		}
-		return z, func() {}, nil
+		z.Multistream(false)
+		return &gzipMembers{z, b}, func() {}, nil
 	case bytes.HasPrefix(magic, []byte{0x28, 0xb5, 0x2f, 0xfd}):
 		// Without concurrency there is no goroutine, and no buffer but the window.
 		z, err := zstd.NewReader(b, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow))
@@ -37,10 +40,40 @@ func decompress(r io.Reader) (io.Reader, func(), error) {
 			return nil, nil, fmt.Errorf("open as zstd: %w", err)
 		}
 		return z, z.Close, nil
-	case bytes.HasPrefix(magic, []byte("PK\x03\x04")):
-		return nil, nil, errors.New("the file is a zip archive or a spreadsheet; save it as CSV, plain or compressed with gzip or zstd")
-	case bytes.HasPrefix(magic, []byte{0xff, 0xfe}), bytes.HasPrefix(magic, []byte{0xfe, 0xff}):
-		return nil, nil, errors.New("the file is UTF-16 text; save it as UTF-8")
 	}
 	return b, func() {}, nil
+}
+
+// gzipMembers reads a gzip file of one or more members. Zero bytes may follow, with
+// which some programs fill up the last block, and which gzip itself passes over.
+type gzipMembers struct {
+	z *gzip.Reader
+	b *bufio.Reader // z reads from it, and no more than it needs
+}
+
+// Read reads the uncompressed content.
+func (g *gzipMembers) Read(p []byte) (int, error) {
+	for {
+		n, err := g.z.Read(p)
+		if n > 0 || err != io.EOF {
+			if err == io.EOF {
+				err = nil // the next call looks for another member
+			}
+			return n, err
+		}
+		for {
+			next, err := g.b.ReadByte()
+			if err != nil {
+				return 0, err
+			}
+			if next != 0 {
+				break
+			}
+		}
+		_ = g.b.UnreadByte() // it was read just now
+		if err := g.z.Reset(g.b); err != nil {
+			return 0, err
+		}
+		g.z.Multistream(false)
+	}
 }

@@ -45,6 +45,15 @@ func TestReaderDetectsCompressionByContent(t *testing.T) {
 		"JSON Lines": {"{\"id\":\"1\"}\n", []string{`1 {"id":"1"}`}},
 	}
 	for format, file := range files {
+		padded := append(compressed(t, gzipped, file.plain[:5]), compressed(t, gzipped, file.plain[5:])...)
+		reader, err := rows.NewReader(bytes.NewReader(append(padded, make([]byte, 5000)...)), rows.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := rest(reader); err != nil || !reflect.DeepEqual(got, file.want) {
+			t.Errorf("%s, gzip in two members, padded: got %q, %v", format, got, err)
+		}
+		reader.Close()
 		for name, open := range map[string]func(io.Writer) io.WriteCloser{"gzip": gzipped, "zstd": zstandard} {
 			whole := compressed(t, open, file.plain)
 			// One byte at a time: a Read may return less than it was asked for.

@@ -3,6 +3,7 @@ package rows
 import (
 	"maps"
 	"slices"
+	"strings"
 
 	"verdict/internal/decision"
 )
@@ -14,6 +15,12 @@ type edit struct {
 	batchID string
 	members []byte // what Set adds: JSON members, joined by commas
 	key     []byte // the profile ID that Set gives; nil: none
+
+	values        map[string]string    // from a text in lower case to a state
+	valuesUsed    map[string]bool      // the keys of values that were found
+	stateTexts    tally                // texts in the place of a state
+	completeTexts tally                // texts in the place of true
+	replaced      map[string]*replaced // by field, what Set took the place of
 
 	// Of JSON Lines only:
 	renamed map[string]bool // the keys of renames that were found
@@ -36,7 +43,13 @@ func (p *present) note(field string) {
 }
 
 func newEdit(o *Options) edit {
-	e := edit{renames: maps.Clone(o.Map), set: maps.Clone(o.Set), batchID: o.BatchID, renamed: make(map[string]bool)}
+	e := edit{
+		renames: maps.Clone(o.Map), set: maps.Clone(o.Set), batchID: o.BatchID, renamed: make(map[string]bool),
+		values: make(map[string]string), valuesUsed: make(map[string]bool), replaced: make(map[string]*replaced),
+	}
+	for text, state := range o.Values {
+		e.values[strings.ToLower(text)] = state
+	}
 	for _, field := range sortedKeys(o.Set) {
 		if value := o.Set[field]; value != "" {
 			if len(e.members) > 0 {
@@ -57,6 +70,32 @@ func (e *edit) sets(field string) bool {
 	return ok
 }
 
+// replaced counts the values that Set took the place of.
+type replaced struct {
+	tally
+	first int // the line of the first one
+}
+
+// noteReplaced records that Set takes the place of another value than its own.
+func (e *edit) noteReplaced(field string, text []byte, line int) {
+	if e.set[field] == string(text) {
+		return
+	}
+	r := e.replaced[field]
+	if r == nil {
+		r = &replaced{first: line}
+		e.replaced[field] = r
+	}
+	r.note(text)
+}
+
+// noteComplete records a text of is_complete that is not true.
+func (e *edit) noteComplete(text []byte) {
+	if s := string(text); s != "true" && s != "false" {
+		e.completeTexts.note(text)
+	}
+}
+
 // growth returns the number of bytes that a row may grow by.
 func (e *edit) growth() int {
 	return len(e.members) + 2*len(e.batchID) + len(`,"id":"/9999999999","batch_id":""`)
@@ -70,7 +109,7 @@ func (e *edit) noteUnknown(name []byte) {
 		}
 	}
 	if len(e.unknown) < maxUnknown {
-		if s := quote(string(name)); !slices.Contains(e.unknown, s) {
+		if s := decision.OneLine(string(name), 48); !slices.Contains(e.unknown, s) {
 			e.unknown = append(e.unknown, s)
 		}
 	}

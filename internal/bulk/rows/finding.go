@@ -11,7 +11,7 @@ import (
 // Finding is something that Check found about a row.
 type Finding struct {
 	File string // by its name
-	Line int    // in the file
+	Line int    // in the file, or what else its rows are counted by (Batch.Unit)
 	Kind Kind
 	Text string // for people
 }
@@ -30,6 +30,8 @@ const (
 	// Duplicate: an earlier row says the same. The row is sent anyway, since its sender
 	// may be waiting for its result.
 	Duplicate Kind = "duplicate"
+	// Blank: all cells of the row are empty. It is not sent, and not listed.
+	Blank Kind = "blank"
 )
 
 // maxFindingText bounds the text of a finding, in bytes. A row can have a dozen faults,

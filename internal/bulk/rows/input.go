@@ -118,10 +118,11 @@ func (in *Input) checkUnchanged() error {
 // not keep Raw. After each file it calls ended.
 func (in *Input) read(ctx context.Context, o Options, each func(*Row, place) error, ended func(*Reader, inputFile) error) error {
 	for i, f := range in.files {
-		reader, err := NewReader(io.NewSectionReader(f.file, 0, f.size), o)
+		reader, err := NewReader(&stoppableFile{ctx, io.NewSectionReader(f.file, 0, f.size)}, o)
 		if err != nil {
 			return fmt.Errorf("%s: %w", f.name, err)
 		}
+		in.files[i].unit = reader.unit()
 		err = in.readFile(ctx, i, reader, each)
 		if err == nil {
 			err = ended(reader, f)

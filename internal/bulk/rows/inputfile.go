@@ -16,11 +16,12 @@ type inputFile struct {
 	file     *os.File
 	size     int64 // as stored, in bytes
 	modified time.Time
-	copied   bool // file is a temporary copy
+	copied   bool   // file is a temporary copy
+	unit     string // what the number of a row counts: line, row or object; set when it is read
 }
 
 func openInput(ctx context.Context, name string, stdin io.Reader, dir string) (inputFile, error) {
-	f := inputFile{name: name}
+	f := inputFile{name: name, unit: "line"}
 	source := stdin
 	if name == Stdin {
 		f.name = "standard input"
@@ -53,6 +54,20 @@ func openInput(ctx context.Context, name string, stdin io.Reader, dir string) (i
 		return f, fmt.Errorf("copy %s to a temporary file: %w", f.name, err)
 	}
 	return f, nil
+}
+
+// stoppableFile is a file that can't be read any more once its context has ended.
+type stoppableFile struct {
+	ctx context.Context
+	*io.SectionReader
+}
+
+// ReadAt reads, unless the context has ended.
+func (s *stoppableFile) ReadAt(p []byte, at int64) (int, error) {
+	if err := context.Cause(s.ctx); err != nil {
+		return 0, err
+	}
+	return s.SectionReader.ReadAt(p, at)
 }
 
 // stoppable is a reader that fails once its context has ended.

@@ -24,6 +24,7 @@ type lines struct {
 	start, end int   // buf[start:end] was read and not dropped
 	err        error // how r ended
 	line       int   // number of the line that begins at start, from 1
+	cr         bool  // lines end with \r alone; the window has \n in its place
 }
 
 func newLines(r io.Reader) *lines {
@@ -47,6 +48,9 @@ func (l *lines) fill() bool {
 		}
 		var n int
 		n, l.err = l.r.Read(l.buf[l.end:])
+		if l.cr {
+			carriageReturns(l.buf[l.end : l.end+n])
+		}
 		l.end += n
 		if n > 0 {
 			return true
@@ -54,6 +58,40 @@ func (l *lines) fill() bool {
 	}
 	l.err = io.ErrNoProgress
 	return false
+}
+
+// findLineEnd detects lines that end with \r alone, as old programs for the Mac and
+// Excel's "CSV (Macintosh)" write them: outside of quotes there is no \n, as far as
+// the first buffer reaches.
+func (l *lines) findLineEnd() {
+	for l.end < len(l.buf) && l.fill() {
+	}
+	quoted, alone := false, false
+	for i, c := range l.buf[l.start:l.end] {
+		switch {
+		case c == '"':
+			quoted = !quoted
+		case quoted:
+		case c == '\n':
+			return
+		case c == '\r' && l.start+i+1 < l.end:
+			alone = alone || l.buf[l.start+i+1] != '\n'
+		case c == '\r':
+			alone = alone || l.err == io.EOF
+		}
+	}
+	if l.cr = alone; l.cr {
+		carriageReturns(l.buf[l.start:l.end])
+	}
+}
+
+// carriageReturns replaces every \r by \n.
+func carriageReturns(b []byte) {
+	for i, c := range b {
+		if c == '\r' {
+			b[i] = '\n'
+		}
+	}
 }
 
 // next returns the index after the line that begins at from; both count from the

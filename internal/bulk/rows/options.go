@@ -14,9 +14,18 @@ import (
 type Options struct {
 	// Format of the uncompressed file. Zero: detected from the content.
 	Format Format
-	// Map renames columns (CSV) or members (JSON Lines): from the name in the file to
-	// a decision's field. Zero: each field goes by its own name.
+	// Encoding of the uncompressed text. Zero: detected from its byte order mark, and
+	// UTF-8 without one.
+	Encoding Encoding
+	// Sheet is the name of the sheet of a workbook. Zero: the first that is not hidden.
+	Sheet string
+	// Map renames columns (CSV, workbooks) or members (JSON): from the name in the file
+	// to a decision's field; an empty field leaves the column out. Zero: each field goes
+	// by its own name, columns in any usual spelling of it.
 	Map map[string]string
+	// Values says which state a text in the place of a state means, without regard to
+	// case. Zero: a state goes by its own name.
+	Values map[string]string
 	// Set gives fields the same value in every row, in place of the row's own: from
 	// the field to the value as a CSV cell would have it. An empty value removes the
 	// field. Zero: none.
@@ -30,6 +39,8 @@ type Options struct {
 	// Content receives every uncompressed byte of the file as it is read. Its errors
 	// count as read errors. Nil: not wanted.
 	Content io.Writer
+	// TempDir is the folder for the texts of a workbook. Zero: the system's folder.
+	TempDir string
 }
 
 // Validate returns every fault of the options.
@@ -38,8 +49,12 @@ func (o *Options) Validate() error {
 	if !slices.Contains([]Format{DetectFormat, CSV, JSONLines}, o.Format) {
 		faults = append(faults, fmt.Errorf("format: must be %s or %s, is %q", CSV, JSONLines, o.Format))
 	}
+	if o.Encoding != DetectEncoding && !slices.Contains(Encodings, o.Encoding) {
+		faults = append(faults, fmt.Errorf("encoding: must be one of %v, is %q", Encodings, o.Encoding))
+	}
+	faults = append(faults, validateValues(o.Values)...)
 	for _, column := range sortedKeys(o.Map) {
-		if field := o.Map[column]; !decision.IsField(field) {
+		if field := o.Map[column]; field != "" && !decision.IsField(field) {
 			faults = append(faults, fmt.Errorf("map: column %q: %q is not a field of a decision; the fields are %s", column, field, allFields))
 		}
 	}

@@ -23,10 +23,12 @@ type Position struct {
 	place place
 }
 
-// String returns the line, with the file's name where there are several files.
+// String returns the line, or what else the file has, with the file's name where there
+// are several files.
 func (p Position) String() string {
+	f := &p.in.files[p.place.file()]
 	if len(p.in.files) == 1 {
-		return fmt.Sprintf("line %d", p.place.line())
+		return fmt.Sprintf("%s %d", f.unit, p.place.line())
 	}
-	return fmt.Sprintf("%s line %d", p.in.files[p.place.file()].name, p.place.line())
+	return fmt.Sprintf("%s %s %d", f.name, f.unit, p.place.line())
 }

@@ -62,11 +62,11 @@ var readerCases = map[string]struct {
 			`4 {"is_complete":false,"profile_id":"p"} key p`,
 		},
 	},
-	"CSV: wrong values are kept": {
+	"CSV: wrong values are kept, trimmed": {
 		file: "id,state,is_complete\n 1 ,completed_pass,TRUE\n\"a\"\"b\\\",\x01\t,\xff\n",
 		want: []string{
-			`2 {"id":" 1 ","state":"completed_pass","is_complete":"TRUE"}`,
-			`3 {"id":"a\"b\\","state":"\u0001\u0009","is_complete":"` + "\xff" + `"}`,
+			`2 {"id":"1","state":"completed_pass","is_complete":"TRUE"}`,
+			`3 {"id":"a\"b\\","state":"\u0001","is_complete":"` + "\xff" + `"}`,
 		},
 	},
 	"CSV: a valid profile ID is one key in any case": {
@@ -164,13 +164,11 @@ func TestReaderExplainsUnreadableFiles(t *testing.T) {
 		file, want string
 		o          rows.Options
 	}{
-		"no header":                     {file: "\n1,2,3\n", want: "line 2: no column is a field of a decision; does the file begin with a header?"},
+		"no header":                     {file: "\n1,2,3\n", want: `line 2: no column is a field of a decision (profile_id, task_id, state …); the columns are "1", "2", "3"; if this is the header, say what they hold, such as --map COLUMN1=profile_id --map COLUMN2=task_id --map COLUMN3=state`},
 		"header with an unclosed quote": {file: "id,\"state\n1,2\n", want: "line 1: a quote is not closed"},
 		"header too long":               {file: strings.Repeat("x", rows.MaxLine+1), want: "read the header: line too long"},
-		"a column twice":                {file: "id,ID\n", want: `line 1: columns "id" and "ID" both hold id; rename or drop one`},
-		"a JSON array":                  {file: " [\n{}]", want: "the file is a JSON array; write one JSON object per line"},
-		"a spreadsheet":                 {file: "PK\x03\x04rest", want: "the file is a zip archive or a spreadsheet; save it as CSV, plain or compressed with gzip or zstd"},
-		"UTF-16":                        {file: "\xff\xfei\x00d\x00", want: "the file is UTF-16 text; save it as UTF-8"},
+		"a column twice":                {file: "id,ID\n", want: `line 1: "id" (column A) and "ID" (column B) both look like id; say which one it is: --map id=id or --map ID=id`},
+		"half an archive":               {file: "PK\x03\x04rest", want: "open as a zip archive or workbook: zip: not a valid zip file; it may be cut short"},
 		"broken gzip":                   {file: "\x1f\x8bxx", want: "open as gzip: unexpected EOF"},
 		"unknown format":                {file: "id\n", o: rows.Options{Format: "xml"}, want: `format: must be csv or jsonl, is "xml"`},
 		"every option wrong at once": {
@@ -178,10 +176,10 @@ func TestReaderExplainsUnreadableFiles(t *testing.T) {
 			want: "map: column \"a\": \"b\" is not a field of a decision; the fields are id, profile_id, task_id, task, state, is_complete, decided_at, expires_at, source, reason, batch_id\nset: \"c\" is not a field of a decision; the fields are id, profile_id, task_id, task, state, is_complete, decided_at, expires_at, source, reason, batch_id",
 		},
 		"a mapped column that is missing": {
-			file: "id\n", o: rows.Options{Map: map[string]string{"a": "state"}}, want: `line 1: map: the header has no column "a"`,
+			file: "id\n", o: rows.Options{Map: map[string]string{"a": "state"}}, want: `line 1: map: the header has no column "a"; its columns are "id"`,
 		},
-		"a column mapped on another": {
-			file: "id,a\n", o: rows.Options{Map: map[string]string{"a": "id"}}, want: `line 1: columns "id" and "a" both hold id; rename or drop one`,
+		"two columns mapped on one field": {
+			file: "b,a\n", o: rows.Options{Map: map[string]string{"a": "id", "b": "id"}}, want: `line 1: map: "b" (column A) and "a" (column B) are both mapped to id; map one of them`,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -192,10 +190,23 @@ func TestReaderExplainsUnreadableFiles(t *testing.T) {
 	}
 }
 
+// What a hint proposes can be typed, and does nothing else, whatever the file says.
+func TestHintsQuoteWhatTheFileSays(t *testing.T) {
+	reader, err := rows.NewReader(strings.NewReader("profile_id,task_id,\u202eit's $(x) state\x1b\n"), rows.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close()
+	want := `no column is the state; if one of "\u202eit's $(x) state" is, add --map 'it'\''s $(x) state=state'; if all rows have the same, add --set state=COMPLETED_PASS or --set state=COMPLETED_FAIL`
+	if got := reader.Hints(); len(got) != 1 || got[0] != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
 func TestReaderWarnsOfIgnoredColumns(t *testing.T) {
 	for file, want := range map[string][]string{
 		"id,state\n":        nil,
-		"id,Name,,a\x1bb\n": {`ignored columns that are not fields of a decision: "Name", "", "a b"`},
+		"id,Name,,a\x1bb\n": {`ignored columns that are not fields of a decision: "Name", "a b"`},
 		"id" + strings.Repeat(",x", 12) + "\n": {
 			`ignored columns that are not fields of a decision: "x"` + strings.Repeat(`, "x"`, 9) + ` and 2 more`,
 		},

@@ -1,10 +1,16 @@
 package rows
 
-import "verdict/internal/decision"
+import (
+	"errors"
+
+	"verdict/internal/decision"
+)
 
 // Row is one row of a file, valid or not.
 type Row struct {
-	// Line is the line where the row begins in the uncompressed file, from 1.
+	// Line is the line where the row begins in the uncompressed file, from 1; of a
+	// workbook, the row of its sheet; of JSON that is not one object a line, the number
+	// of the object.
 	Line int
 	// Number is the row's number over all files, from 1.
 	Number int64
@@ -22,6 +28,10 @@ type Row struct {
 	Raw []byte
 	// Fault says why the row can't be parsed; empty if it can.
 	Fault string
+	// Blank is set where all cells are empty. Such a row is no decision, and no fault.
+	Blank bool
+
+	reader *Reader // knows the columns; nil for JSON
 }
 
 // Record returns the row as a record for a topic.
@@ -45,5 +55,23 @@ func (r *Row) decode(headers []decision.Header) (decision.Decision, error) {
 	if !d.OwnID {
 		d.ID = ""
 	}
+	if invalid, ok := errors.AsType[*decision.Invalid](err); ok {
+		r.explain(invalid)
+	}
 	return d, err
+}
+
+// explain adds to each fault where its cell is, and replaces a fault of the encoding
+// by one that says what to do.
+func (r *Row) explain(invalid *decision.Invalid) {
+	if bad := notUTF8(r.Value); bad != "" {
+		invalid.Faults = []decision.Fault{{Field: "value", Problem: bad}}
+		return
+	}
+	if r.reader == nil {
+		return
+	}
+	for i, f := range invalid.Faults {
+		invalid.Faults[i].Problem += r.reader.cellOf(f.Field, r.Line)
+	}
 }

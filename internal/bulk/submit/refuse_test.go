@@ -39,7 +39,7 @@ func TestSubmitRefusesWhatContradictsTheLedger(t *testing.T) {
 		}
 		w.check.BatchID = "b"
 		w.here.stopped(250*time.Millisecond, rate(1000))
-		w.check.Rows.Set = map[string]string{"source": "x"}
+		w.check.Rows.Set, w.check.Override = map[string]string{"source": "x"}, true
 		refused(`batch b was started with --set "batch_id=b" and 500 decisions to send, and now has --set "batch_id=b" --set "source=x" and 500; give the same flags`)
 		w.check.Rows.Set = nil
 		refused("batch b was started in topic "+laneTopic+", not in other; give the same --lane", func(o *submit.Options) { o.Topic = "other" })
