@@ -86,13 +86,15 @@ func (a *attempt) stages(ctx context.Context) verdict {
 
 // nextToken takes the token for another call of the attempt. While it waits, the
 // partition can be lost, or a pause or an outage can begin: then the call is not
-// made, and done is true.
+// made, and done is true. The same goes for what people hold by then.
 func (a *attempt) nextToken(ctx context.Context) (v verdict, done bool) {
 	if err := a.p.tokens.wait(ctx); err != nil {
 		return verdict{action: actAbandon, maybeApplied: a.MaybeApplied}, true
 	}
 	var wait bool
-	a.p.do(func(m *machines, _ time.Time) { wait = m.pauses.holdCalls() || !m.health.Valid(a.permit) })
+	a.p.do(func(m *machines, _ time.Time) {
+		wait = m.pauses.holdCalls() || !m.health.Valid(a.permit) || m.stopped(a.Lane) || m.holds(a.job.run, a.Task)
+	})
 	switch {
 	case ctx.Err() != nil:
 		return verdict{action: actAbandon, maybeApplied: a.MaybeApplied}, true

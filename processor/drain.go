@@ -2,6 +2,7 @@ package processor
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"verdict/internal/decision"
@@ -73,6 +74,12 @@ func (m *machines) revoke(claims []Claim) (holds []*hold) {
 		j.hold.active++ // leave takes it back
 		m.leave(j)
 	}
+	m.cancelling = slices.DeleteFunc(m.cancelling, func(j *job) bool {
+		if j.hold.revoked {
+			m.leave(j)
+		}
+		return j.hold.revoked
+	})
 	m.parking.Remove(func(e parked) bool { return e.hold.revoked })
 	for _, lane := range decision.Lanes {
 		m.parkingChanged(lane)

@@ -9,17 +9,23 @@ import (
 	"verdict/processor/queue"
 )
 
-// recheckHeld is how often a decision whose batch is held comes up, to see whether it
-// has expired.
+// recheckHeld is how often a decision that is held in memory comes up, to see whether it has
+// expired.
 const recheckHeld = time.Minute
 
-// groupOf returns what the guard judges a decision with.
-func groupOf(j *job) health.Group { return health.Group{Lane: j.Lane, Batch: j.dec.BatchID} }
+// groupOf returns what the guard judges a decision with: the batch whose run wrote its record
+// or, where the ledger knows of none, the batch that it names.
+func (m *machines) groupOf(j *job) health.Group {
+	if batch, known := m.orders.BatchOf[j.run]; known {
+		return health.Group{Lane: j.Lane, Batch: batch}
+	}
+	return health.Group{Lane: j.Lane, Batch: j.dec.BatchID, Named: j.dec.BatchID != ""}
+}
 
 // mayBlame asks the guard whether a decision may be dead-lettered for what the API
 // answered.
 func (p *Processor) mayBlame(j *job, v *verdict) (may bool) {
-	of, since := groupOf(j), j.failedAt
+	of, since := j.group, j.failedAt
 	if j.refused != "" {
 		since = j.refusedAt
 	}
@@ -41,18 +47,25 @@ func (p *Processor) mayBlame(j *job, v *verdict) (may bool) {
 // endHold ends the hold on the decision's group, if there is one: the API did what the
 // decision asks for.
 func (a *attempt) endHold(m *machines, now time.Time) {
-	of := groupOf(a.job)
+	of := a.group
+	if m.endHold(of, now) {
+		m.say(func() {
+			a.p.log.Info("the API carries out decisions again", "pause", string(decision.LanePausedRefused), "lane", of.Lane.String(), "batch_id", of.Batch)
+		})
+	}
+}
+
+// endHold ends the hold on a group. It reports whether there was one.
+func (m *machines) endHold(of health.Group, now time.Time) (was bool) {
 	if !m.guard.Completes(of, now) {
-		return
+		return false
 	}
 	m.showHeld(of.Lane)
 	for _, one := range m.heldOf(of) {
 		m.queue.Hasten(&one.Item, now)
 	}
 	m.wants.dispatch = true
-	m.say(func() {
-		a.p.log.Info("the API carries out decisions again", "pause", string(decision.LanePausedRefused), "lane", of.Lane.String(), "batch_id", of.Batch)
-	})
+	return true
 }
 
 // showHeld shows in the metric whether anything of a lane is held.
@@ -63,17 +76,21 @@ func (m *machines) showHeld(lane decision.Lane) {
 // heldOf returns the decisions that wait because their group is held.
 func (m *machines) heldOf(of health.Group) (held []*job) {
 	m.queue.EachTried(func(i *queue.Item) {
-		if j := jobOf(i); j.held && groupOf(j) == of {
+		if j := jobOf(i); j.held && j.group == of {
 			held = append(held, j)
 		}
 	})
 	return held
 }
 
-// holdBack returns a chosen decision to the queue if its group is held, unless it is
-// the group's probe.
+// holdBack returns a chosen decision to where it waits if people hold it, or if its group
+// is held and it is not the group's probe.
 func (m *machines) holdBack(j *job, now time.Time) bool {
-	if j.probe || !m.guard.Held(groupOf(j)) {
+	if m.mustPark(j) {
+		m.parkTaken(j)
+		return true
+	}
+	if !m.holds(j.run, j.Task) && (j.probe || !m.guard.Held(j.group)) {
 		return false
 	}
 	j.held = true

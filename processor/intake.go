@@ -33,19 +33,28 @@ func (p *Processor) accept(ctx context.Context, j *job) error {
 		p.settleAtOnce(ctx, j, refusal{reason: decision.InvalidEvent, err: err})
 		return nil
 	}
-	j.Task, j.identity = j.dec.Task, j.dec.Identity()
-	p.do(func(m *machines, _ time.Time) { m.accept(j) })
+	j.Task, j.identity, j.run = j.dec.Task, j.dec.Identity(), runOf(&j.rec)
+	var cancelled *refusal
+	p.do(func(m *machines, _ time.Time) {
+		if cancelled = m.cancelled(j); cancelled == nil {
+			m.accept(j)
+		}
+	})
+	if cancelled != nil {
+		p.settleAtOnce(ctx, j, *cancelled)
+	}
 	return nil
 }
 
 // accept queues or parks a decision that was read.
 func (m *machines) accept(j *job) {
-	if j.hold.revoked || !j.inLine && m.parks(j) {
+	if j.hold.revoked || m.parks(j) {
 		m.leave(j) // parked, or drained in the meantime; its next owner will read it
 		return
 	}
 	j.spans.waits()
-	m.guard.Arrives(groupOf(j), j.Task.ProfileID, j.received)
+	j.group = m.groupOf(j)
+	m.guard.Arrives(j.group, j.Task.ProfileID, j.received)
 	m.queue.Add(&j.Item)
 	j.hold.done()
 	m.wants.review, m.wants.dispatch = true, true

@@ -8,6 +8,7 @@ import (
 
 	"verdict/internal/decision"
 	"verdict/internal/passfort"
+	"verdict/processor/health"
 	"verdict/processor/queue"
 )
 
@@ -26,9 +27,11 @@ type job struct {
 	identity decision.Identity // of dec; zero: the record could not be read as a decision
 	size     int64             // of rec, in bytes
 	received time.Time
+	run      string // of Verdict that wrote the record; empty: none is known
 
-	line   queue.Line // that it counts in, see queue.Parking
-	inLine bool       // it does
+	group  health.Group // that the guard judges it with
+	line   queue.Line   // that it counts in, see queue.Parking
+	inLine bool         // it does
 
 	older, newer *job // beside it among the unsettled records of its claim
 	shown        int  // its attempts when its worker got it, or when it ended

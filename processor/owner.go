@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"verdict/internal/decision"
+	"verdict/internal/ledger"
 	"verdict/processor/health"
 	"verdict/processor/profile"
 	"verdict/processor/queue"
@@ -19,6 +20,7 @@ type owner struct {
 	review   chan struct{}                      // the same for the reviewer; nil: there is none
 	whoAmI   chan struct{}                      // the same for outages
 	park     [len(decision.Lanes)]chan struct{} // the same for the parker of a lane
+	ordered  chan struct{}                      // the same for the orderer
 
 	mu sync.Mutex
 	m  machines
@@ -28,6 +30,10 @@ type owner struct {
 // event that is running has them; it must be short, and wait for nothing.
 type machines struct {
 	opts *Options
+
+	orders     ledger.Orders // what people want
+	ledgerLost bool
+	cancelling []*job // out of the queue, and to be settled as cancelled
 
 	queue       *queue.Queue
 	share       queue.Share
@@ -52,9 +58,9 @@ type machines struct {
 
 // wants is what an event asks for, once it is over.
 type wants struct {
-	dispatch, review, whoAmI bool // wake them
-	park                     [len(decision.Lanes)]bool
-	log                      []func() // write these lines
+	dispatch, review, whoAmI, ordered bool // wake them
+	park                              [len(decision.Lanes)]bool
+	log                               []func() // write these lines
 }
 
 // say has a line logged once the event is over.
@@ -64,11 +70,11 @@ func newOwner(o *Options) *owner {
 	own := &owner{
 		dispatch: make(chan struct{}, 1),
 		whoAmI:   make(chan struct{}, 1),
+		ordered:  make(chan struct{}, 1),
 		m: machines{
 			opts:        o,
 			queue:       queue.New(o.ProfileOutcome),
 			share:       queue.NewShare(o.BackfillMinShare),
-			parking:     queue.NewParking[parked](parkingShare(o.MaxPending)),
 			admission:   newAdmission(o),
 			health:      health.New(!o.WithoutWhoAmI),
 			guard:       health.NewGuard(o.Guard),
@@ -81,6 +87,7 @@ func newOwner(o *Options) *owner {
 			load:        load{gauge: o.Metrics.InFlight},
 		},
 	}
+	own.m.parking = queue.NewParking(parkingShare(o.MaxPending), parked.arrivedBefore, own.m.waits)
 	if o.ProfileOutcome {
 		own.review = make(chan struct{}, 1)
 	}
@@ -101,6 +108,7 @@ func (o *owner) do(event func(m *machines, now time.Time)) {
 	}
 	notify(o.review, w.review)
 	notify(o.whoAmI, w.whoAmI)
+	notify(o.ordered, w.ordered)
 	notify(o.dispatch, w.dispatch)
 }
 

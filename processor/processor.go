@@ -145,6 +145,7 @@ type Processor struct {
 	lists      lister
 	throttle   throttle
 	parker     parker
+	orderer    orderer
 	letters    letterLog
 	calls      callCounter
 }
@@ -167,7 +168,7 @@ func New(opts Options) (*Processor, error) {
 	p.owner = newOwner(&p.opts)
 	p.calls.began = time.Now()
 	p.dispatcher, p.settler, p.reviewer, p.outages = dispatcher{p}, settler{p}, reviewer{p}, outages{p}
-	p.lists, p.parker, p.throttle.p = lister{p}, parker{p}, p
+	p.lists, p.parker, p.orderer, p.throttle.p = lister{p}, parker{p}, orderer{p}, p
 	if !opts.GroupRate {
 		p.tokens.setShare(1)
 	}
@@ -190,6 +191,7 @@ func (p *Processor) Run(ctx context.Context) {
 		p.running.Go(func() { p.reviewer.watch(ctx) })
 	}
 	p.running.Go(func() { p.outages.watch(ctx) })
+	p.running.Go(func() { p.orderer.run(ctx) })
 	for _, lane := range decision.Lanes {
 		p.running.Go(func() { p.parker.run(ctx, lane) })
 	}

@@ -42,12 +42,14 @@ type stage struct {
 	onPublish   func(rec decision.Record) error // before it is taken: it may panic, or be what done is told
 	onSettle    func(offset int64)
 	onAttempted func()
+	onFetch     func()
+	records     map[int64]decision.Record // that can be fetched again
 }
 
 // onStage runs a test on a stage in a bubble.
 func onStage(t *testing.T, test func(s *stage), change ...func(*Options)) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &stage{t: t, metrics: metrics.New(prometheus.NewRegistry()), states: make(map[string]decision.State)}
+		s := &stage{t: t, metrics: metrics.New(prometheus.NewRegistry()), states: make(map[string]decision.State), records: make(map[int64]decision.Record)}
 		cfg := configs.Default()
 		options := Options{
 			API: s, Publisher: s, Metrics: s.metrics, Logger: slog.New(slog.NewTextHandler(&lockedBuffer{mu: &s.mu, b: &s.log}, nil)),
@@ -96,6 +98,9 @@ func (s *stage) wantNothingLeft() {
 	}
 	if !p.m.queue.Empty() || len(p.m.claims) != 0 || len(p.m.listing) != 0 {
 		s.t.Errorf("after the end: queue empty %v, %d claims, %d look-ups", p.m.queue.Empty(), len(p.m.claims), len(p.m.listing))
+	}
+	if !p.m.parking.Empty() || len(p.m.cancelling) != 0 {
+		s.t.Errorf("after the end: parking empty %v, %d to be cancelled", p.m.parking.Empty(), len(p.m.cancelling))
 	}
 	if !p.m.reviews.Empty() || len(p.m.reviewCalls) != 0 {
 		s.t.Errorf("after the end: reviews empty %v, %d review calls", p.m.reviews.Empty(), len(p.m.reviewCalls))
@@ -188,8 +193,20 @@ func (s *stage) Settle(offset int64) {
 	s.settled = append(s.settled, offset)
 }
 
-// Fetch finds nothing: no stage holds more than a task may have.
-func (s *stage) Fetch(context.Context, []int64) ([]decision.Record, error) { return nil, nil }
+// Fetch finds the records of submitFrom.
+func (s *stage) Fetch(_ context.Context, offsets []int64) (found []decision.Record, err error) {
+	if s.onFetch != nil {
+		s.onFetch()
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, offset := range offsets {
+		if rec, ok := s.records[offset]; ok {
+			found = append(found, rec)
+		}
+	}
+	return found, nil
+}
 
 func (s *stage) Attempted(int64, decision.Progress) {
 	if s.onAttempted != nil {
@@ -205,6 +222,22 @@ func (s *stage) submit(values ...string) {
 		if err := s.p.Submit(s.t.Context(), decision.Live, s, rec, decision.Progress{}); err != nil {
 			s.t.Fatal(err)
 		}
+	}
+	s.p.Assigned(1, 1)
+}
+
+// submitFrom hands a decision over, in a record that a run wrote at this offset.
+func (s *stage) submitFrom(run string, offset int64, value string) {
+	s.t.Helper()
+	rec := decision.Record{
+		Topic: "decisions", Offset: offset, Key: fmt.Append(nil, offset), Value: []byte(value), Time: time.Now(),
+		Headers: []decision.Header{{Key: decision.HeaderRun, Value: []byte(run)}},
+	}
+	s.mu.Lock()
+	s.records[offset] = rec
+	s.mu.Unlock()
+	if err := s.p.Submit(s.t.Context(), decision.Live, s, rec, decision.Progress{}); err != nil {
+		s.t.Fatal(err)
 	}
 	s.p.Assigned(1, 1)
 }

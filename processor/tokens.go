@@ -70,6 +70,11 @@ func (t *tokens) setShare(share float64) {
 	t.update(func(now time.Time) bool { return t.pacer.SetShare(share, now) })
 }
 
+// setRate sets the rate of the group, in calls a second; 0: unlimited.
+func (t *tokens) setRate(perSecond float64) {
+	t.update(func(now time.Time) bool { return t.pacer.SetRate(perSecond, now) })
+}
+
 // answered tells the pacer of an answer.
 func (t *tokens) answered(a pacer.Answer) {
 	t.update(func(now time.Time) bool { return t.pacer.Answered(a, now) })

@@ -78,7 +78,7 @@ func (m *machines) ready(lane decision.Lane, now time.Time) bool {
 
 // waiting reports whether something in a lane waits for nothing but a call.
 func (m *machines) waiting(lane decision.Lane) bool {
-	return m.queue.Ready(lane) || m.reviews.Ready(lane)
+	return m.queue.Ready(lane) && !m.stopped(lane) || m.reviews.Ready(lane)
 }
 
 // letsCall reports whether the lane's health lets a call through.
@@ -125,6 +125,9 @@ func keptForLive(n int) int { return (n + 9) / 10 }
 // one that was not tried for longest, so that bad decisions can't keep an outage up,
 // even where there are many in a row.
 func (m *machines) begin(lane decision.Lane, permit health.Permit) *job {
+	if m.stopped(lane) {
+		return nil
+	}
 	var i *queue.Item
 	if permit.Probe {
 		i = m.queue.TakeAny(lane, func(i *queue.Item) bool { return jobOf(i).untried() }, rand.IntN)

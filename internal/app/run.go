@@ -72,7 +72,18 @@ func Run(ctx context.Context, cfg configs.Config, o Options) (err error) {
 	}
 	s.status.lanes = lanes
 	s.status.work.Store(work)
+	obey, err := newOrders(cfg, s, work)
+	if err != nil {
+		return err
+	}
+	stops.add("ledger", background(obey.follow))
+	stops.add("instance in the ledger", background(obey.tell))
+
 	s.metrics.Backlog.From(func(lane decision.Lane) int64 { return s.status.backlog()[lane] })
+	select { // no call before it is known what is held
+	case <-obey.known:
+	case <-ctx.Done():
+	}
 	return s.consume(ctx, cfg.Kafka.GroupID, cfg.Kafka.Topics.Inputs(), runHandler{work, lanes}, slog.String("api", cfg.API.BaseURL))
 }
 

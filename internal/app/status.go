@@ -30,6 +30,7 @@ type Status struct {
 	Partitions int                        // owned
 	Backlog    [len(decision.Lanes)]int64 // records in them that are not settled
 	Work       *processor.Status          // nil: this instance makes no calls, or not yet
+	Ledger     *LedgerStatus              // nil: it is not known, or this instance does not obey it
 }
 
 // NotReady returns why the instance takes no work; empty if it does.
@@ -92,6 +93,13 @@ func (s *Status) attrs() []slog.Attr {
 	if !math.IsInf(s.Work.RateAllowed, 1) {
 		rate = append(rate, slog.Float64("allowed", hundredths(s.Work.RateAllowed)))
 	}
+	all = append(all, slog.String("lane_paused", s.lanesPaused()))
+	if l := s.Ledger; l != nil {
+		all = append(all, slog.String("ledger", string(l.Condition)), slog.String("held", l.held()))
+		if ordered := l.rate(s.At); ordered > 0 {
+			rate = append(rate, slog.Float64("ordered", hundredths(ordered)))
+		}
+	}
 	var backlog, pending, oldest []any
 	for _, lane := range decision.Lanes {
 		name, of := lane.String(), &s.Work.Lanes[lane]
@@ -102,7 +110,6 @@ func (s *Status) attrs() []slog.Attr {
 		}
 	}
 	return append(all,
-		slog.String("lane_paused", s.lanesPaused()),
 		slog.Group("rate", rate...),
 		slog.Group("backlog", backlog...), slog.Group("pending", pending...), slog.Int("in_flight", s.Work.InFlight),
 		slog.Int("dead_letters", s.Work.DeadLetters), slog.Int("partitions", s.Partitions),

@@ -21,13 +21,14 @@ type statusSource struct {
 	stopping atomic.Bool
 	intake   atomic.Pointer[consumer.Consumer]   // nil until there is one
 	work     atomic.Pointer[processor.Processor] // the same; `decide` has none
+	ledger   atomic.Pointer[LedgerStatus]        // the same; nil until it is known
 	lanes    map[string]decision.Lane            // by topic; set before work
 }
 
 // status returns the status now.
 func (s *statusSource) status() *Status {
 	now := time.Now()
-	st := &Status{At: now, Stopping: s.stopping.Load()}
+	st := &Status{At: now, Stopping: s.stopping.Load(), Ledger: s.ledger.Load()}
 	st.KafkaSince, st.KafkaWhy = s.kafka.paused()
 	if work := s.work.Load(); work != nil {
 		w := work.Status(now)

@@ -34,11 +34,12 @@ const (
 	Conflict         Reason = "conflict"          // the task was already completed in the opposite state
 	Unconfirmed      Reason = "unconfirmed"       // the API accepted each attempt, and the task did not reach the wanted state
 	RetriesExhausted Reason = "retries_exhausted" // the last attempt failed too: timeout, cut connection or 5xx
+	Cancelled        Reason = "cancelled"         // its batch was cancelled before it was begun
 	Lost             Reason = "lost"              // its record was deleted by retention or compaction while it waited
 )
 
 // Reasons holds every reason.
 var Reasons = [...]Reason{
 	InvalidEvent, Expired, TaskNotFound, TaskAmbiguous, Forbidden,
-	Rejected, Conflict, Unconfirmed, RetriesExhausted, Lost,
+	Rejected, Conflict, Unconfirmed, RetriesExhausted, Cancelled, Lost,
 }

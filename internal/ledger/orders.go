@@ -12,7 +12,8 @@ type Orders struct {
 	Lanes   [len(decision.Lanes)]bool // held
 	Tasks   map[decision.Task]bool    // held
 	Batches map[string]Hold           // held or cancelled, by the batch's ID
-	BatchOf map[string]string         // the batch's ID by the run that wrote a record, of those in Batches
+	By      map[string]Entry          // the records that say so, by the batch's ID
+	BatchOf map[string]string         // the batch's ID by the run that wrote a record
 	// Overwrite are the runs whose decisions may change a task that stands at the opposite
 	// state.
 	Overwrite map[string]bool
@@ -23,10 +24,14 @@ type Orders struct {
 
 // Orders returns what is to be obeyed at now.
 func (s *State) Orders(now time.Time) Orders {
-	o := Orders{Tasks: make(map[decision.Task]bool), Batches: make(map[string]Hold), BatchOf: make(map[string]string), Overwrite: make(map[string]bool)}
+	o := Orders{
+		Tasks: make(map[decision.Task]bool), Batches: make(map[string]Hold), By: make(map[string]Entry),
+		BatchOf: make(map[string]string), Overwrite: make(map[string]bool),
+	}
 	o.Rate, o.RateUntil = s.Rate(now)
-	for _, e := range s.Of(KindBatch) {
+	for key, e := range s.Of(KindBatch) {
 		for _, run := range e.Batch.Runs {
+			o.BatchOf[run] = key.Name
 			if e.Batch.Redrive && e.Batch.Overwrite {
 				o.Overwrite[run] = true
 			}
@@ -39,12 +44,7 @@ func (s *State) Orders(now time.Time) Orders {
 			if !e.Hold.Held && e.Hold.Cancelled == nil {
 				continue
 			}
-			o.Batches[name] = *e.Hold
-			if b, ok := s.Batch(name); ok {
-				for _, run := range b.Batch.Runs {
-					o.BatchOf[run] = name
-				}
-			}
+			o.Batches[name], o.By[name] = *e.Hold, e
 		case "lane":
 			for _, lane := range decision.Lanes {
 				if lane.String() == name {

@@ -131,10 +131,11 @@ type Instance struct {
 	Pauses     []Pause          `json:"pauses,omitempty"`
 }
 
-// Pause is why an instance, or one lane of it, makes no calls.
+// Pause is why an instance, one lane of it, or one batch makes no calls.
 type Pause struct {
-	Cause string    `json:"cause"`          // decision.PauseCause or decision.LanePauseCause
-	Lane  string    `json:"lane,omitempty"` // empty: all
+	Cause string    `json:"cause"`           // decision.PauseCause or decision.LanePauseCause
+	Lane  string    `json:"lane,omitempty"`  // empty: all
+	Batch string    `json:"batch,omitempty"` // the one of the lane's batches that is refused; empty: none, or all
 	Since time.Time `json:"since"`
 }
 

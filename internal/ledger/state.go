@@ -26,6 +26,7 @@ type State struct {
 type placed struct {
 	Entry
 	offset, previous int64
+	signed           bool // by somebody, trusted or not
 }
 
 // New returns the State of a group before the first record.
@@ -71,7 +72,7 @@ func (s *State) Apply(rec *decision.Record) (changed Key, err error) {
 	if err != nil {
 		return Key{}, &Refused{Key: string(rec.Key), Offset: rec.Offset, Why: err}
 	}
-	s.entries[key] = placed{Entry: e, offset: rec.Offset, previous: follows}
+	s.entries[key] = placed{Entry: e, offset: rec.Offset, previous: follows, signed: isSigned(rec.Headers)}
 	return key, nil
 }
 
@@ -134,6 +135,10 @@ func (s *State) Previous(key Key) int64 {
 	return -1
 }
 
+// Signed reports whether a key's record carries a signature. Where it does, one without would
+// count for nothing where keys are trusted, and take its place when the topic is compacted.
+func (s *State) Signed(key Key) bool { return s.entries[key].signed }
+
 // Get returns what is known under a key.
 func (s *State) Get(key Key) (Entry, bool) {
 	e, ok := s.entries[key]
@@ -176,3 +181,24 @@ func (s *State) Rate(now time.Time) (perSecond float64, until time.Time) {
 
 // Empty reports whether nothing is known of the group.
 func (s *State) Empty() bool { return len(s.entries) == 0 }
+
+// Blank reports whether nothing is known of what people did in the group.
+func (s *State) Blank() bool {
+	for key := range s.entries {
+		if key.Kind != KindInstance {
+			return false
+		}
+	}
+	return true
+}
+
+// Restart notes that the next record is the first of a control topic that was made again. What
+// is known stays, and no record of the new topic follows one of the old, nor what the audit
+// topic says of those.
+func (s *State) Restart() {
+	clear(s.witnessed)
+	for key, e := range s.entries {
+		e.offset, e.previous = -1, -1
+		s.entries[key] = e
+	}
+}

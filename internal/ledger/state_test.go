@@ -160,7 +160,7 @@ func TestOrdersNameWhatIsHeldAndCancelled(t *testing.T) {
 	l.mustAdd(record(t, group, ledger.HoldLane(decision.Backfill), hold(true)))
 	l.mustAdd(record(t, group, ledger.HoldTask(task), hold(true)))
 	o := l.state.Orders(at)
-	if o.BatchOf["r1"] != "b" || o.BatchOf["r2"] != "b" || o.BatchOf["r3"] != "" || o.Batches["b"].Cancelled["backfill"][2] != 7 ||
+	if o.BatchOf["r1"] != "b" || o.BatchOf["r2"] != "b" || o.BatchOf["r3"] != "free" || o.Batches["b"].Cancelled["backfill"][2] != 7 ||
 		len(o.Batches) != 1 || o.Lanes != [2]bool{false, true} || !o.Tasks[task] || len(o.Tasks) != 1 {
 		t.Errorf("%+v", o)
 	}
@@ -256,6 +256,32 @@ func TestCompactedCommandsAreKnownByTheirWitnesses(t *testing.T) {
 	}
 }
 
+func TestTopicMadeAgainAppliesOnTopOfWhatIsKnown(t *testing.T) {
+	public, private, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := newLog(t, ledger.Trusted{"ops": {public}})
+	held, other := ledger.HoldLane(decision.Live), ledger.HoldLane(decision.Backfill)
+	l.mustAdd(record(t, group, ledger.InstanceKey("a"), ledger.Entry{At: at, Instance: &ledger.Instance{}}))
+	if !l.state.Blank() {
+		t.Error("an instance alone is what people did")
+	}
+	l.mustAdd(signed(t, private, held, -1, hold(true)))
+	l.mustAdd(signed(t, private, other, -1, hold(true)))
+	l.state.Restart()
+	l.offset = 0
+	if l.state.Blank() || !l.state.Hold(held).Held {
+		t.Error("what was known is forgotten")
+	}
+	l.mustAdd(signed(t, private, held, -1, hold(false)))
+	l.mustAdd(signed(t, private, held, 0, hold(true)))
+	l.mustAdd(signed(t, private, held, 1, hold(false)))
+	if l.state.Hold(held).Held || !l.state.Hold(other).Held {
+		t.Errorf("live %+v, backfill %+v", l.state.Hold(held), l.state.Hold(other))
+	}
+}
+
 func TestParseTrustedNamesTheLine(t *testing.T) {
 	for text, why := range map[string]string{
 		"":             "names nobody",
@@ -280,5 +306,28 @@ func TestOrdersNameTheRunsThatMayOverwrite(t *testing.T) {
 	}
 	if o := l.state.Orders(at).Overwrite; len(o) != 1 || !o["a"] {
 		t.Errorf("%v may overwrite", o)
+	}
+}
+
+func TestSignerIsChecked(t *testing.T) {
+	public, private, _ := ed25519.GenerateKey(nil)
+	_, other, _ := ed25519.GenerateKey(nil)
+	trusted := ledger.Trusted{"ops": {public}}
+	for name, tc := range map[string]struct {
+		trusted ledger.Trusted
+		actor   string
+		key     ed25519.PrivateKey
+		why     string // empty: its commands count
+	}{
+		"nobody has to sign": {nil, "anyone", nil, ""},
+		"good":               {trusted, "ops", private, ""},
+		"no key":             {trusted, "ops", nil, "control.sign_key_file"},
+		"another actor":      {trusted, "dev", private, "use --actor ops"},
+		"an unknown key":     {trusted, "ops", other, `add the line "ops `},
+	} {
+		err := tc.trusted.CheckSigner(tc.actor, tc.key)
+		if tc.why == "" && err != nil || tc.why != "" && (err == nil || !strings.Contains(err.Error(), tc.why)) {
+			t.Errorf("%s: %v, want %q", name, err, tc.why)
+		}
 	}
 }

@@ -22,6 +22,7 @@ const (
 type Group struct {
 	Lane  decision.Lane
 	Batch string
+	Named bool // its decisions name the batch, and nothing shows that they are of it
 }
 
 // Guard holds a group when the last size different tasks of it were all dead-lettered

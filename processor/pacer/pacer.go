@@ -24,16 +24,16 @@ import (
 // Pacer gives out the tokens that every call takes, look-ups and probes
 // included. The least of four limits counts:
 //
-//   - the configured rate times this instance's share of the group's partitions
+//   - the rate that is configured, or set since, times this instance's share of the group's partitions
 //   - the allowance that was learned from 429s
 //   - what the API says is left until its own limit is full again
 //   - a hold: no token at all until a time that the API named
 //
-// The bucket starts empty whenever the share changes or a hold ends. When a
+// The bucket starts empty whenever the rate or the share changes or a hold ends. When a
 // partition moves, the instance that had it stops before the one that gets it
 // starts, so both together stay below rate + burst in any second.
 type Pacer struct {
-	rate     float64 // calls a second, configured; +Inf: unlimited
+	rate     float64 // calls a second; +Inf: unlimited
 	burst    int     // configured
 	share    float64 // of the group's partitions that this instance owns, 0 to 1
 	bucket   *rate.Limiter
@@ -117,6 +117,20 @@ func (p *Pacer) SetShare(share float64, now time.Time) bool {
 	}
 	p.share = share
 	p.learned.forgetAccepted()
+	p.restart(latest(now, p.holdTo))
+	return true
+}
+
+// SetRate sets the rate of the group in calls a second; 0 is unlimited. It reports whether
+// that changes it, which voids all reservations.
+func (p *Pacer) SetRate(perSecond float64, now time.Time) bool {
+	if perSecond == 0 {
+		perSecond = math.Inf(1)
+	}
+	if perSecond == p.rate {
+		return false
+	}
+	p.rate = perSecond
 	p.restart(latest(now, p.holdTo))
 	return true
 }

@@ -444,3 +444,35 @@ func TestQuotaNeedsBothOfItsParts(t *testing.T) {
 		}
 	}
 }
+
+// TestRateThatIsSetCounts sets rates: who waits asks again, and no time has more tokens than its
+// rate and the burst, nor many less.
+func TestRateThatIsSetCounts(t *testing.T) {
+	const burst = 3
+	for _, share := range []float64{1, 0.5} {
+		now := time.Unix(1000, 0)
+		p := New(50, burst)
+		p.SetShare(share, now)
+		for _, perSecond := range []float64{2, 0.5, 100, 10, 50} {
+			waiting := p.Reserve(now)
+			if !p.SetRate(perSecond, now) || p.SetRate(perSecond, now) {
+				t.Errorf("setting %v does not void reservations once", perSecond)
+			}
+			if p.Use(waiting, now.Add(waiting.Wait)) {
+				t.Errorf("a reservation from before the rate %v is valid", perSecond)
+			}
+			end := now.Add(20 * time.Second)
+			if n, most := len(pace(p, now, end)), int(20*perSecond*share)+burst; n > most || n < most-2*burst {
+				t.Errorf("%d tokens in 20 s at %v a second and a share of %v", n, perSecond, share)
+			}
+			now = end
+		}
+		if !p.SetRate(0, now) || !math.IsInf(p.Limit(), 1) {
+			t.Errorf("unlimited: %v", p.Limit())
+		}
+		refuse(p, time.Minute, now)
+		if p.SetRate(10, now); untilToken(p, now) < time.Minute {
+			t.Error("setting a rate ended a hold")
+		}
+	}
+}

@@ -19,8 +19,11 @@ type Item struct {
 	Owner any // the job that embeds the item; the queue only returns it
 	Lane  decision.Lane
 	Task  decision.Task // has no TaskID until the task was looked up; see gate
+	// Arrival is the item's place by arrival, see Queue.Arrive. An item that was taken out and
+	// is added once more keeps its place by it. 0: Add sets it.
+	Arrival uint64
 
-	seq     uint64 // order of arrival
+	seq     uint64 // Arrival, while it is in the queue
 	task    *task  // that it waits for or is active on; nil: none
 	gate    *gate  // that it waits behind; nil: none
 	due     time.Time

@@ -2,6 +2,7 @@ package queue
 
 import (
 	"slices"
+	"sort"
 
 	"verdict/internal/decision"
 )
@@ -15,6 +16,9 @@ import (
 // profile. While a profile has such decisions, in memory or parked, they and all
 // later ones of the profile in that lane form one line.
 //
+// What is held by people is parked too, with all that follows it in its line, however few
+// they are; see Unload.
+//
 // These hold at any time:
 //
 //   - A line with an entry takes no decision past it: later ones are parked as well.
@@ -23,6 +27,8 @@ import (
 //     been taken and Returned was not called yet.
 type Parking[E any] struct {
 	share  int
+	before func(a, b E) bool // a arrived before b
+	waits  func(E) bool      // its turn has not come, even if its line has room
 	lines  map[Line]*parkedLine[E]
 	tasks  map[Line]int // by a profile's line: how many of the profile's tasks have entries
 	ready  [len(decision.Lanes)][]Line
@@ -50,10 +56,11 @@ type parkedLine[E any] struct {
 	counted bool // in Parking.tasks
 }
 
-// NewParking returns an empty Parking that lets each task have share decisions in
-// memory.
-func NewParking[E any](share int) *Parking[E] {
-	return &Parking[E]{share: share, lines: make(map[Line]*parkedLine[E]), tasks: make(map[Line]int)}
+// NewParking returns an empty Parking that lets each task have share decisions in memory.
+// before reports whether one entry arrived before another, and waits whether an entry, and
+// all behind it, is to stay; when its answers change, Recheck is to be called.
+func NewParking[E any](share int, before func(a, b E) bool, waits func(E) bool) *Parking[E] {
+	return &Parking[E]{share: share, before: before, waits: waits, lines: make(map[Line]*parkedLine[E]), tasks: make(map[Line]int)}
 }
 
 // Arrive says to which line a decision belongs, whose task has no TaskID if it is not
@@ -81,6 +88,43 @@ func (p *Parking[E]) Park(of Line, e E) {
 	l.entries = append(l.entries, e)
 	p.parked[of.Lane]++
 	p.arrange(of, l)
+}
+
+// Unload adds an entry of a decision that counts in memory to its line, at its place by
+// arrival. The caller does the same with all that Follows it, and then calls Leave for each.
+func (p *Parking[E]) Unload(of Line, e E) {
+	l := p.lines[of]
+	at := sort.Search(len(l.entries), func(n int) bool { return p.before(e, l.entries[n]) })
+	l.entries = slices.Insert(l.entries, at, e)
+	p.parked[of.Lane]++
+	p.arrange(of, l)
+}
+
+// Follows reports whether something is parked that a decision in memory, of this line and
+// with this entry, must not overtake.
+func (p *Parking[E]) Follows(of Line, e E) bool {
+	l := p.lines[of]
+	return len(l.entries) > 0 && p.before(l.entries[0], e) || of.isProfile() && p.tasks[of] > 0
+}
+
+// Recheck makes the lines ready whose first entry has not to wait any more, in the order of
+// those.
+func (p *Parking[E]) Recheck() {
+	var due []Line
+	for of, l := range p.lines {
+		if !l.ready && p.due(of, l) {
+			due = append(due, of)
+		}
+	}
+	slices.SortFunc(due, func(a, b Line) int {
+		if p.before(p.lines[a].entries[0], p.lines[b].entries[0]) {
+			return -1
+		}
+		return 1
+	})
+	for _, of := range due {
+		p.arrange(of, p.lines[of])
+	}
 }
 
 // Leave notes that a decision of a line is no longer in memory.
@@ -124,7 +168,7 @@ func (p *Parking[E]) count(profile Line, more bool) {
 
 // due reports whether entries of a line can be taken.
 func (p *Parking[E]) due(of Line, l *parkedLine[E]) bool {
-	return len(l.entries) > 0 && !l.taken && l.held <= p.share/2 && (!of.isProfile() || p.tasks[of] == 0)
+	return len(l.entries) > 0 && !l.taken && l.held <= p.share/2 && !p.waits(l.entries[0]) && (!of.isProfile() || p.tasks[of] == 0)
 }
 
 // Next takes the first entries of the lane's line that has been ready for longest, as many as
@@ -140,7 +184,10 @@ func (p *Parking[E]) Next(lane decision.Lane) (of Line, entries []E, ok bool) {
 		if l.ready = false; !p.due(of, l) {
 			continue
 		}
-		n := min(len(l.entries), p.share-l.held)
+		n := 1
+		for n < min(len(l.entries), p.share-l.held) && !p.waits(l.entries[n]) {
+			n++
+		}
 		entries = slices.Clone(l.entries[:n])
 		l.taken = true
 		l.entries = slices.Delete(l.entries, 0, n)

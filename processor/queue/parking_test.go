@@ -29,7 +29,7 @@ func newLot(t interface {
 	Fatalf(string, ...any)
 }, share int) *lot {
 	return &lot{
-		t: t, p: NewParking[int](share), share: share, held: make(map[Line][]int), of: make(map[int]decision.Task),
+		t: t, p: NewParking(share, func(a, b int) bool { return a < b }, func(int) bool { return false }), share: share, held: make(map[Line][]int), of: make(map[int]decision.Task),
 		order: make(map[decision.Task][]int), taken: make(map[Line]bool),
 	}
 }

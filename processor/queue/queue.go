@@ -34,10 +34,18 @@ func New(countProfiles bool) *Queue {
 	return q
 }
 
-// Add puts an item behind the others of its task, or behind its profile's gate.
-func (q *Queue) Add(i *Item) {
+// Arrive returns the next place by arrival.
+func (q *Queue) Arrive() uint64 {
 	q.arrivals++
-	i.seq, i.delayed = q.arrivals, -1
+	return q.arrivals
+}
+
+// Add puts an item behind those of its task that arrived before, or behind its profile's gate.
+func (q *Queue) Add(i *Item) {
+	if i.Arrival == 0 {
+		i.Arrival = q.Arrive()
+	}
+	i.seq, i.delayed = i.Arrival, -1
 	if !q.waitBehindGate(i) {
 		q.join(i)
 	}
@@ -46,8 +54,7 @@ func (q *Queue) Add(i *Item) {
 // Adopt gives an item that is not in the queue a line of its own, in which it is
 // active. key must not be the task of any decision.
 func (q *Queue) Adopt(i *Item, key decision.Task) {
-	q.arrivals++
-	i.seq, i.delayed = q.arrivals, -1
+	i.seq, i.delayed = q.Arrive(), -1
 	i.task = &task{slot: slot{index: -1}, key: key, active: i}
 	q.tasks[key] = i.task
 	q.profiles.add(key.ProfileID, 1)
@@ -190,6 +197,29 @@ func (q *Queue) Remove(match func(*Item) bool) []*Item {
 		i.task, i.gate = nil, nil
 	}
 	return removed
+}
+
+// Each calls f with every item except those in the caller's hands.
+func (q *Queue) Each(f func(*Item)) {
+	of := func(active *Item, s *slot) {
+		if active != nil && (active.delayed >= 0 || s.index >= 0) {
+			f(active)
+		}
+	}
+	for _, t := range q.tasks {
+		of(t.active, &t.slot)
+		for _, w := range t.waiting {
+			for _, i := range w {
+				f(i)
+			}
+		}
+	}
+	for _, g := range q.gates {
+		of(g.active, &g.slot)
+		for _, i := range g.waiting {
+			f(i)
+		}
+	}
 }
 
 // without returns w without the items of which leaves is true. The array of w is

@@ -36,6 +36,7 @@ type world struct {
 	running   map[*member]struct{}
 	watchers  []func() // stop the goroutines that watch the world
 	submitted map[decision.Position]sent
+	runs      int // of commands
 
 	mu     sync.Mutex
 	calls  []sandbox.Call // in the order of their arrival

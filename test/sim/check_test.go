@@ -50,6 +50,7 @@ var checks = map[string]func(*history) []violation{
 	"letters go back once":         (*history).redriven,
 	"tasks are in order":           (*history).disordered,
 	"identities are kept apart":    (*history).confused,
+	"people are obeyed":            (*history).disobeyed,
 	"the limit is kept":            (*history).tooFast,
 	"members end without an error": (*history).failed,
 }
@@ -111,6 +112,9 @@ func (h *history) blamed() (all []violation) {
 		}
 		if s.gone && e.outcome == "lost" {
 			ok = true // it had to be read again
+		}
+		if e.outcome == "cancelled" {
+			ok = h.mayBeCancelled(e.of, s)
 		}
 		if s.void {
 			all = append(all, violationf("%v (on %v) ended as %s, but its transaction was aborted", e.of, s.task, e.outcome))
@@ -174,8 +178,8 @@ func (h *history) doubled() (all []violation) {
 }
 
 // disordered finds good tasks that were not put into the states of their decisions in
-// the order in which they were sent. Decisions that were deleted with their topic may have
-// been carried out or not; those of aborted transactions were not.
+// the order in which they were sent. Decisions that were deleted with their topic, or cancelled,
+// may have been carried out or not; those of aborted transactions were not.
 func (h *history) disordered() (all []violation) {
 	type wanted struct {
 		must, may []decision.State // in order; may has all of must
@@ -193,8 +197,8 @@ func (h *history) disordered() (all []violation) {
 			sent[s.task] = new(wanted)
 		}
 		if of := sent[s.task]; !s.void {
-			of.may, of.last = append(of.may, s.state), !s.gone
-			if !s.gone {
+			of.may, of.last = append(of.may, s.state), !s.gone && !s.ended
+			if !s.gone && !s.ended {
 				of.must = append(of.must, s.state)
 			}
 		}

@@ -21,6 +21,7 @@ type plan struct {
 	calm    bool // no fault can make a decision run twice
 	sends   []send
 	faults  []fault
+	acts    []act // of people
 }
 
 // kind is what a record is, and so how it may end.
@@ -71,6 +72,7 @@ type send struct {
 	void  bool // that transaction is aborted
 	gone  bool // its topic was deleted. Set by the run
 	again bool // a redrive sent it. Set by the run
+	ended bool // it was cancelled. Set by the run
 }
 
 // mustEnd reports whether a record is settled once the faults have ended.
@@ -160,6 +162,7 @@ func draw(seed uint64) plan {
 	length := time.Duration(2+r.IntN(9)) * time.Minute
 	p.drawFaults(r, length)
 	p.drawSends(r, length)
+	p.drawActs(length)
 	return p
 }
 
@@ -310,6 +313,9 @@ func (p *plan) String() string {
 		p.seed, kinds, p.sends[len(p.sends)-1].at.Round(time.Second), p.rate, p.members, p.workers, p.differ)
 	for _, f := range p.faults {
 		fmt.Fprintf(&b, "  %8v %s for %v (%d)\n", f.at.Round(time.Millisecond), f.kind, f.span.Round(time.Millisecond), f.pick)
+	}
+	for _, a := range p.acts {
+		fmt.Fprintf(&b, "  %8v %s for %v (%v, %s, %v, %.1f a second)\n", a.at.Round(time.Millisecond), a.kind, a.span.Round(time.Millisecond), a.lane, a.batch, a.task, a.rate)
 	}
 	return b.String()
 }

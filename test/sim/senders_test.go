@@ -91,15 +91,21 @@ func (w *world) submit(s *send) {
 	case emptied:
 		produce(fixture.Batch{Records: 3, Packed: []byte("compacted away")})
 	case alone:
-		sent(w.produce(s.in, topic, partition, key, value), s)
+		sent(w.produce(s.in, topic, partition, key, value, runOf(s)), s)
 	}
 }
 
 // produce stores a record, in a transaction if in is not 0, and returns its offset.
-func (w *world) produce(in int, topic string, partition int, key, value []byte) (offset int64) {
+func (w *world) produce(in int, topic string, partition int, key, value []byte, run string) (offset int64) {
+	var headers []kafka.Header
+	var same []kgo.RecordHeader
+	if run != "" {
+		headers = []kafka.Header{{Key: decision.HeaderRun, Value: []byte(run)}}
+		same = []kgo.RecordHeader{{Key: decision.HeaderRun, Value: []byte(run)}}
+	}
 	for {
 		if in > 0 {
-			r, err := w.senders[in].ProduceSync(w.t.Context(), &kgo.Record{Topic: topic, Partition: int32(partition), Key: key, Value: value}).First()
+			r, err := w.senders[in].ProduceSync(w.t.Context(), &kgo.Record{Topic: topic, Partition: int32(partition), Key: key, Value: value, Headers: same}).First()
 			switch {
 			case err == nil:
 				return r.Offset
@@ -112,7 +118,7 @@ func (w *world) produce(in int, topic string, partition int, key, value []byte) 
 		}
 		answer, err := w.client.Client().Produce(w.t.Context(), &kafka.ProduceRequest{
 			Topic: topic, Partition: partition, RequiredAcks: kafka.RequireAll,
-			Records: kafka.NewRecordReader(kafka.Record{Key: kafka.NewBytes(key), Value: kafka.NewBytes(value), Time: time.Now()}),
+			Records: kafka.NewRecordReader(kafka.Record{Key: kafka.NewBytes(key), Value: kafka.NewBytes(value), Headers: headers, Time: time.Now()}),
 		})
 		if err == nil {
 			err = answer.Error

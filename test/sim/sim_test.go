@@ -41,6 +41,7 @@ type tally struct {
 	decisions int
 	simulated time.Duration
 	faults    [faultKinds]int
+	acts      [actKinds]int
 }
 
 func (c *tally) add(p *plan, took time.Duration) {
@@ -51,6 +52,9 @@ func (c *tally) add(p *plan, took time.Duration) {
 	c.simulated += took
 	for _, f := range p.faults {
 		c.faults[f.kind]++
+	}
+	for _, a := range p.acts {
+		c.acts[a.kind]++
 	}
 	if *seeds > 50 && c.seeds%50 == 0 {
 		fmt.Printf("%d of %d seeds\n", c.seeds, *seeds)
@@ -65,6 +69,9 @@ func (c *tally) String() string {
 	for k, n := range c.faults {
 		total += n
 		faults = append(faults, fmt.Sprintf("%s %d", faultKind(k), n))
+	}
+	for k, n := range c.acts {
+		faults = append(faults, fmt.Sprintf("%s %d", actKind(k), n))
 	}
 	return fmt.Sprintf("seeds=%d decisions=%d simulated_hours=%.1f faults=%d (%s)", c.seeds, c.decisions, c.simulated.Hours(), total, strings.Join(faults, ", "))
 }
@@ -101,6 +108,7 @@ func simulate(t *testing.T, p plan) {
 			t.Logf("replay: make sim SEEDS=1 FROM=%d\n%s\nthe log:\n%s", p.seed, &p, w.log.String())
 		}
 	}()
+	w.beginLedger()
 	for range p.members {
 		w.join()
 	}
@@ -128,6 +136,10 @@ func (w *world) play() {
 		if f.span > 0 {
 			events = append(events, event{f.until(), func() { w.end(f) }})
 		}
+	}
+	for i := range w.plan.acts {
+		a := &w.plan.acts[i]
+		events = append(events, event{a.at, func() { w.beginAct(a) }}, event{a.at + a.span, func() { w.endAct(a) }})
 	}
 	for i := range w.plan.sends {
 		s := &w.plan.sends[i]
@@ -227,6 +239,9 @@ func (w *world) history() *history {
 	for _, rec := range w.read(w.cfg.Kafka.Topics.DeadLetters, nil) {
 		d, at := w.parseLetter(&rec)
 		h.ends = append(h.ends, ending{of: at, outcome: string(d.Reason), why: d.Error})
+		if s := w.sent[at]; s != nil && d.Reason == decision.Cancelled {
+			s.ended = true
+		}
 	}
 	for task := range w.kinds {
 		h.acts[task] = w.api.Completions(task.ProfileID, task.TaskID)

@@ -19,6 +19,7 @@ import (
 	"verdict/internal/broker"
 	"verdict/internal/broker/embedded"
 	"verdict/internal/decision"
+	"verdict/internal/ledger"
 	"verdict/internal/passfort"
 	"verdict/internal/passfort/sandbox"
 	"verdict/test/fixture"
@@ -63,6 +64,9 @@ type world struct {
 	away    map[string]bool            // topics that are deleted
 	senders map[int]*kgo.Client        // by the number of their transaction
 
+	entries    map[ledger.Key]ledger.Entry // of the ledger
+	ledgerGone bool
+
 	found  bool                      // tasks that were missing exist; under mu
 	copies map[decision.Position]int // how often dead letters were sent back, of those that had to be
 }
@@ -74,7 +78,7 @@ func newWorld(t *testing.T, p plan) *world {
 		tasks: make(map[string][]passfort.Task), kinds: make(map[decision.Task]kind), sent: make(map[decision.Position]*send),
 		parts: make(map[string]int), places: make(map[placeOf]int),
 		changed: make(map[decision.Position]form), noted: make(map[decision.Position]bool), remade: make(map[string]time.Time), away: make(map[string]bool), senders: make(map[int]*kgo.Client),
-		copies: make(map[decision.Position]int),
+		copies: make(map[decision.Position]int), entries: make(map[ledger.Key]ledger.Entry),
 	}
 	for i := range p.sends {
 		s := &p.sends[i]

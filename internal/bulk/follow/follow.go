@@ -15,20 +15,7 @@ import (
 //
 // If ctx ends first, Follow returns what it knows, with the error of ctx.
 func Follow(ctx context.Context, o Options) (Summary, error) {
-	o.Poll = cmp.Or(o.Poll, time.Second)
-	if o.Progress == nil {
-		o.Progress = func(Summary) {}
-	}
-	if o.Decode == nil {
-		o.Decode = decision.Decode
-	}
-	if o.Retrying == nil {
-		o.Retrying = func(error) {}
-	}
-	f := &follower{options: o, tally: newTally(), readTo: maps.Clone(o.Begin), letters: make(map[decision.Position]*letter)}
-	if f.readTo == nil {
-		f.readTo = make(map[string]map[int]int64)
-	}
+	f := newFollower(o)
 	err := f.watch(ctx)
 	if err != nil && ctx.Err() == nil {
 		return f.summary(), err
@@ -64,6 +51,24 @@ type follower struct {
 	answered     bool      // Kafka has answered once, so an outage is waited out
 }
 
+func newFollower(o Options) *follower {
+	o.Poll = cmp.Or(o.Poll, time.Second)
+	if o.Progress == nil {
+		o.Progress = func(Summary) {}
+	}
+	if o.Decode == nil {
+		o.Decode = decision.Decode
+	}
+	if o.Retrying == nil {
+		o.Retrying = func(error) {}
+	}
+	f := &follower{options: o, tally: newTally(), readTo: maps.Clone(o.Begin), letters: make(map[decision.Position]*letter)}
+	if f.readTo == nil {
+		f.readTo = make(map[string]map[int]int64)
+	}
+	return f
+}
+
 // watch reads rounds until everything is settled or the time is up.
 func (f *follower) watch(ctx context.Context) error {
 	var timeout <-chan time.Time
@@ -75,7 +80,7 @@ func (f *follower) watch(ctx context.Context) error {
 	ticker := time.NewTicker(f.options.Poll)
 	defer ticker.Stop()
 	for {
-		if err := f.readRound(ctx); err != nil {
+		if err := f.readRound(ctx, adders{f.addDecision, f.checkClaims, f.addResult, f.addDeadLetter}); err != nil {
 			return err
 		}
 		if f.tally.members == 0 && f.unsent == 0 {

@@ -12,10 +12,18 @@ import (
 	"verdict/internal/decision"
 )
 
+// adders take the records that a round reads, in this order. checked is called between
+// decisions and results.
+type adders struct {
+	decision           func(*decision.Record)
+	checked            func(context.Context) error
+	result, deadLetter func(*decision.Record)
+}
+
 // readRound reads what was written since the last round. It notes the ends of results
 // and dead letters before those of the decisions, so that a decision is in the tally
 // before the record that settles it is read.
-func (f *follower) readRound(ctx context.Context) error {
+func (f *follower) readRound(ctx context.Context, add adders) error {
 	o := &f.options
 	if err := f.readProgress(ctx); err != nil {
 		return err
@@ -32,17 +40,17 @@ func (f *follower) readRound(ctx context.Context) error {
 		return err
 	}
 	for _, topic := range o.Decisions {
-		if err := f.readNew(ctx, topic, bounds[topic], f.addDecision); err != nil {
+		if err := f.readNew(ctx, topic, bounds[topic], add.decision); err != nil {
 			return err
 		}
 	}
-	if err := f.checkClaims(ctx); err != nil {
+	if err := add.checked(ctx); err != nil {
 		return err
 	}
-	if err := f.readNew(ctx, o.Results, bounds[o.Results], f.addResult); err != nil {
+	if err := f.readNew(ctx, o.Results, bounds[o.Results], add.result); err != nil {
 		return err
 	}
-	return f.readNew(ctx, o.DeadLetters, bounds[o.DeadLetters], f.addDeadLetter)
+	return f.readNew(ctx, o.DeadLetters, bounds[o.DeadLetters], add.deadLetter)
 }
 
 // readLedger learns which runs sent the batch. It is called when the ends of the decisions
@@ -58,6 +66,9 @@ func (f *follower) readLedger(ctx context.Context) error {
 	f.inLedger, f.size, f.unsent = true, b.Size, 0
 	if b.Ended.IsZero() {
 		f.unsent = b.Size - b.Sent
+	}
+	if a := b.Approval; a != nil && a.Ended.IsZero() { // it is not in its lane yet
+		f.unsent = b.Size - a.Count
 	}
 	if !b.FirstEdition { // some of whose rows name no run
 		f.options.Runs = b.Runs

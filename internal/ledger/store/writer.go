@@ -47,9 +47,15 @@ type KeyedEntry struct {
 }
 
 // Open takes over a key, creates the topics of the ledger where they are missing, and
-// reads the ledger. Only this Writer can write under the transactional ID of the key from
+// reads the ledger. It writes nothing if its author's signature would count for nothing.
+// Only this Writer can write under the transactional ID of the key from
 // then on. It retries transient errors until ctx ends.
 func Open(ctx context.Context, o Options, owns ledger.Key) (*Writer, error) {
+	if owns.Kind != ledger.KindInstance { // which is not signed
+		if err := o.Trusted.CheckSigner(o.Author.Actor, o.Sign); err != nil {
+			return nil, err
+		}
+	}
 	if err := Ensure(ctx, o); err != nil {
 		return nil, err
 	}
