@@ -146,6 +146,7 @@ func TestLoadIgnoresServiceVariablesOfKubernetes(t *testing.T) {
 		"VERDICT_PORT_9464_TCP_ADDR=10.0.0.1",
 		"VERDICT_METRICS_SERVICE_HOST=10.0.0.1",
 		"VERDICT_METRICS_PORT_9464_TCP_PROTO=tcp",
+		"VERDICT_ACTOR=ann",     // of commands
 		"VERDICT_LOG_PORT=9464", // not one of Kubernetes
 	}})
 	wantFaults(t, err, "-", "VERDICT_LOG_PORT: is not a known environment variable; did you mean VERDICT_LOG_FORMAT?")

@@ -116,7 +116,7 @@ func (l *loader) loadEnv(environ []string) {
 		}
 		if k, ok := byEnv[name]; ok {
 			l.set(k, given{text: value}, name)
-		} else if !isServiceVar(name, value) {
+		} else if name != ActorVar && !isServiceVar(name, value) {
 			l.faults = append(l.faults, &Fault{
 				Key:   quoteKey(name),
 				Wrong: "is not a known environment variable",
@@ -125,6 +125,10 @@ func (l *loader) loadEnv(environ []string) {
 		}
 	}
 }
+
+// ActorVar is the environment variable that names the actor of commands. It is no key of the
+// configuration.
+const ActorVar = envPrefix + "ACTOR"
 
 var serviceVar = regexp.MustCompile(`_SERVICE_(HOST|PORT(_.+)?)$|_PORT_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?$`)
 

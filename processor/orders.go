@@ -92,6 +92,16 @@ func (m *machines) holds(run string, t decision.Task) bool {
 	return run != "" && m.orders.Batches[m.orders.BatchOf[run]].Held || m.orders.Tasks[t]
 }
 
+// mayOverwrite reports whether the decisions of a run may change a task that stands at the
+// opposite state, and whether the ledger knows the run at all.
+func (p *Processor) mayOverwrite(run string) (may, known bool) {
+	if run == "" {
+		return false, true
+	}
+	p.do(func(m *machines, _ time.Time) { may, known = m.orders.Overwrite[run], m.orders.BatchOf[run] != "" })
+	return may, known
+}
+
 // runOf returns the run that wrote a record. All records of a run share one text.
 func runOf(rec *decision.Record) string {
 	if run := decision.RunOf(rec.Headers); run != "" {

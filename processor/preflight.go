@@ -3,6 +3,7 @@ package processor
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"verdict/internal/decision"
 	"verdict/internal/passfort"
@@ -22,9 +23,17 @@ func (a *attempt) preflight(ctx context.Context) (v verdict, done bool) {
 	return a.nextToken(ctx)
 }
 
+// ledgerDelay is how long after a record what the ledger says of its run may arrive.
+const ledgerDelay = 5 * time.Second
+
 // needsPreflight reports whether the task is to be looked at first.
 func (a *attempt) needsPreflight() bool {
 	if a.repeat {
+		return true
+	}
+	// An old dead letter must not undo what was decided since. Whoever forges the header
+	// gains a look.
+	if _, redriven := decision.RedrivenFrom(&a.rec); redriven {
 		return true
 	}
 	switch a.p.opts.Preflight {
@@ -69,13 +78,20 @@ func (a *attempt) look(ctx context.Context) (v verdict, done bool) {
 
 // conflict handles a task that a look finds completed in another state.
 func (a *attempt) conflict(task *passfort.Task, status int) (v verdict, done bool) {
-	switch a.p.opts.OnConflict {
+	on := a.p.opts.OnConflict
+	switch may, known := a.p.mayOverwrite(a.job.run); {
+	case may:
+		on = decision.ConflictOverwrite
+	case !known && time.Since(a.received) < ledgerDelay:
+		return verdict{action: actWait, atLeast: time.Second}, true
+	}
+	switch on {
 	case decision.ConflictSkip:
 		return verdict{action: actSucceed, success: success{outcome: decision.Skipped, status: status, task: task.Raw}}, true
 	case decision.ConflictDeadLetter:
 		return verdict{action: actRefuse, refusal: refusal{
 			reason: decision.Conflict, status: status,
-			err: note(fmt.Sprintf("the task is already %s, and processor.on_conflict is %s", task.State, a.p.opts.OnConflict)),
+			err: note(fmt.Sprintf("the task is already %s, and processor.on_conflict is %s", task.State, on)),
 		}}, true
 	case decision.ConflictOverwrite:
 	}

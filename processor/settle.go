@@ -39,7 +39,7 @@ func (s settler) result(ctx context.Context, j *job, r success) {
 		DecisionID: d.ID, DecisionKey: j.identity.String(), ProfileID: d.Task.ProfileID, TaskID: r.taskID, State: d.State,
 		Outcome: r.outcome, Attempts: j.Attempts, HTTPStatus: r.status, Task: r.task,
 		DecidedAt: d.DecidedAt, ReceivedAt: decision.Time{Time: j.received}, CompletedAt: decision.Time{Time: time.Now()},
-		Source: d.Source, Reason: d.Reason, BatchID: d.BatchID, Origin: j.rec.Origin(),
+		Source: d.Source, Reason: d.Reason, BatchID: d.BatchID, EditedBy: decision.EditedBy(&j.rec), Origin: j.rec.Origin(),
 	}
 	if s.p.opts.ProfileOutcome && s.p.reviewer.keep(j, &wire, r.called) {
 		return

@@ -27,6 +27,21 @@ type TopicState struct {
 	ConfigErr error
 }
 
+// Describe is the function Describe, and retries transient errors until ctx ends.
+func (c *Connection) Describe(ctx context.Context, retrying func(err error), topics ...string) (map[string]TopicState, error) {
+	var states map[string]TopicState
+	err := retryTransient(ctx, retrying, func() (err error) {
+		states, err = Describe(ctx, c.client, topics...)
+		for topic, s := range states {
+			if err == nil && s.Err != nil && !errors.Is(s.Err, kafka.UnknownTopicOrPartition) {
+				err = fmt.Errorf("describe topic %s: %w%s", topic, s.Err, hint(s.Err))
+			}
+		}
+		return err
+	})
+	return states, err
+}
+
 // Describe describes topics by their names. It fails only if the cluster does
 // not answer.
 func Describe(ctx context.Context, client *kafka.Client, topics ...string) (map[string]TopicState, error) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"net"
 	"slices"
 	"strconv"
@@ -206,7 +207,9 @@ func noEOF(err error) error {
 func (f *fetchConns) request(r *FetchRequest) *fetch.Request {
 	const readCommitted = 1
 	return &fetch.Request{
-		ReplicaID: -1, MaxWaitTime: int32(fetchWait.Milliseconds()), MinBytes: 1, MaxBytes: r.bytesOf(), IsolationLevel: readCommitted,
+		// The one partition has the bound. kfake would name no aborted transactions in an
+		// answer that the bound of the whole request cut.
+		ReplicaID: -1, MaxWaitTime: int32(fetchWait.Milliseconds()), MinBytes: 1, MaxBytes: math.MaxInt32, IsolationLevel: readCommitted,
 		SessionEpoch: -1, // no session
 		RackID:       r.rack,
 		Topics: []fetch.RequestTopic{{Topic: r.Topic, Partitions: []fetch.RequestPartition{{

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"verdict/internal/decision"
@@ -95,7 +94,7 @@ func (t *Transactional) Write(ctx context.Context, records []decision.Record, la
 	if t.err != nil || len(records)+len(last) == 0 {
 		return nil, t.err
 	}
-	placed, err = t.write(ctx, slices.Concat(records, last), len(records))
+	placed, err = t.write(ctx, records, last)
 	if err != nil {
 		t.err = fmt.Errorf("write with transactional ID %s: %w%s", t.id, err, hint(err))
 		return nil, t.err
@@ -103,8 +102,7 @@ func (t *Transactional) Write(ctx context.Context, records []decision.Record, la
 	return placed, nil
 }
 
-// write writes records, those from last on after the others.
-func (t *Transactional) write(ctx context.Context, records []decision.Record, last int) ([]decision.Position, error) {
+func (t *Transactional) write(ctx context.Context, records, last []decision.Record) ([]decision.Position, error) {
 	within, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
 	parts, first, err := t.assign(within, records, last)
@@ -132,7 +130,7 @@ func (t *Transactional) write(ctx context.Context, records []decision.Record, la
 	if err := t.end(ctx, true, commitTimeout); err != nil {
 		return nil, err
 	}
-	placed := make([]decision.Position, len(records))
+	placed := make([]decision.Position, len(records)+len(last))
 	for _, p := range parts {
 		p.takePlaces(placed)
 	}
@@ -140,18 +138,26 @@ func (t *Transactional) write(ctx context.Context, records []decision.Record, la
 }
 
 // assign gives each record to its partition and returns the partitions that have some. The
-// first ones have a record before last.
-func (t *Transactional) assign(ctx context.Context, records []decision.Record, last int) (parts []*transactionPartition, first int, err error) {
+// first ones have one that is not of last.
+func (t *Transactional) assign(ctx context.Context, records, last []decision.Record) (parts []*transactionPartition, first int, err error) {
 	topics := make(map[string][]int) // the partitions of those that need them: 0, 1, 2, …
 	t.round++
 	now := time.Now()
-	for i, rec := range records {
-		if i == last {
+	items := make([]item, len(records)+len(last))
+	for i := range items {
+		if i == len(records) {
 			first = len(parts)
 		}
-		it := &item{rec: rec, size: sizeInBatch(&rec)}
+		it := &items[i]
+		if i < len(records) {
+			it.rec = records[i]
+		} else {
+			it.rec = last[i-len(records)]
+		}
+		rec := &it.rec
+		it.size = sizeInBatch(rec)
 		if rec.Time.IsZero() {
-			it.rec.Time = now
+			rec.Time = now
 		}
 		if err := it.checkSize(batchBytes); err != nil {
 			return nil, 0, fmt.Errorf("record %d, to %s: %w", i, rec.Topic, err)
@@ -178,7 +184,7 @@ func (t *Transactional) assign(ctx context.Context, records []decision.Record, l
 		}
 		p.items, p.indexes = append(p.items, it), append(p.indexes, i)
 	}
-	if last == len(records) {
+	if len(last) == 0 {
 		first = len(parts)
 	}
 	return parts, first, nil

@@ -94,6 +94,11 @@ func (p *transactionPartition) produce(ctx context.Context, raw []byte) (offset 
 // encodes it as if there were no producer, so the producer is written over that.
 func (p *transactionPartition) encode(batch []*item) ([]byte, error) {
 	var b bytes.Buffer
+	bound := 2 * batchOverhead
+	for _, it := range batch {
+		bound += it.size
+	}
+	b.Grow(bound)
 	set := protocol.RecordSet{Version: 2, Attributes: protocol.Transactional, Records: &batchReader{items: batch}}
 	if _, err := set.WriteTo(&b); err != nil {
 		return nil, err

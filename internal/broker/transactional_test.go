@@ -2,6 +2,7 @@ package broker_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -255,6 +256,29 @@ func TestFailedTransactionIsAborted(t *testing.T) {
 			})
 		})
 	}
+}
+
+// More is aborted than one answer to a reader holds.
+func TestManyAbortedRecordsAreLeftOut(t *testing.T) {
+	inWorld(t, ledgerTopics(1), func(w *world) {
+		conn, tap := w.tapped()
+		var records []decision.Record
+		for i := range 1000 {
+			records = append(records, record("rows", fmt.Sprint(i), strings.Repeat("x", 1000)))
+		}
+		for range 5 {
+			ctx, cancel := context.WithCancel(w.t.Context())
+			tap.onNth(embedded.Produce, 1, func() tapAct { cancel(); return pass })
+			if _, err := w.takeOver(conn).Write(ctx, records); !errors.Is(err, context.Canceled) {
+				w.t.Errorf("written with %v", err)
+			}
+			tap.onEach(nil)
+		}
+		mustWrite(w.t, w.takeOver(conn), []decision.Record{record("rows", "", "seen")})
+		if got := w.committed("rows"); !slices.Equal(got, []string{"seen"}) {
+			w.t.Errorf("committed %d records, want 1", len(got))
+		}
+	})
 }
 
 // A batch that reached its leader only after the abort would begin another transaction

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"verdict/configs"
 	"verdict/internal/ledger"
 	"verdict/internal/term"
 )
@@ -39,7 +40,7 @@ func (f *authorFlags) author(cmd *cobra.Command, s Process) (ledger.Author, erro
 	a := ledger.Author{Actor: f.actor, Host: hostname(), Run: rand.Text(), Command: cmd.Name(), Why: strings.TrimSpace(f.why)}
 	if a.Actor == "" {
 		for _, pair := range s.Environ {
-			if name, value, _ := strings.Cut(pair, "="); name == "VERDICT_ACTOR" {
+			if name, value, _ := strings.Cut(pair, "="); name == configs.ActorVar {
 				a.Actor = value
 			}
 		}

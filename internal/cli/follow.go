@@ -13,8 +13,11 @@ import (
 
 	"verdict/configs"
 	"verdict/internal/app"
+	"verdict/internal/broker"
 	"verdict/internal/bulk/atomicfile"
 	bulkfollow "verdict/internal/bulk/follow"
+	"verdict/internal/decision"
+	"verdict/internal/ledger"
 	"verdict/internal/term"
 )
 
@@ -40,12 +43,18 @@ Decisions that "verdict submit" did not send are found by their batch_id.
 Each decision counts once, by its latest outcome: a redriven dead letter counts by
 its outcome after the redrive.
 
+Which decisions "verdict submit" sent as the batch is known by the ledger; others
+that name it are not counted then.
+
 Standard output has the missing decisions, if any, the dead letters by reason, and
-this line, in which the other numbers add up to "submitted":
+this line, in which the other numbers add up to "submitted" (waiting=N follows if any wait):
 
   ` + strings.ReplaceAll(new(bulkfollow.Summary).Reconciliation(), "=0", "=N") + `
 
-The exit status is 1 if a decision was dead-lettered or is missing.`,
+A decision is missing if the service has passed it and left neither a result nor a
+dead letter. It is waiting if its turn has not come.
+
+The exit status is 1 if a decision was dead-lettered, is missing or is waiting.`,
 		Example: `  verdict follow spring-review
 
   # Write one row per decision
@@ -100,9 +109,13 @@ func follow(ctx context.Context, s Process, cfg configs.Config, batchID string, 
 	progress := term.NewProgress(s.Err)
 	sum, err := followInto(ctx, o.report, bulkfollow.Options{
 		Connection: connection, BatchID: batchID, Decisions: topics, Since: o.since.time, Once: o.once, Timeout: o.timeout,
-		Results: cfg.Kafka.Topics.Results, DeadLetters: cfg.Kafka.Topics.DeadLetters,
+		Results: cfg.Kafka.Topics.Results, DeadLetters: cfg.Kafka.Topics.DeadLetters, Group: cfg.Kafka.GroupID,
+		Batch:    batchInLedger(cfg, connection, batchID, logRetries(log)),
 		Progress: func(sum bulkfollow.Summary) { progress.Set(followProgress(sum)) },
 		Decode:   reader.read,
+		WentBack: func(ctx context.Context) (func(decision.Position) bool, error) {
+			return wentBack(ctx, cfg, connection)
+		},
 		Retrying: logRetries(log),
 	})
 	progress.Finish()
@@ -115,6 +128,18 @@ func follow(ctx context.Context, s Process, cfg configs.Config, batchID string, 
 		return errors.New("stopped; run the same command again to continue")
 	}
 	return writeFollowed(s.Out, sum, o.report != "")
+}
+
+// batchInLedger returns a function that reads what the ledger says of a batch.
+func batchInLedger(cfg configs.Config, connection *broker.Connection, id string, retrying func(error)) func(ctx context.Context) (*ledger.Batch, error) {
+	return func(ctx context.Context) (*ledger.Batch, error) {
+		state, err := readLedger(ctx, cfg, connection, retrying)
+		if err != nil || state == nil {
+			return nil, err
+		}
+		e, _ := state.Batch(id)
+		return e.Batch, nil
+	}
 }
 
 // followInto follows a batch and writes the report, if the path is not empty. A

@@ -51,6 +51,9 @@ func writeFollowed(out io.Writer, sum bulkfollow.Summary, reported bool) error {
 	if sum.Missing > 0 {
 		wrong = append(wrong, term.Commas(sum.Missing)+" missing")
 	}
+	if sum.Waiting > 0 {
+		wrong = append(wrong, term.Commas(sum.Waiting)+" waiting")
+	}
 	if len(wrong) > 0 {
 		return fmt.Errorf("%s of %s", strings.Join(wrong, " and "), term.Plural(sum.Total(), "decision"))
 	}
@@ -74,5 +77,8 @@ func writeMissing(out io.Writer, sum bulkfollow.Summary, reported bool) {
 	}
 	if sum.NotFound > 0 {
 		fmt.Fprintf(out, "missing %s of the batch's %s that were not found: not submitted yet, or deleted by the topic's retention\n", term.Commas(sum.NotFound), term.Commas(sum.Size))
+	}
+	if sum.Waiting > 0 {
+		fmt.Fprintf(out, "waiting %s: not sent yet, or not carried out yet by the service\n", term.Commas(sum.Waiting))
 	}
 }

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -18,18 +16,18 @@ import (
 
 // redriveOptions are the flags of redrive.
 type redriveOptions struct {
-	reasons      []string
-	batchID      string
-	since, until timeFlag
-	profile      string
-	match        string
-	limit        int64   // 0: none
-	rate         float64 // dead letters per second; 0: unlimited
-	maxRedrives  int
-	edit         string // empty: none
-	anyTopic     bool
-	dryRun, yes  bool
+	filter      letterFilter
+	author      authorFlags
+	rate        float64 // dead letters per second; 0: unlimited
+	maxRedrives int
+	edit        string // empty: none
+	overwrite   bool
+	anyTopic    bool
+	dryRun, yes bool
 }
+
+// noFilter is why a command that would handle every dead letter wants to be sure.
+var noFilter = "give a filter (--reason, --batch-id, --since, --until, --profile, --match), preview with --dry-run, or confirm with --yes"
 
 // redriveCommand is long because it lists the command's text and its flags.
 func redriveCommand(s Process) *cobra.Command {
@@ -37,31 +35,38 @@ func redriveCommand(s Process) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "redrive",
 		Short: "Send dead letters back to their original topics",
-		Long: `Redrive sends dead letters back to the topics that they came from, with their
-original key, value and headers, and verdict-redrives increased by one. Each goes
-back only once, even if redrive runs again with other filters or is killed: what
-went back is committed for the consumer group <kafka.group_id>-redrive, and can
-also be found in the topics themselves.
+		Long: `Redrive sends dead letters back to the topics and partitions that they came from,
+with their original key, value and headers, and verdict-redrives increased by one.
+Each goes back only once, whatever the filters and however often redrive runs, on
+however many machines, or is killed: the ledger (kafka.topics.control) has what
+went back. Of two redrives at once the later one takes over.
 
 Redrive chooses the dead letters that match all filters. Without a filter, it asks
 for confirmation on a terminal, and needs --yes elsewhere. It lists the dead
 letters that cannot go back: those redriven --max-redrives times, those whose
 value was too large to keep, and those from topics that are not configured.
+Dismissed ones (verdict dismiss) stay where they are.
+
+A redriven decision looks at its task before completing it. Where the task stands
+at the opposite state, it ends as processor.on_conflict says, unless it was sent
+with --overwrite.
 
 --edit applies a JSON merge patch (RFC 7386) to each value, to correct a field:
 {"state": "COMPLETED_FAIL", "reason": null}
+Each value must be a valid decision afterwards. The copy and its result say who
+changed it.
 
 With --dry-run, standard output first counts the chosen dead letters by topic,
 reason and error (errors that differ only in numbers and IDs count as one). Its
 last line is always:
 
-  chosen=N redriven=N failed=N refused=N already=N`,
+  chosen=N redriven=N failed=N refused=N already=N dismissed=N`,
 		Example: `  # Show what would go back
   verdict redrive --dry-run
 
   verdict redrive --reason retries_exhausted --since 2d --rate 20
 
-  verdict redrive --batch-id spring-review --edit corrected.json
+  verdict redrive --batch-id spring-review --edit corrected.json --why "wrong state in the export"
 
   verdict redrive --match "field is unknown" --limit 10`,
 		Args: noArgs,
@@ -78,73 +83,53 @@ last line is always:
 			}
 			terminal := o.edit != "-" && term.IsTerminal(s.In)
 			if filter.Any() && !o.yes && !o.dryRun && !terminal {
-				return &usageError{cmd.CommandPath(), errors.New("without a filter, every dead letter would go back; give a filter (--reason, --batch-id, --since, --until, --profile, --match), preview with --dry-run, or confirm with --yes")}
+				return &usageError{cmd.CommandPath(), errors.New("without a filter, every dead letter would go back; " + noFilter)}
+			}
+			o.author.needsWhy = (edit != nil || o.overwrite) && !o.dryRun
+			author, err := o.author.author(cmd, s)
+			if err != nil {
+				return err
 			}
 			cfg, err := loadConfig(cmd, s, false)
 			if err != nil {
 				return err
 			}
-			r := redriveRun{process: s, cfg: cfg, options: o, filter: filter, edit: edit, ask: terminal && filter.Any() && !o.yes}
+			r := letterRun{
+				process: s, cfg: cfg, author: author, dryRun: o.dryRun, ask: terminal && filter.Any() && !o.yes,
+				options: bulkredrive.Options{
+					Action: bulkredrive.SendBack, Filter: filter, Limit: o.filter.limit, Rate: o.rate, MaxRedrives: o.maxRedrives,
+					Edit: edit, Overwrite: o.overwrite, AnyTopic: o.anyTopic,
+				},
+			}
 			return r.run(cmd.Context())
 		},
 	}
+	o.filter.register(cmd, "maximum `number` of dead letters to send back (0: no limit)")
 	f := cmd.Flags()
-	f.StringSliceVar(&o.reasons, "reason", nil, "only these `reasons`, separated by commas: "+strings.Join(reasonNames(), ", "))
-	f.StringVar(&o.batchID, "batch-id", "", "only dead letters of the batch with this `ID`")
-	f.Var(&o.since, "since", "only those dead-lettered at this time or later: a time, or an age such as 36h or 7d")
-	f.Var(&o.until, "until", "only those dead-lettered before this time: a time, or an age")
-	f.StringVar(&o.profile, "profile", "", "only dead letters of the profile with this `ID`")
-	f.StringVar(&o.match, "match", "", "only those with this `text` in the error or the value, ignoring case")
-	f.Int64Var(&o.limit, "limit", 0, "maximum `number` of dead letters to send back (0: no limit)")
 	f.Float64Var(&o.rate, "rate", 0, "dead `letters` per second (0: unlimited)")
 	f.IntVar(&o.maxRedrives, "max-redrives", bulkredrive.DefaultMaxRedrives, "do not send back dead letters that were redriven this `number` of times; list them")
-	f.StringVar(&o.edit, "edit", "", "apply the JSON merge patch in this `FILE` to each value (-: standard input)")
-	f.BoolVar(&o.anyTopic, "any-topic", false, "also send back to topics that are not configured")
+	f.StringVar(&o.edit, "edit", "", "apply the JSON merge patch in this `FILE` to each value (-: standard input); needs --why")
+	f.BoolVar(&o.overwrite, "overwrite", false, "complete tasks that stand at the opposite state; needs --why")
+	f.BoolVar(&o.anyTopic, "any-topic", false, "also send back to topics that are not configured, except those that Verdict writes")
 	f.BoolVar(&o.dryRun, "dry-run", false, "show what would go back, and send nothing")
 	f.BoolVar(&o.yes, "yes", false, "do not ask for confirmation")
-	completeList(cmd, "reason", reasonNames())
-	for _, flag := range []string{"batch-id", "since", "until", "profile", "match", "limit", "rate", "max-redrives"} {
+	for _, flag := range []string{"rate", "max-redrives"} {
 		completeValues(cmd, flag, nil)
 	}
+	o.author.register(cmd, false)
 	configFlags(cmd)
 	return cmd
 }
 
-// reasonNames returns the values of --reason.
-func reasonNames() []string {
-	names := make([]string, len(decision.Reasons))
-	for i, r := range decision.Reasons {
-		names[i] = string(r)
-	}
-	return names
-}
-
 // validate returns the filter, or every fault of the flags.
 func (o *redriveOptions) validate() (bulkredrive.Filter, error) {
-	filter := bulkredrive.Filter{BatchID: o.batchID, Since: o.since.time, Until: o.until.time, Profile: o.profile, Match: o.match}
-	var faults []error
-	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
-	for _, name := range o.reasons {
-		reason := decision.Reason(strings.TrimSpace(name))
-		if !slices.Contains(decision.Reasons[:], reason) {
-			fault("--reason: must be one of %s, is %q", strings.Join(reasonNames(), ", "), name)
-		}
-		filter.Reasons = append(filter.Reasons, reason)
-	}
-	if o.profile != "" && !decision.ValidID(o.profile) {
-		fault("--profile: must be 8-4-4-4-12 hexadecimal digits, is %q", o.profile)
-	}
-	if o.limit < 0 {
-		fault("--limit: must be 0 or more, is %d", o.limit)
-	}
+	filter, faults := o.filter.filter()
 	if !(o.rate >= 0 && o.rate <= 1e9) {
-		fault("--rate: must be 0 or more per second, is %v", o.rate)
+		faults = append(faults, fmt.Errorf("--rate: must be 0 or more per second, is %v", o.rate))
 	}
-	if o.maxRedrives < 1 || o.maxRedrives > 1<<15 {
-		fault("--max-redrives: must be 1 to %d, is %d", 1<<15, o.maxRedrives)
-	}
-	if !filter.Since.IsZero() && !filter.Until.IsZero() && !filter.Since.Before(filter.Until) {
-		fault("--since %s must be before --until %s", o.since.text, o.until.text)
+	// The largest number that a header can say must be within reach.
+	if o.maxRedrives < 1 || o.maxRedrives > 1<<16 {
+		faults = append(faults, fmt.Errorf("--max-redrives: must be 1 to %d, is %d", 1<<16, o.maxRedrives))
 	}
 	return filter, errors.Join(faults...)
 }

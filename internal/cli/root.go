@@ -16,6 +16,7 @@ const (
 	groupTry       = "try"
 	groupService   = "service"
 	groupDecisions = "decisions"
+	groupControl   = "control"
 	groupOther     = "other"
 )
 
@@ -56,6 +57,7 @@ retried, and all instances of a consumer group share one rate limit.`,
 		&cobra.Group{ID: groupTry, Title: "Try it out:"},
 		&cobra.Group{ID: groupService, Title: "Run the service:"},
 		&cobra.Group{ID: groupDecisions, Title: "Work with decisions:"},
+		&cobra.Group{ID: groupControl, Title: "Control what runs:"},
 		&cobra.Group{ID: groupOther, Title: "Other commands:"},
 	)
 	add := func(group string, commands ...*cobra.Command) {
@@ -66,7 +68,8 @@ retried, and all instances of a consumer group share one rate limit.`,
 	}
 	add(groupTry, demoCommand(s), sandboxCommand(s))
 	add(groupService, checkCommand(s), topicsCommand(s), runCommand(s), decideCommand(s))
-	add(groupDecisions, submitCommand(s), approveCommand(s), followCommand(s), explainCommand(s), verifyCommand(s), redriveCommand(s))
+	add(groupDecisions, submitCommand(s), approveCommand(s), followCommand(s), explainCommand(s), verifyCommand(s), redriveCommand(s), dismissCommand(s))
+	add(groupControl, statusCommand(s), batchesCommand(s), holdCommand(s), resumeCommand(s), cancelCommand(s), rateCommand(s), auditCommand(s), keyCommand(s))
 	help := helpCommand(s)
 	add(groupOther, completionCommand(s), help, versionCommand(s))
 	root.SetHelpCommand(help)

@@ -49,6 +49,7 @@ func verdictMain() {
 //	await TOPIC N         wait until the topic has N records, at most a minute
 //	dump TOPIC FILE       write the topic's records as JSON lines, by partition and offset
 //	create TOPIC N [K=V]  create a topic with N partitions and settings
+//	put TOPIC KEY FILE    publish a file as one record, with $NOW for the time at the start
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
@@ -76,11 +77,13 @@ func TestScripts(t *testing.T) {
 			env.Setenv("VERDICT_API_KEY", demoKey)
 			env.Setenv("VERDICT_ADMIN_ADDR", "127.0.0.1:0")
 			env.Setenv("SANDBOX", server.URL)
+			env.Setenv("NOW", time.Now().UTC().Format(time.RFC3339))
 			env.Values[scriptKafka{}] = cluster
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"send": scriptSend, "await": scriptAwait, "dump": scriptDump, "create": scriptCreate,
+			"put": scriptPut,
 		},
 	})
 }
@@ -189,4 +192,17 @@ func scriptCreate(ts *testscript.TestScript, neg bool, args []string) {
 		settings[k] = v
 	}
 	ts.Check(scriptCluster(ts).CreateTopic(args[0], n, settings))
+}
+
+func scriptPut(ts *testscript.TestScript, neg bool, args []string) {
+	scriptArgs(ts, neg, args, 3, "put TOPIC KEY FILE")
+	connection, err := broker.NewConnection(broker.Options{Brokers: scriptCluster(ts).Addrs()})
+	ts.Check(err)
+	defer connection.Close()
+	publisher := broker.NewPublisher(broker.PublisherOptions{Client: connection.Client()})
+	value := os.Expand(strings.TrimSpace(ts.ReadFile(args[2])), ts.Getenv)
+	done := make(chan error, 1)
+	ts.Check(publisher.Publish(context.Background(), decision.Record{Topic: args[0], Key: []byte(args[1]), Value: []byte(value)}, func(err error) { done <- err }))
+	ts.Check(<-done)
+	ts.Check(publisher.Close(context.Background()))
 }

@@ -18,7 +18,8 @@ type submitOptions struct {
 	lane        string
 	maps, sets  []string
 	rate        float64 // decisions per second; 0: unlimited
-	journal     string  // empty: journalPath
+	author      authorFlags
+	journal     string // no longer used
 	rejects     string
 	dryRun      bool
 	skipInvalid bool
@@ -27,11 +28,6 @@ type submitOptions struct {
 	report      string
 	rows        rows.Options // made from maps and sets
 }
-
-const (
-	journalSuffix  = ".verdict-journal"
-	journalOfStdin = "BATCH" + journalSuffix
-)
 
 // submitCommand is long because it lists the command's text and its flags.
 func submitCommand(s Process) *cobra.Command {
@@ -49,10 +45,11 @@ Rows with opposite states for one task are invalid. Repeated rows are reported,
 and sent.
 
 A row without batch_id gets the batch's ID; a row without id gets BATCH/ROW.
-Without --batch-id, the ID is made from the content, and the journal and Kafka
-remember what was sent, so that the same content is not sent twice by mistake.
-After Ctrl-C, a crash or kill -9, run the same command again: it continues after
-the last acknowledged row, and sends no row twice.
+Without --batch-id, the ID is made from the content. The ledger in Kafka
+(kafka.topics.control) remembers what was sent, so that the same content is not
+sent twice by mistake. After Ctrl-C, a crash or kill -9, run the same command
+again, on this machine or another: it continues where the last one stopped, and
+sends no row twice. If the last one still runs, it is stopped.
 
 Standard output has the findings about rows, then this line:
 
@@ -63,7 +60,7 @@ With --wait, the output and the exit status of "verdict follow" come after it.`,
 		Example: `  # Check a file without sending it
   verdict submit --dry-run decisions.csv
 
-  verdict submit march.csv.gz april.csv.gz --batch-id spring-review --rate 500
+  verdict submit march.csv.gz april.csv.gz --batch-id spring-review --rate 500 --why "the spring review"
 
   # Wait until every decision is settled, and write a report
   verdict submit decisions.csv --wait --report outcomes.csv
@@ -87,7 +84,11 @@ With --wait, the output and the exit status of "verdict follow" come after it.`,
 			if f := cfg.Decode.Format; f != decision.FormatAuto && f != decision.FormatJSON {
 				return &usageError{cmd.CommandPath(), fmt.Errorf("decode.format: is %s, but submit sends JSON, which the service would dead-letter; set it to auto", f)}
 			}
-			return submit(cmd.Context(), s, cfg, files, o)
+			author, err := o.author.author(cmd, s)
+			if err != nil {
+				return err
+			}
+			return submit(cmd.Context(), s, cfg, files, o, author)
 		},
 	}
 	f := cmd.Flags()
@@ -102,7 +103,9 @@ With --wait, the output and the exit status of "verdict follow" come after it.`,
 	f.StringVar(&o.rejects, "rejects", "", "write invalid rows with their faults to this CSV `FILE`")
 	f.BoolVar(&o.wait, "wait", false, "after sending, follow the batch until every decision is settled")
 	f.StringVar(&o.report, "report", "", "with --wait: write one row per decision to this CSV `FILE` at the end")
-	f.StringVar(&o.journal, "journal", "", "keep the progress of the batch in the file at this `PATH` (default: FILE"+journalSuffix+"; for standard input "+journalOfStdin+" in the working directory)")
+	f.StringVar(&o.journal, "journal", "", "")
+	_ = f.MarkHidden("journal") // the flag exists
+	o.author.register(cmd, false)
 	completeValues(cmd, "lane", laneNames)
 	for _, flag := range []string{"batch-id", "map", "set", "rate"} {
 		completeValues(cmd, flag, nil)
@@ -125,6 +128,9 @@ func (o *submitOptions) validate(files []string) error {
 		if err := rows.ValidBatchID(o.batchID); err != nil {
 			fault("--batch-id: %w", err)
 		}
+	}
+	if o.journal != "" {
+		fault("--journal: there are no journals any more; the ledger in Kafka (kafka.topics.control) remembers what was sent, on every machine, so leave the flag out")
 	}
 	if !slices.Contains(laneNames, o.lane) {
 		fault("--lane: must be live or backfill, is %q", o.lane)

@@ -1,13 +1,10 @@
 package cli
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
-	"path/filepath"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,11 +14,12 @@ import (
 	"verdict/internal/bulk/rows"
 	bulksubmit "verdict/internal/bulk/submit"
 	"verdict/internal/decision"
+	"verdict/internal/ledger"
 	"verdict/internal/term"
 )
 
 // submit checks the files, sends the batch and, with --wait, follows it.
-func submit(ctx context.Context, s Process, cfg configs.Config, files []string, o submitOptions) error {
+func submit(ctx context.Context, s Process, cfg configs.Config, files []string, o submitOptions, author ledger.Author) error {
 	start := time.Now()
 	in, err := rows.Open(ctx, files, s.In, "")
 	if err != nil {
@@ -44,7 +42,7 @@ func submit(ctx context.Context, s Process, cfg configs.Config, files []string, 
 	case batch.Invalid > 0 && !o.skipInvalid:
 		err = invalidRows(batch)
 	case !o.dryRun && batch.Size() > 0:
-		sent, err = sendBatch(ctx, s, cfg, batch, o, cmp.Or(o.journal, journalPath(files, batch.ID)), newLogger(s, cfg.Log))
+		sent, err = sendBatch(ctx, s, cfg, batch, o, author, newLogger(s, cfg.Log))
 	}
 	id := batch.ID
 	alreadySent, already := errors.AsType[*bulksubmit.AlreadySentError](err)
@@ -54,6 +52,9 @@ func submit(ctx context.Context, s Process, cfg configs.Config, files []string, 
 	seconds := time.Since(start).Seconds()
 	fmt.Fprintf(s.Out, "batch_id=%s rows=%d invalid=%d superseded=%d duplicates=%d submitted=%d earlier=%d seconds=%.2f rate=%.1f\n",
 		id, batch.Rows, batch.Invalid, batch.Superseded, batch.Duplicates, sent.Sent, sent.Earlier, seconds, float64(sent.Sent)/max(seconds, 0.001))
+	if cfg.Bulk.Approval && err == nil && sent.Sent+sent.Earlier > 0 {
+		fmt.Fprintf(s.Err, "batch %s waits for approval by another person: verdict approve %s\n", id, id)
+	}
 	if already && o.wait {
 		fmt.Fprintln(s.Err, "warning:", alreadySent)
 		err = nil
@@ -109,41 +110,31 @@ func invalidRows(batch *rows.Batch) error {
 	return fmt.Errorf("%s of %s invalid, so nothing was sent; correct them, %s", term.Commas(batch.Invalid), term.PluralIs(batch.Rows, "row"), hint)
 }
 
-// journalPath returns the default path of the journal. For standard input it is
-// made from the batch's ID, without characters that a file name cannot have.
-func journalPath(files []string, batchID string) string {
-	for _, f := range files {
-		if f != rows.Stdin {
-			return f + journalSuffix
-		}
-	}
-	name := strings.Map(func(r rune) rune {
-		if r == filepath.Separator || r == '/' || r == ':' {
-			return '_'
-		}
-		return r
-	}, batchID)
-	return name + journalSuffix
-}
-
 // sendBatch sends a batch and shows its progress.
-func sendBatch(ctx context.Context, s Process, cfg configs.Config, batch *rows.Batch, o submitOptions, journal string, log *slog.Logger) (bulksubmit.Summary, error) {
+func sendBatch(ctx context.Context, s Process, cfg configs.Config, batch *rows.Batch, o submitOptions, author ledger.Author, log *slog.Logger) (bulksubmit.Summary, error) {
 	connection, err := app.Connect(cfg.Kafka, nil)
 	if err != nil {
 		return bulksubmit.Summary{}, err
 	}
 	defer connection.Close()
+	where, err := app.Ledger(cfg, connection, author)
+	if err != nil {
+		return bulksubmit.Summary{}, err
+	}
 	topic := cfg.Kafka.Topics.Backfill
 	if o.lane == decision.Live.String() {
 		topic = cfg.Kafka.Topics.Decisions
 	}
+	lane := "" // that the batch needs approval for
+	if cfg.Bulk.Approval {
+		lane, topic = topic, cfg.Kafka.Topics.Held
+	}
 	var acknowledged atomic.Int64
-	counter := term.NewCounter(s.Err, "acknowledged", batch.Size())
+	counter := term.NewCounter(s.Err, "sent", batch.Size())
 	done := make(chan struct{})
 	var showing sync.WaitGroup
 	sent, err := bulksubmit.Submit(ctx, batch, bulksubmit.Options{
-		Connection: connection, Topic: topic, Group: cfg.Kafka.GroupID, Journal: journal, Host: hostname(), Rate: o.rate,
-		Acknowledged: &acknowledged, Log: log,
+		Ledger: where, Topic: topic, For: lane, Rate: o.rate, Acknowledged: &acknowledged, Log: log,
 		OnStart: func(before int64) {
 			counter.Start(before)
 			showing.Go(func() { showCount(counter, &acknowledged, done) })
@@ -153,7 +144,7 @@ func sendBatch(ctx context.Context, s Process, cfg configs.Config, batch *rows.B
 	showing.Wait()
 	counter.Finish()
 	if err != nil && ctx.Err() != nil {
-		err = fmt.Errorf("stopped with %s of %s acknowledged; run the same command again to continue",
+		err = fmt.Errorf("stopped with %s of %s sent; run the same command again, here or on another machine, to continue",
 			term.Commas(acknowledged.Load()), term.Plural(batch.Size(), "decision"))
 	}
 	return sent, err

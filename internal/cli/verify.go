@@ -16,6 +16,7 @@ import (
 	"verdict/internal/broker"
 	bulkfollow "verdict/internal/bulk/follow"
 	bulkverify "verdict/internal/bulk/verify"
+	"verdict/internal/decision"
 	"verdict/internal/ledger"
 	"verdict/internal/ledger/store"
 	"verdict/internal/term"
@@ -146,6 +147,9 @@ func verify(ctx context.Context, s Process, cfg configs.Config, batchID string, 
 		Results: cfg.Kafka.Topics.Results, DeadLetters: cfg.Kafka.Topics.DeadLetters,
 		Progress: func(sum bulkfollow.Summary) { reading.Set(term.Plural(sum.Read, "record") + " read") },
 		Decode:   reader.read, Retrying: logRetries(log),
+		WentBack: func(ctx context.Context) (func(decision.Position) bool, error) {
+			return wentBack(ctx, cfg, connection)
+		},
 	}
 	if err := findBatch(ctx, cfg, connection, &batch); err != nil {
 		return err
@@ -199,7 +203,10 @@ func findBatch(ctx context.Context, cfg configs.Config, connection *broker.Conne
 		return nil
 	}
 	b := e.Batch
-	f.Since, f.Runs = b.Began.Add(-clockSkew), b.Runs
+	f.Runs = b.Runs
+	if !b.Began.IsZero() {
+		f.Since = b.Began.Add(-clockSkew)
+	}
 	switch {
 	case b.Redrive: // its topic is the one of dead letters; they went to those that they came from
 	case b.Approval != nil && b.Approval.By != nil: // moved, or being moved
@@ -207,7 +214,7 @@ func findBatch(ctx context.Context, cfg configs.Config, connection *broker.Conne
 	case b.Topic != "":
 		f.Decisions, f.Begin = []string{b.Topic}, map[string]map[int]int64{b.Topic: b.Begin}
 	}
-	if len(b.Runs) == 0 {
+	if len(b.Runs) == 0 || b.FirstEdition { // some of its rows name no run
 		f.Runs = nil
 	}
 	return nil

@@ -97,7 +97,7 @@ type DeadRecord struct {
 	// Original is the record that was dead-lettered, with its topic, partition,
 	// offset and time. Its bytes are those of the record that was read, not copies.
 	Original Record
-	// Redrives is how often Original had been redriven.
+	// Redrives is how often Original had been redriven, by its own headers; see Redrives.
 	Redrives int
 	// ValueOmitted reports that the dead letter was published without the value
 	// and the sender's headers, so that Original can't be sent again from it.
@@ -129,7 +129,7 @@ func ParseDeadLetter(rec *Record) (DeadRecord, error) {
 			Headers: rec.Headers[:n:n], // capped: an append must not overwrite what follows
 			Time:    added.time(HeaderTimestamp).Time,
 		},
-		Redrives:     Redrives(rec),
+		Redrives:     smallNumber(added.text(HeaderRedrives)),
 		ValueOmitted: added.text(HeaderValueOmitted) != "",
 	}
 	if !isWord(string(d.Reason)) {

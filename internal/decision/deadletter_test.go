@@ -90,7 +90,9 @@ func TestDeadLetterKeepsTheCountOfRedrives(t *testing.T) {
 		from := original()
 		from.Headers = append(from.Headers,
 			decision.Header{Key: decision.HeaderRedrives, Value: []byte("7")}, // the last one counts
-			decision.Header{Key: decision.HeaderRedrives, Value: []byte(value)})
+			decision.Header{Key: decision.HeaderRedrives, Value: []byte(value)},
+			decision.Header{Key: decision.HeaderRedrivenFrom, Value: []byte("dlq/0/1")},
+			decision.Header{Key: decision.HeaderRedrivenOrigin, Value: []byte("task-decisions/0/1")})
 		if got := decision.Redrives(from); got != want {
 			t.Errorf("%q: %d redrives; want %d", value, got, want)
 		}
@@ -146,7 +148,8 @@ func TestWithoutValueIsSmall(t *testing.T) {
 func TestParseDeadLetterReadsBackWhatWasWritten(t *testing.T) {
 	from, d := original(), letter()
 	from.Time = from.Time.Truncate(time.Millisecond).UTC()
-	from.Headers = append(from.Headers, decision.Header{Key: decision.HeaderRedrives, Value: []byte("2")})
+	from.Headers = append(from.Headers, decision.Header{Key: decision.HeaderRedrives, Value: []byte("2")},
+		decision.Header{Key: decision.HeaderRedrivenFrom, Value: []byte("dlq/0/1")}, decision.Header{Key: decision.HeaderRedrivenOrigin, Value: []byte("task-decisions/0/1")})
 	rec := d.Encode("dlq", from)
 
 	got, err := decision.ParseDeadLetter(&rec)

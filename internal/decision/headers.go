@@ -20,14 +20,19 @@ const (
 	HeaderValueOmitted = "verdict-value-omitted"
 )
 
-// The headers that a redriven record has in addition to those of the original
-// and HeaderRedrives. Both hold topic/partition/offset.
+// The headers that a redriven record has in addition to those of the original,
+// HeaderRedrives and HeaderRun.
 const (
-	// HeaderRedrivenFrom is the dead letter that the record repeats.
+	// HeaderRedrivenFrom is the dead letter that the record repeats, as
+	// topic/partition/offset.
 	HeaderRedrivenFrom = "verdict-redriven-from"
 	// HeaderRedrivenOrigin is the decision's first record, however often it has
-	// been redriven since.
+	// been redriven since, as topic/partition/offset.
 	HeaderRedrivenOrigin = "verdict-redriven-origin"
+	// HeaderEditedBy is who changed the value when it was redriven.
+	HeaderEditedBy = "verdict-edited-by"
+	// HeaderEdit is the SHA-256 of the patch by which it was changed, in hexadecimal.
+	HeaderEdit = "verdict-edit"
 )
 
 // The headers that say which batch a decision was submitted in. Its dead letter

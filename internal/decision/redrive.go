@@ -1,33 +1,46 @@
 package decision
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"slices"
 	"strconv"
 )
 
-// Redrives returns how often the record has been redriven, by its own header; a
-// value that is not a small number counts as 0.
+// Redrives returns how often the record has been redriven, by its own headers. A value that
+// is not a small number counts as 0, and so does one beside which the record does not name
+// the dead letter that it repeats. Whether that letter went back only the ledger knows.
 func Redrives(rec *Record) int {
+	_, from := RedrivenFrom(rec)
+	_, origin := RedrivenOrigin(rec)
+	if !from || !origin {
+		return 0
+	}
 	for _, h := range slices.Backward(rec.Headers) {
 		if h.Key == HeaderRedrives {
-			n, err := strconv.ParseUint(string(h.Value), 10, 16)
-			if err != nil {
-				return 0
-			}
-			return int(n)
+			return smallNumber(string(h.Value))
 		}
 	}
 	return 0
 }
 
-// RedrivenFrom returns the dead letter that a record repeats; ok is false if it
-// repeats none.
+// smallNumber reads a number of redrives; anything else is 0.
+func smallNumber(digits string) int {
+	n, err := strconv.ParseUint(digits, 10, 16)
+	if err != nil {
+		return 0
+	}
+	return int(n)
+}
+
+// RedrivenFrom returns the dead letter that a record says it repeats; ok is false if it
+// names none.
 func RedrivenFrom(rec *Record) (from Position, ok bool) {
 	return positionIn(rec.Headers, HeaderRedrivenFrom)
 }
 
-// RedrivenOrigin returns the first record of a decision that was redriven; ok is
-// false if rec is that record itself.
+// RedrivenOrigin returns what a record says is the first record of its decision, which was
+// redriven; ok is false if it says nothing of that.
 func RedrivenOrigin(rec *Record) (first Position, ok bool) {
 	return positionIn(rec.Headers, HeaderRedrivenOrigin)
 }
@@ -41,23 +54,59 @@ func positionIn(headers []Header, key string) (Position, bool) {
 	return Position{}, false
 }
 
-// Redriven returns the record that goes back to where the dead letter at `from`
-// came from: the key, value and headers of the original, and then the headers of
-// this redrive, which replace those of an earlier one.
-func (d *DeadRecord) Redriven(from Position) Record {
-	headers := make([]Header, 0, len(d.Original.Headers)+3)
-	for _, h := range d.Original.Headers {
-		if h.Key != HeaderRedrives && h.Key != HeaderRedrivenFrom && h.Key != HeaderRedrivenOrigin {
-			headers = append(headers, h)
+// EditedBy returns who changed the value of a record when it was redriven; empty: nobody
+// did.
+func EditedBy(rec *Record) string {
+	if Redrives(rec) == 0 {
+		return ""
+	}
+	for _, h := range slices.Backward(rec.Headers) {
+		if h.Key == HeaderEditedBy {
+			return OneLine(string(h.Value[:min(len(h.Value), 2*MaxTextSize)]), MaxTextSize)
 		}
 	}
+	return ""
+}
+
+// Redriven returns the record that goes back to where the dead letter at `from` came from:
+// the partition, key, value and headers of the original, and then the headers of this
+// redrive, which replace those of an earlier one. The run that sends it is for the caller to
+// add.
+func (d *DeadRecord) Redriven(from Position) Record {
 	first, ok := RedrivenOrigin(&d.Original)
 	if !ok {
 		first = d.Original.Origin()
 	}
-	headers = append(headers,
+	headers := append(without(d.Original.Headers, HeaderRedrives, HeaderRedrivenFrom, HeaderRedrivenOrigin, HeaderRun),
 		Header{Key: HeaderRedrives, Value: strconv.AppendInt(nil, int64(d.Redrives)+1, 10)},
 		Header{Key: HeaderRedrivenFrom, Value: []byte(from.String())},
 		Header{Key: HeaderRedrivenOrigin, Value: []byte(first.String())})
-	return Record{Topic: d.Original.Topic, Key: d.Original.Key, Value: d.Original.Value, Headers: headers}
+	return Record{Topic: d.Original.Topic, Partition: d.Original.Partition, Key: d.Original.Key, Value: d.Original.Value, Headers: headers}
+}
+
+// ForgetRedrives makes a dead letter the one of a record that was never redriven: it removes
+// what the record says of that.
+func (d *DeadRecord) ForgetRedrives() {
+	d.Redrives = 0
+	d.Original.Headers = without(d.Original.Headers, HeaderRedrives, HeaderRedrivenFrom, HeaderRedrivenOrigin, HeaderEditedBy, HeaderEdit)
+}
+
+// Edited replaces the value of a record that goes back, and says who did it by which patch.
+func (r *Record) Edited(value []byte, by string, patch []byte) {
+	sum := sha256.Sum256(patch)
+	r.Value = value
+	r.Headers = append(without(r.Headers, HeaderEditedBy, HeaderEdit),
+		Header{Key: HeaderEditedBy, Value: []byte(OneLine(by, MaxTextSize))},
+		Header{Key: HeaderEdit, Value: hex.AppendEncode(nil, sum[:])})
+}
+
+// without returns a copy of headers without those that have one of these keys.
+func without(headers []Header, keys ...string) []Header {
+	left := make([]Header, 0, len(headers)+6)
+	for _, h := range headers {
+		if !slices.Contains(keys, h.Key) {
+			left = append(left, h)
+		}
+	}
+	return left
 }

@@ -29,6 +29,7 @@ type Result struct {
 	Source      string          `json:"source,omitempty"`
 	Reason      string          `json:"reason,omitempty"`
 	BatchID     string          `json:"batch_id,omitempty"`
+	EditedBy    string          `json:"edited_by,omitempty"` // who changed it in a redrive; empty: nobody did
 	Origin      Position        `json:"origin"`
 }
 
@@ -96,6 +97,7 @@ func (r *Result) Encode(topic string, key []byte) Record {
 	optional("source", r.Source)
 	optional("reason", r.Reason)
 	optional("batch_id", r.BatchID)
+	optional("edited_by", r.EditedBy)
 	b = append(appendName(b, "origin"), '{')
 	text("topic", r.Origin.Topic)
 	number("partition", int64(r.Origin.Partition))

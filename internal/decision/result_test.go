@@ -24,7 +24,7 @@ func fullResult() decision.Result {
 		DecidedAt:   "2026-11-01T07:00:29+01:00",
 		ReceivedAt:  decision.Time{Time: time.Date(2026, 11, 1, 7, 0, 30, 1_999_999, time.FixedZone("", 3600))},
 		CompletedAt: decision.Time{Time: time.Date(2026, 11, 1, 6, 0, 31, 0, time.UTC)},
-		Source:      "a<b>&c", Reason: "Überprüfung", BatchID: "autumn",
+		Source:      "a<b>&c", Reason: "Überprüfung", BatchID: "autumn", EditedBy: "ops@backoffice",
 		Origin: decision.Position{Topic: "task-decisions", Partition: 3, Offset: 42},
 	}
 }
@@ -36,7 +36,7 @@ func TestResultHasTheContractsFieldsAndOrder(t *testing.T) {
 		`"outcome":"completed","attempts":2,"http_status":200,"task":` + answer + `,` +
 		`"profile":{"outcome":"some_failed","open_tasks":2,"failed_tasks":1},` +
 		`"decided_at":"2026-11-01T07:00:29+01:00","received_at":"2026-11-01T06:00:30.001Z","completed_at":"2026-11-01T06:00:31.000Z",` +
-		`"source":"a<b>&c","reason":"Überprüfung","batch_id":"autumn",` +
+		`"source":"a<b>&c","reason":"Überprüfung","batch_id":"autumn","edited_by":"ops@backoffice",` +
 		`"origin":{"topic":"task-decisions","partition":3,"offset":42}}`
 	if string(rec.Value) != want {
 		t.Errorf("got  %s\nwant %s", rec.Value, want)

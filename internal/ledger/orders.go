@@ -14,6 +14,9 @@ type Orders struct {
 	Batches map[string]Hold           // held or cancelled, by the batch's ID
 	By      map[string]Entry          // the records that say so, by the batch's ID
 	BatchOf map[string]string         // the batch's ID by the run that wrote a record
+	// Overwrite are the runs whose decisions may change a task that stands at the opposite
+	// state.
+	Overwrite map[string]bool
 	// Rate is the group's rate until RateUntil; 0: the configured one.
 	Rate      float64
 	RateUntil time.Time // zero: until another record
@@ -21,11 +24,17 @@ type Orders struct {
 
 // Orders returns what is to be obeyed at now.
 func (s *State) Orders(now time.Time) Orders {
-	o := Orders{Tasks: make(map[decision.Task]bool), Batches: make(map[string]Hold), By: make(map[string]Entry), BatchOf: make(map[string]string)}
+	o := Orders{
+		Tasks: make(map[decision.Task]bool), Batches: make(map[string]Hold), By: make(map[string]Entry),
+		BatchOf: make(map[string]string), Overwrite: make(map[string]bool),
+	}
 	o.Rate, o.RateUntil = s.Rate(now)
 	for key, e := range s.Of(KindBatch) {
 		for _, run := range e.Batch.Runs {
 			o.BatchOf[run] = key.Name
+			if e.Batch.Redrive && e.Batch.Overwrite {
+				o.Overwrite[run] = true
+			}
 		}
 	}
 	for key, e := range s.Of(KindHold) {

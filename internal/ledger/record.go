@@ -40,18 +40,24 @@ type Entry struct {
 
 // Batch is how far a batch got. Its submit writes it together with the rows.
 type Batch struct {
-	Topic     string    `json:"topic"` // that the rows are sent to
-	Size      int64     `json:"size"`  // decisions
+	Topic     string    `json:"topic"`              // that the rows are sent to
+	TopicID   string    `json:"topic_id,omitempty"` // which a topic that is made again changes
+	Size      int64     `json:"size"`               // decisions
 	Content   string    `json:"content"`
 	Files     []string  `json:"files,omitempty"`
 	Choices   string    `json:"choices,omitempty"` // the flags that change what a row becomes
-	Began     time.Time `json:"began"`
-	Submitter Author    `json:"submitter"` // who began it
+	Began     time.Time `json:"began"`             // zero: not known
+	Submitter Author    `json:"submitter"`         // who began it
 	// Runs are those that sent its rows, by Author.Run. Each of its records names one in
 	// decision.HeaderRun, and belongs to it for that reason alone.
 	Runs []string `json:"runs"`
 	// Redrive says that its decisions are dead letters that went back.
 	Redrive bool `json:"redrive,omitempty"`
+	// FirstEdition says that a Verdict without a ledger began it: its topic may hold rows
+	// that name the batch and no run.
+	FirstEdition bool `json:"first_edition,omitempty"`
+	// Overwrite says that they may change a task that stands at the opposite state.
+	Overwrite bool `json:"overwrite,omitempty"`
 
 	// Begin is where each partition of Topic ended before the first row was sent.
 	Begin map[int]int64 `json:"begin"`
@@ -125,10 +131,11 @@ type Instance struct {
 	Pauses     []Pause          `json:"pauses,omitempty"`
 }
 
-// Pause is why an instance, or one lane of it, makes no calls.
+// Pause is why an instance, one lane of it, or one batch makes no calls.
 type Pause struct {
-	Cause string    `json:"cause"`          // decision.PauseCause or decision.LanePauseCause
-	Lane  string    `json:"lane,omitempty"` // empty: all
+	Cause string    `json:"cause"`           // decision.PauseCause or decision.LanePauseCause
+	Lane  string    `json:"lane,omitempty"`  // empty: all
+	Batch string    `json:"batch,omitempty"` // the one of the lane's batches that is refused; empty: none, or all
 	Since time.Time `json:"since"`
 }
 

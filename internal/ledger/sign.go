@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -34,8 +35,36 @@ func Sign(private ed25519.PrivateKey, group string, key Key, previous int64, val
 	}
 }
 
+func isSigned(headers []decision.Header) bool {
+	return slices.ContainsFunc(headers, func(h decision.Header) bool { return h.Key == headerSignature })
+}
+
 // Trusted are the public keys of the actors whose commands count.
 type Trusted map[string][]ed25519.PublicKey
+
+// CheckSigner returns why what an actor signs with a key would count for nothing. A nil
+// key signs nothing.
+func (t Trusted) CheckSigner(actor string, private ed25519.PrivateKey) error {
+	if t == nil {
+		return nil
+	}
+	const counts = "only signed commands of the actors in control.trusted_keys_file count: "
+	if private == nil {
+		return errors.New(counts + "name your private key in control.sign_key_file (verdict key new makes one)")
+	}
+	public, _ := private.Public().(ed25519.PublicKey)
+	if slices.ContainsFunc(t[actor], func(k ed25519.PublicKey) bool { return k.Equal(public) }) {
+		return nil
+	}
+	for _, owner := range slices.Sorted(maps.Keys(t)) {
+		if slices.ContainsFunc(t[owner], func(k ed25519.PublicKey) bool { return k.Equal(public) }) {
+			return fmt.Errorf("%sthe key in control.sign_key_file belongs to %q there, and the actor is %q; use --actor %s",
+				counts, decision.OneLine(owner, 100), decision.OneLine(actor, 100), decision.OneLine(owner, 100))
+		}
+	}
+	return fmt.Errorf("%sthe key in control.sign_key_file is not among them; add the line %q", counts,
+		decision.OneLine(actor, 100)+" "+base64.StdEncoding.EncodeToString(public))
+}
 
 // verify returns why a value under a key was not signed by its actor, and otherwise which
 // record it was signed to follow.

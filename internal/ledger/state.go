@@ -26,6 +26,7 @@ type State struct {
 type placed struct {
 	Entry
 	offset, previous int64
+	signed           bool // by somebody, trusted or not
 }
 
 // New returns the State of a group before the first record.
@@ -71,7 +72,7 @@ func (s *State) Apply(rec *decision.Record) (changed Key, err error) {
 	if err != nil {
 		return Key{}, &Refused{Key: string(rec.Key), Offset: rec.Offset, Why: err}
 	}
-	s.entries[key] = placed{Entry: e, offset: rec.Offset, previous: follows}
+	s.entries[key] = placed{Entry: e, offset: rec.Offset, previous: follows, signed: isSigned(rec.Headers)}
 	return key, nil
 }
 
@@ -133,6 +134,10 @@ func (s *State) Previous(key Key) int64 {
 	}
 	return -1
 }
+
+// Signed reports whether a key's record carries a signature. Where it does, one without would
+// count for nothing where keys are trusted, and take its place when the topic is compacted.
+func (s *State) Signed(key Key) bool { return s.entries[key].signed }
 
 // Get returns what is known under a key.
 func (s *State) Get(key Key) (Entry, bool) {

@@ -294,3 +294,40 @@ func TestParseTrustedNamesTheLine(t *testing.T) {
 		}
 	}
 }
+
+func TestOrdersNameTheRunsThatMayOverwrite(t *testing.T) {
+	l := newLog(t, nil)
+	for id, b := range map[string]ledger.Batch{
+		"redrive-a": {Redrive: true, Overwrite: true, Runs: []string{"a"}},
+		"redrive-b": {Redrive: true, Runs: []string{"b"}},
+		"submitted": {Overwrite: true, Runs: []string{"c"}},
+	} {
+		l.mustAdd(record(t, group, ledger.BatchKey(id), ledger.Entry{At: at, Batch: &b}))
+	}
+	if o := l.state.Orders(at).Overwrite; len(o) != 1 || !o["a"] {
+		t.Errorf("%v may overwrite", o)
+	}
+}
+
+func TestSignerIsChecked(t *testing.T) {
+	public, private, _ := ed25519.GenerateKey(nil)
+	_, other, _ := ed25519.GenerateKey(nil)
+	trusted := ledger.Trusted{"ops": {public}}
+	for name, tc := range map[string]struct {
+		trusted ledger.Trusted
+		actor   string
+		key     ed25519.PrivateKey
+		why     string // empty: its commands count
+	}{
+		"nobody has to sign": {nil, "anyone", nil, ""},
+		"good":               {trusted, "ops", private, ""},
+		"no key":             {trusted, "ops", nil, "control.sign_key_file"},
+		"another actor":      {trusted, "dev", private, "use --actor ops"},
+		"an unknown key":     {trusted, "ops", other, `add the line "ops `},
+	} {
+		err := tc.trusted.CheckSigner(tc.actor, tc.key)
+		if tc.why == "" && err != nil || tc.why != "" && (err == nil || !strings.Contains(err.Error(), tc.why)) {
+			t.Errorf("%s: %v, want %q", name, err, tc.why)
+		}
+	}
+}

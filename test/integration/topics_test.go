@@ -8,6 +8,7 @@ import (
 
 	"github.com/segmentio/kafka-go"
 
+	"verdict/internal/broker"
 	"verdict/internal/decision"
 )
 
@@ -124,31 +125,16 @@ func (s *scene) count(topic string) int {
 	return n
 }
 
-// read returns every record of a topic, partition by partition.
+// read returns every record of a topic, in the order of each partition, without those of
+// transactions that were not committed.
 func (s *scene) read(topic string) []decision.Record {
 	s.t.Helper()
 	var all []decision.Record
-	ends := s.ends(topic)
-	if ends == nil {
-		s.t.Fatalf("no end offsets of %s", topic)
-	}
-	for p, end := range ends {
-		reader := kafka.NewReader(kafka.ReaderConfig{
-			Brokers: s.brokers, Dialer: s.conn.Dialer(), Topic: topic, Partition: p,
-			MaxBytes: 10 << 20, MaxWait: 100 * time.Millisecond, ReadLagInterval: -1,
-		})
-		for range end {
-			m, err := reader.ReadMessage(s.ctx())
-			if err != nil {
-				s.t.Fatal(err)
-			}
-			rec := decision.Record{Topic: topic, Partition: p, Offset: m.Offset, Key: m.Key, Value: m.Value, Time: m.Time}
-			for _, h := range m.Headers {
-				rec.Headers = append(rec.Headers, decision.Header{Key: h.Key, Value: h.Value})
-			}
-			all = append(all, rec)
-		}
-		reader.Close()
+	if err := s.conn.Scan(s.ctx(), broker.ScanOptions{Topic: topic}, func(rec decision.Record) error {
+		all = append(all, rec)
+		return nil
+	}); err != nil {
+		s.t.Fatal(err)
 	}
 	return all
 }

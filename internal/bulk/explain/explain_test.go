@@ -2,6 +2,7 @@ package explain_test
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"slices"
@@ -15,6 +16,8 @@ import (
 	"verdict/internal/bulk/explain"
 	"verdict/internal/bulk/redrive"
 	"verdict/internal/decision"
+	"verdict/internal/ledger"
+	"verdict/internal/ledger/store"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -173,7 +176,8 @@ func TestExplainSearchesBackToSince(t *testing.T) {
 func redriveAll(b *bulktest.Kafka) {
 	b.Helper()
 	r, err := redrive.New(b.Context(), redrive.Options{
-		Connection: b.Conn, DeadLetters: bulktest.LettersTopic, Targets: []string{bulktest.LiveTopic, bulktest.BackfillTopic}, Group: "verdict",
+		Ledger:      store.Options{Connection: b.Conn, Control: "control", Audit: "audit", Group: "verdict", Author: ledger.Author{Run: rand.Text()}},
+		DeadLetters: bulktest.LettersTopic, Targets: []string{bulktest.LiveTopic, bulktest.BackfillTopic},
 	})
 	if err != nil {
 		b.Fatal(err)

@@ -4,8 +4,8 @@
 // started at any time, on any machine, even long after the batch was sent. Printing is
 // left to the command line, and sending to package submit.
 //
-// It reads in rounds. A round notes the ends of the results and dead letters first,
-// then those of the decisions, and reads the decisions first. So a decision is in the
+// It reads in rounds. A round notes what the service's group has committed, then the ends of
+// the results and dead letters, then those of the decisions, and reads the decisions first. So a decision is in the
 // tally before the record that settles it is read. The tally takes five bytes per offset
 // and a bit per line.
 //
@@ -16,8 +16,8 @@
 // A record belongs to the batch by the run that wrote it, where the ledger knows the batch's
 // runs (Options.Runs). Otherwise it does by its header, or without one by the batch_id in its
 // value. A result or dead letter also counts if retention deleted its decision. A
-// redriven copy names the first record of its decision
-// (decision.HeaderRedrivenOrigin). The decision counts by its latest copy: it is
+// redriven copy names the dead letter that it repeats, and is believed if it does
+// (copies.go). The decision counts by its latest copy: it is
 // unsettled from when that copy is published until the copy is settled. If a crash let
 // one record be settled twice, a result takes precedence over a dead letter. A second
 // record of a line, unless it is a redrive, is not counted as a decision.

@@ -15,6 +15,43 @@ import (
 //
 // If ctx ends first, Follow returns what it knows, with the error of ctx.
 func Follow(ctx context.Context, o Options) (Summary, error) {
+	f := newFollower(o)
+	err := f.watch(ctx)
+	if err != nil && ctx.Err() == nil {
+		return f.summary(), err
+	}
+	if err == nil {
+		err = f.report(ctx)
+	}
+	s := f.summary()
+	s.Open = f.open
+	if err != nil { // nobody has looked for what is missing
+		s.Waiting, s.Missing, s.NotFound = s.Waiting+s.Missing, 0, 0
+	}
+	return s, err
+}
+
+// follower is one call of Follow. It belongs to one goroutine.
+type follower struct {
+	options      Options
+	tally        *tally
+	readTo       map[string]map[int]int64 // where reading each topic goes on, by partition
+	size         int64                    // of the batch; zero: not known
+	inLedger     bool                     // the ledger says so
+	unsent       int64                    // decisions of the batch that its submit has not sent yet, by the ledger
+	progress     groupProgress            // from before the last round
+	waiting      int64                    // decisions that are not settled, and that the group has not passed; counted at the end
+	read         int64                    // records read
+	claims       []claim                  // of this round
+	letters      map[decision.Position]*letter
+	others       otherBatches
+	open         []OpenDecision
+	pace         pace
+	lastProgress time.Time // when Progress was called last while reading
+	answered     bool      // Kafka has answered once, so an outage is waited out
+}
+
+func newFollower(o Options) *follower {
 	o.Poll = cmp.Or(o.Poll, time.Second)
 	if o.Progress == nil {
 		o.Progress = func(Summary) {}
@@ -25,34 +62,11 @@ func Follow(ctx context.Context, o Options) (Summary, error) {
 	if o.Retrying == nil {
 		o.Retrying = func(error) {}
 	}
-	f := &follower{options: o, tally: newTally(), readTo: maps.Clone(o.Begin)}
+	f := &follower{options: o, tally: newTally(), readTo: maps.Clone(o.Begin), letters: make(map[decision.Position]*letter)}
 	if f.readTo == nil {
 		f.readTo = make(map[string]map[int]int64)
 	}
-	err := f.watch(ctx)
-	if err != nil && ctx.Err() == nil {
-		return f.summary(), err
-	}
-	if err == nil {
-		err = f.report(ctx)
-	}
-	s := f.summary()
-	s.Open = f.open
-	return s, err
-}
-
-// follower is one call of Follow. It belongs to one goroutine.
-type follower struct {
-	options      Options
-	tally        *tally
-	readTo       map[string]map[int]int64 // where reading each topic goes on, by partition
-	size         int64                    // of the batch; zero: not known
-	read         int64                    // records read
-	others       otherBatches
-	open         []OpenDecision
-	pace         pace
-	lastProgress time.Time // when Progress was called last while reading
-	answered     bool      // Kafka has answered once, so an outage is waited out
+	return f
 }
 
 // watch reads rounds until everything is settled or the time is up.
@@ -66,10 +80,10 @@ func (f *follower) watch(ctx context.Context) error {
 	ticker := time.NewTicker(f.options.Poll)
 	defer ticker.Stop()
 	for {
-		if err := f.readRound(ctx); err != nil {
+		if err := f.readRound(ctx, adders{f.addDecision, f.checkClaims, f.addResult, f.addDeadLetter}); err != nil {
 			return err
 		}
-		if f.tally.members == 0 {
+		if f.tally.members == 0 && f.unsent == 0 {
 			return f.noBatch()
 		}
 		f.pace.add(time.Now(), f.tally.settled())

@@ -246,7 +246,10 @@ func TestFollowReturnsWhatItKnowsWhenStopped(t *testing.T) {
 		if !errors.Is(err, context.Canceled) {
 			b.Errorf("%v", err)
 		}
-		wantSummary(b, sum, nil, "size=2 submitted=2 settled=1 completed=1 dead=0 missing=1 notfound=0 redriven=0")
+		wantSummary(b, sum, nil, "size=2 submitted=2 settled=1 completed=1 dead=0 missing=0 notfound=0 redriven=0")
+		if sum.Waiting != 1 {
+			b.Errorf("%d wait, want 1: nobody has looked whether it is missing", sum.Waiting)
+		}
 	})
 }
 

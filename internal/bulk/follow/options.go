@@ -1,11 +1,13 @@
 package follow
 
 import (
+	"context"
 	"io"
 	"time"
 
 	"verdict/internal/broker"
 	"verdict/internal/decision"
+	"verdict/internal/ledger"
 )
 
 // Options say which batch to follow, and where.
@@ -22,6 +24,12 @@ type Options struct {
 	// batch because it names one of them in decision.HeaderRun. Nil: by the batch that it
 	// names.
 	Runs []string
+	// Batch is called in each round and returns what the ledger says of the batch, which
+	// takes the place of Runs; nil: it does not know the batch. Nil: there is no ledger.
+	Batch func(ctx context.Context) (*ledger.Batch, error)
+	// Group is the service's consumer group. What it has not committed is not missing, it
+	// waits. Empty: whatever is not settled is missing.
+	Group string
 	// Begin is where the topics of decisions end before the batch begins, by partition. Nil:
 	// read from Since.
 	Begin map[string]map[int]int64
@@ -46,6 +54,9 @@ type Options struct {
 	// Decode reads a decision; with an error, what can be read of it. Nil: decision.Decode,
 	// which reads JSON and CloudEvents.
 	Decode func(rec *decision.Record) (decision.Decision, error)
+	// WentBack returns what reports whether a dead letter went back, by the ledger. It is
+	// asked about copies that were edited. Nil: it is not known, and each may have.
+	WentBack func(ctx context.Context) (func(letter decision.Position) bool, error)
 	// Retrying is called with each error that is retried. Nil: not wanted.
 	Retrying func(err error)
 }

@@ -12,11 +12,22 @@ import (
 	"verdict/internal/decision"
 )
 
+// adders take the records that a round reads, in this order. checked is called between
+// decisions and results.
+type adders struct {
+	decision           func(*decision.Record)
+	checked            func(context.Context) error
+	result, deadLetter func(*decision.Record)
+}
+
 // readRound reads what was written since the last round. It notes the ends of results
 // and dead letters before those of the decisions, so that a decision is in the tally
 // before the record that settles it is read.
-func (f *follower) readRound(ctx context.Context) error {
+func (f *follower) readRound(ctx context.Context, add adders) error {
 	o := &f.options
+	if err := f.readProgress(ctx); err != nil {
+		return err
+	}
 	bounds := make(map[string]map[int]broker.Bound)
 	for _, topic := range append([]string{o.Results, o.DeadLetters}, o.Decisions...) {
 		var err error
@@ -25,15 +36,44 @@ func (f *follower) readRound(ctx context.Context) error {
 		}
 	}
 	f.answered = true
+	if err := f.readLedger(ctx); err != nil {
+		return err
+	}
 	for _, topic := range o.Decisions {
-		if err := f.readNew(ctx, topic, bounds[topic], f.addDecision); err != nil {
+		if err := f.readNew(ctx, topic, bounds[topic], add.decision); err != nil {
 			return err
 		}
 	}
-	if err := f.readNew(ctx, o.Results, bounds[o.Results], f.addResult); err != nil {
+	if err := add.checked(ctx); err != nil {
 		return err
 	}
-	return f.readNew(ctx, o.DeadLetters, bounds[o.DeadLetters], f.addDeadLetter)
+	if err := f.readNew(ctx, o.Results, bounds[o.Results], add.result); err != nil {
+		return err
+	}
+	return f.readNew(ctx, o.DeadLetters, bounds[o.DeadLetters], add.deadLetter)
+}
+
+// readLedger learns which runs sent the batch. It is called when the ends of the decisions
+// are known, since a run is in the ledger before its first row is in the topic.
+func (f *follower) readLedger(ctx context.Context) error {
+	if f.options.Batch == nil {
+		return nil
+	}
+	b, err := f.options.Batch(ctx)
+	if err != nil || b == nil {
+		return err
+	}
+	f.inLedger, f.size, f.unsent = true, b.Size, 0
+	if b.Ended.IsZero() {
+		f.unsent = b.Size - b.Sent
+	}
+	if a := b.Approval; a != nil && a.Ended.IsZero() { // it is not in its lane yet
+		f.unsent = b.Size - a.Count
+	}
+	if !b.FirstEdition { // some of whose rows name no run
+		f.options.Runs = b.Runs
+	}
+	return nil
 }
 
 // bounds returns the bounds of a topic. Once Kafka has answered, it waits out outages.

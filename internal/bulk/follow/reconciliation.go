@@ -20,7 +20,7 @@ func (s *Summary) Total() int64 { return max(s.Size, s.Submitted) }
 
 // Terms returns the terms that add up to Total. Every decision is in exactly one of
 // them. There is a term for each of decision.Outcomes, one for the missing
-// decisions and, where a newer version wrote outcomes that this one does not know,
+// decisions, one for those that wait, if any do, and, where a newer version wrote outcomes that this one does not know,
 // one for those.
 func (s *Summary) Terms() []Term {
 	var terms []Term
@@ -32,6 +32,9 @@ func (s *Summary) Terms() []Term {
 		terms = append(terms, Term{termName(outcome), count})
 	}
 	terms = append(terms, Term{missingName, s.Missing})
+	if s.Waiting > 0 {
+		terms = append(terms, Term{waitingName, s.Waiting})
+	}
 	var unknown []Term
 	for outcome, count := range s.Outcomes {
 		if !slices.Contains(decision.Outcomes[:], outcome) {

@@ -9,13 +9,19 @@ import (
 // addDecision adds a record of a topic of decisions, if it is in the batch.
 func (f *follower) addDecision(rec *decision.Record) {
 	d, err := f.options.Decode(rec) // even an invalid decision may name its batch
-	place, ok := f.placeInBatch(rec, &d)
+	f.addDecoded(rec, &d, err)
+}
+
+// addDecoded is addDecision with what Decode makes of the record.
+func (f *follower) addDecoded(rec *decision.Record, d *decision.Decision, err error) {
+	place, ok := f.placeInBatch(rec, d)
 	if !ok {
 		return
 	}
-	fingerprint := decision.FingerprintOf(rec, &d, err)
-	if first, redriven := decision.RedrivenOrigin(rec); redriven {
-		f.tally.addCopy(rec.Origin(), redrivenCopy{of: first, redrives: max(decision.Redrives(rec), 1), fingerprint: fingerprint})
+	fingerprint := decision.FingerprintOf(rec, d, err)
+	from, named := decision.RedrivenFrom(rec)
+	if _, claims := decision.RedrivenOrigin(rec); claims || named {
+		f.claims = append(f.claims, claim{at: rec.Origin(), from: from, own: f.options.Runs == nil || f.ours(rec), line: place.Line, is: contentOf(rec), fingerprint: fingerprint})
 		return
 	}
 	f.tally.addRecord(rec.Origin(), place.Line, fingerprint)
@@ -27,7 +33,7 @@ func (f *follower) placeInBatch(rec *decision.Record, d *decision.Decision) (dec
 	batch := f.options.BatchID
 	place, ok := decision.BatchPlaceOf(rec.Headers)
 	if f.options.Runs != nil && !f.wrote(rec, place.ID == batch) {
-		if d.BatchID == batch {
+		if d.BatchID == batch || place.ID == batch {
 			f.tally.set(rec.Origin(), excluded)
 		}
 		return place, false
@@ -36,7 +42,9 @@ func (f *follower) placeInBatch(rec *decision.Record, d *decision.Decision) (dec
 		return decision.BatchPlace{ID: batch}, true
 	}
 	if ok && place.ID == batch {
-		f.size = max(f.size, place.Size)
+		if !f.inLedger {
+			f.size = max(f.size, place.Size)
+		}
 		return place, true
 	}
 	if ok {
@@ -57,7 +65,12 @@ func (f *follower) placeInBatch(rec *decision.Record, d *decision.Decision) (dec
 // the batch was written by another run.
 func (f *follower) wrote(rec *decision.Record, named bool) bool {
 	_, redriven := decision.RedrivenOrigin(rec)
-	return redriven && named || slices.Contains(f.options.Runs, decision.RunOf(rec.Headers))
+	return redriven && named || f.ours(rec)
+}
+
+// ours reports whether a record names one of the batch's runs.
+func (f *follower) ours(rec *decision.Record) bool {
+	return slices.Contains(f.options.Runs, decision.RunOf(rec.Headers))
 }
 
 // addResult adds a record of the topic of results.
@@ -66,12 +79,19 @@ func (f *follower) addResult(rec *decision.Record) {
 	if err != nil || r.Origin.Topic == "" || r.Origin.Offset < 0 {
 		return // not written by Verdict
 	}
+	f.addParsedResult(&r)
+}
+
+// addParsedResult adds a result, and reports whether it is of a decision of the batch.
+func (f *follower) addParsedResult(r *decision.Result) bool {
 	if r.BatchID == f.options.BatchID {
 		f.addByEnd(r.Origin, r.Ended())
 	}
-	if f.tally.endedBy(r.Origin, r.Ended()) {
-		f.tally.settle(r.Origin, resultStatus(r.Outcome))
+	if !f.tally.endedBy(r.Origin, r.Ended()) {
+		return false
 	}
+	f.tally.settle(r.Origin, resultStatus(r.Outcome))
+	return f.tally.isOfMember(r.Origin)
 }
 
 // addDeadLetter adds a record of the topic of dead letters.
@@ -80,17 +100,24 @@ func (f *follower) addDeadLetter(rec *decision.Record) {
 	if err != nil {
 		return
 	}
-	origin := l.Original.Origin()
 	d, err := f.options.Decode(&l.Original)
-	e := l.Ended(&d, err)
+	f.addParsedDeadLetter(&l, &d, err)
+}
+
+// addParsedDeadLetter adds a dead letter, with what Decode makes of its record. It reports
+// whether it is of a decision of the batch.
+func (f *follower) addParsedDeadLetter(l *decision.DeadRecord, d *decision.Decision, err error) bool {
+	origin, e := l.Original.Origin(), l.Ended(d, err)
 	if !f.tally.knows(origin) {
-		if _, ok := f.placeInBatch(&l.Original, &d); ok {
+		if _, ok := f.placeInBatch(&l.Original, d); ok {
 			f.addByEnd(origin, e)
 		}
 	}
-	if f.tally.endedBy(origin, e) {
-		f.tally.settle(origin, deadStatus(l.Reason))
+	if !f.tally.endedBy(origin, e) {
+		return false
 	}
+	f.tally.settle(origin, deadStatus(l.Reason))
+	return f.tally.isOfMember(origin)
 }
 
 // addByEnd adds a decision of the batch that is known only by its result or dead letter:

@@ -38,7 +38,12 @@ func (f *follower) report(ctx context.Context) error {
 	}
 	for _, topic := range o.Decisions {
 		err := reread(topic, func(rec *decision.Record) {
-			if open, ok := w.writeUnsettled(rec); ok && len(f.open) < MaxOpen {
+			waits := f.progress.waits(rec.Origin())
+			open, ok := w.writeUnsettled(rec, waits)
+			switch {
+			case ok && waits:
+				f.waiting++
+			case ok && len(f.open) < MaxOpen:
 				f.open = append(f.open, open)
 			}
 		})
@@ -106,13 +111,16 @@ func (w *reportWriter) writeDeadLetter(rec *decision.Record) {
 
 // writeUnsettled writes a row for a record of a topic of decisions, if its decision is
 // not settled and has no later copy.
-func (w *reportWriter) writeUnsettled(rec *decision.Record) (OpenDecision, bool) {
+func (w *reportWriter) writeUnsettled(rec *decision.Record, waits bool) (OpenDecision, bool) {
 	if !w.tally.markReported(rec.Origin(), unsettled) {
 		return OpenDecision{}, false
 	}
 	d, _ := w.decode(rec)
 	row := rowOf(rec, &d)
 	row.outcome, row.redrives = missingName, decision.Redrives(rec)
+	if waits {
+		row.outcome = waitingName
+	}
 	w.write(row.fields())
 	return OpenDecision{ID: row.id, Line: row.line, Origin: row.origin}, true
 }

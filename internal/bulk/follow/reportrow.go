@@ -15,8 +15,11 @@ var reportHeader = []string{
 	"redrives", "decided_at", "received_at", "settled_at", "topic", "partition", "offset",
 }
 
-// missingName stands for the outcome of a decision that has none.
-const missingName = "missing"
+// These stand for the outcome of a decision that has none.
+const (
+	missingName = "missing"
+	waitingName = "waiting"
+)
 
 // reportRow is a row of a report. Zero fields are empty in it, except attempts and
 // redrives.

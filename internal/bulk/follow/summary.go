@@ -22,8 +22,12 @@ type Summary struct {
 	// latter.
 	Settled, DeadLettered int64
 	// Missing counts decisions without a result or dead letter: those found and not
-	// settled, and those in Size that were not found.
+	// settled, and those in Size that were not found. Those that wait are not among them;
+	// which of those found do is known only at the end.
 	Missing int64
+	// Waiting counts decisions whose turn has not come: the batch's submit has not sent them
+	// yet, or the group has not committed them.
+	Waiting int64
 	// NotFound is the part of Missing that was not found among the decisions.
 	NotFound int64
 	// Redriven counts decisions that were redriven at least once.
@@ -38,7 +42,7 @@ type Summary struct {
 	Left time.Duration
 	// Read is the number of records read so far.
 	Read int64
-	// Open are the first decisions that were found and are not settled, at most MaxOpen.
+	// Open are the first decisions that were found and are missing, at most MaxOpen.
 	// Set only at the end.
 	Open []OpenDecision
 }
@@ -54,7 +58,7 @@ type OpenDecision struct {
 }
 
 // Done reports whether every decision of the batch is settled.
-func (s *Summary) Done() bool { return s.Missing == 0 && s.Submitted > 0 }
+func (s *Summary) Done() bool { return s.Missing == 0 && s.Waiting == 0 && s.Submitted > 0 }
 
 // otherName stands for outcomes and reasons that this version does not know.
 const otherName = "other"
@@ -77,9 +81,11 @@ func (f *follower) summary() Summary {
 	for _, n := range s.Reasons {
 		s.DeadLettered += n
 	}
-	s.NotFound = max(s.Size-s.Submitted, 0)
-	s.Missing = t.counts[unsettled] + s.NotFound
-	s.Rate, s.Left = f.pace.rate(s.Missing)
+	notFound := max(s.Size-s.Submitted, 0)
+	unsent := min(notFound, f.unsent)
+	s.NotFound, s.Waiting = notFound-unsent, f.waiting+unsent
+	s.Missing = t.counts[unsettled] - f.waiting + s.NotFound
+	s.Rate, s.Left = f.pace.rate(s.Missing + s.Waiting)
 	return s
 }
 

@@ -97,6 +97,12 @@ func (t *tally) knows(o decision.Position) bool {
 	return copied || t.statusOf(o) != unknown
 }
 
+// isOfMember reports whether the record at o is of a decision of the batch.
+func (t *tally) isOfMember(o decision.Position) bool {
+	of, _ := t.decisionOf(o)
+	return t.statusOf(of).isMember()
+}
+
 // set sets the status of the decision with this origin.
 func (t *tally) set(o decision.Position, to status) {
 	c := &t.page(o, true).statuses[o.Offset%pageSize]

@@ -1,27 +1,20 @@
-// Package redrive sends dead letters back to the topics that they came from, each once.
-// Asking the user and printing is left to the command line.
+// Package redrive sends dead letters back to the topics that they came from, each once, and
+// dismisses those that somebody has dealt with. Asking the user and printing is left to the
+// command line.
 //
-// What went back is a set of offsets of the dead letter topic. Filters can leave gaps
-// anywhere, so a committed offset alone can't express it: the set is stored as bitmaps in
-// the commits of consumer groups without members (offsetSet), after Kafka acknowledged
-// the copies. Each copy names the dead letter that it repeats
-// (decision.HeaderRedrivenFrom).
+// What went back and what was dismissed is in the ledger, as bitmaps (ledger.Window) under
+// the ID of the dead letter topic. A copy and its bit are written in one transaction, so
+// that a run that ends early, even by kill -9 or in the middle of a request, leaves no copy
+// without a bit and no bit without a copy.
 //
-// A redrive that ends early, even by kill -9, leaves copies that are not in the
-// set yet. So each redrive begins by reading what the target topics received since the
-// last one recorded their ends, and adds the copies that it finds. Where no ends are
-// recorded, because Kafka drops a group's offsets after offsets.retention.minutes, it
-// reads the target topics since the oldest dead letter, less an hour for clocks.
-// A checkpoint commits the set, records the ends and commits the whole set again, in this
-// order: then the ends never pass a copy that is not in the set, and Kafka drops the ends
-// before it drops the set. The ends are those of the leaders' logs, with what is not
-// replicated yet.
+// One run at a time owns the letters of a topic: it opens a store.Writer on the key of the
+// topic, and its first Write puts an entry there that says who it is. Whoever comes next
+// takes over, and Kafka refuses what the run before still sends.
+//
+// A run registers itself as a batch (BatchID), so that it is listed and can be held and
+// cancelled; its copies name it in decision.HeaderRun.
 //
 // A dead letter goes back only to a configured topic: whoever can write dead letters
-// could otherwise make Verdict write to any topic. Two redrives at once would send the
-// same letters, so a redrive holds a Lock.
-//
-// After a failed produce request the redrive reads whether the copies are in their topic
-// before it sends them again. One gap remains: a request that reaches the broker more
-// than a second after it failed here.
+// could otherwise make Verdict write to any topic. What a letter says of earlier redrives
+// counts only if the ledger says that the letter it names went back.
 package redrive

@@ -30,6 +30,31 @@ func (f *Filter) Any() bool {
 	return len(f.Reasons) == 0 && f.BatchID == "" && f.Since.IsZero() && f.Until.IsZero() && f.Profile == "" && f.Match == ""
 }
 
+// details writes the conditions into an act.
+func (f *Filter) details(into map[string]string) {
+	set := func(name, text string) {
+		if text != "" {
+			into[name] = decision.OneLine(text, decision.MaxTextSize)
+		}
+	}
+	when := func(t time.Time) string {
+		if t.IsZero() {
+			return ""
+		}
+		return decision.Time{Time: t}.String()
+	}
+	reasons := make([]string, len(f.Reasons))
+	for i, reason := range f.Reasons {
+		reasons[i] = string(reason)
+	}
+	set("reason", strings.Join(reasons, ","))
+	set("batch_id", f.BatchID)
+	set("since", when(f.Since))
+	set("until", when(f.Until))
+	set("profile", f.Profile)
+	set("match", f.Match)
+}
+
 // matches reports whether the filter chooses a dead letter. at is its record's
 // timestamp.
 func (f *Filter) matches(d *decision.DeadRecord, at time.Time, decode func(*decision.Record) (decision.Decision, error)) bool {

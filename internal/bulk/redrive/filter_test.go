@@ -40,10 +40,7 @@ func TestFilterChoosesDeadLetters(t *testing.T) {
 		} {
 			o := options(b)
 			o.Filter = test.filter
-			r, err := redrive.New(b.Context(), o)
-			if err != nil {
-				b.Fatal(err)
-			}
+			r := begin(b, o)
 			if survey, err := r.Scan(b.Context()); err != nil || survey.Chosen != test.want {
 				b.Errorf("%s: %d chosen, %v, want %d", name, survey.Chosen, err, test.want)
 			}

@@ -1,12 +1,15 @@
 package redrive_test
 
 import (
+	"crypto/rand"
 	"fmt"
 	"maps"
 
 	"verdict/internal/bulk/bulktest"
 	"verdict/internal/bulk/redrive"
 	"verdict/internal/decision"
+	"verdict/internal/ledger"
+	"verdict/internal/ledger/store"
 )
 
 // fail publishes n decisions, numbered from `from` on, and dead-letters them.
@@ -32,19 +35,36 @@ func fail(b *bulktest.Kafka, topic string, from, n int, reason decision.Reason) 
 	}
 }
 
-func options(b *bulktest.Kafka) redrive.Options {
+// options returns the options of a machine of its own.
+func options(b *bulktest.Kafka) redrive.Options { return by(b, "ops") }
+
+// by returns the options of an actor.
+func by(b *bulktest.Kafka, actor string) redrive.Options {
 	return redrive.Options{
-		Connection: b.Conn, DeadLetters: bulktest.LettersTopic, Targets: []string{bulktest.LiveTopic, bulktest.BackfillTopic}, Group: "verdict",
+		Ledger: store.Options{
+			Connection: b.Conn, Control: "control", Audit: "audit", Group: "verdict",
+			Author: ledger.Author{Actor: actor, Host: "host of " + actor, Run: rand.Text(), Command: "redrive", Why: "because"},
+		},
+		DeadLetters: bulktest.LettersTopic, Targets: []string{bulktest.LiveTopic, bulktest.BackfillTopic},
+		Never: []string{bulktest.ResultsTopic, "control", "audit"},
 	}
+}
+
+// begin makes a Redriver for another run with these options.
+func begin(b *bulktest.Kafka, o redrive.Options) *redrive.Redriver {
+	b.Helper()
+	o.Ledger.Author.Run = rand.Text()
+	r, err := redrive.New(b.Context(), o)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return r
 }
 
 // scanAndRun scans and runs a redrive.
 func scanAndRun(b *bulktest.Kafka, o redrive.Options) (redrive.Survey, redrive.Summary) {
 	b.Helper()
-	r, err := redrive.New(b.Context(), o)
-	if err != nil {
-		b.Fatal(err)
-	}
+	r := begin(b, o)
 	survey, err := r.Scan(b.Context())
 	if err != nil {
 		b.Fatal(err)
@@ -54,6 +74,29 @@ func scanAndRun(b *bulktest.Kafka, o redrive.Options) (redrive.Survey, redrive.S
 		b.Fatal(err)
 	}
 	return survey, done
+}
+
+// readLedger returns the ledger as it is now.
+func readLedger(b *bulktest.Kafka) *ledger.State {
+	b.Helper()
+	state, err := store.Read(b.Context(), options(b).Ledger, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return state
+}
+
+// acts returns the acts of the audit topic.
+func acts(b *bulktest.Kafka) (all []ledger.Act) {
+	b.Helper()
+	for _, rec := range b.All("audit") {
+		act, err := ledger.DecodeAct(rec.Value)
+		if err != nil {
+			b.Fatal(err)
+		}
+		all = append(all, act)
+	}
+	return all
 }
 
 // copies counts the redriven copies in the topics, by the IDs of their decisions.

@@ -2,50 +2,119 @@ package redrive
 
 import (
 	"context"
+	"encoding/hex"
+	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"verdict/internal/broker"
 	"verdict/internal/bulk/topicread"
 	"verdict/internal/decision"
+	"verdict/internal/ledger"
+	"verdict/internal/ledger/store"
 )
 
-// Redriver sends dead letters back. It belongs to one goroutine, and no two may work on
-// one topic at once; see Lock.
+// Redriver sends dead letters back, or dismisses them. It belongs to one goroutine.
 type Redriver struct {
 	options    Options
+	topicID    string     // of the dead letter topic, as the ledger names it
+	key        ledger.Key // of whoever works on the topic
 	targets    []string
+	partitions map[string]int       // of the targets that exist
 	bounds     map[int]broker.Bound // of the dead letters, at the start
-	existing   map[string]bool      // the targets that exist
-	redriven   *offsetSet
-	targetEnds map[string]map[int]int64 // of the targets, at the last checkpoint
+	windows    windows
+	carried    windows // what the ledger does not have yet, of windows
+	chosen     int64   // by the last Scan; -1: there was none
 }
 
-// New returns a Redriver for the dead letters that exist now. It reads which of them
-// went back before.
+// New returns a Redriver for the dead letters that exist now. It reads which of them went
+// back or were dismissed before, and writes nothing.
 func New(ctx context.Context, o Options) (*Redriver, error) {
-	r := &Redriver{
-		options: o.withDefaults(), targets: o.Targets, existing: make(map[string]bool), targetEnds: make(map[string]map[int]int64),
-		redriven: newOffsetSet(redriveGroup(o.Group), o.DeadLetters),
-	}
+	r := &Redriver{options: o.withDefaults(), targets: o.Targets, partitions: make(map[string]int), chosen: -1}
+	connection := o.Ledger.Connection
 	var err error
-	if r.bounds, err = topicread.Bounds(ctx, o.Connection, o.DeadLetters); err != nil {
+	if r.bounds, err = topicread.Bounds(ctx, connection, o.DeadLetters); err != nil {
 		return nil, err
 	}
-	if err := r.redriven.load(ctx, o.Connection, r.bounds); err != nil {
+	if r.topicID, err = topicID(ctx, connection, o.DeadLetters); err != nil {
 		return nil, err
 	}
-	if o.AnyTopic {
-		if err := r.addTargets(ctx); err != nil {
+	r.key = ownerKey(r.topicID)
+	state, err := store.Read(ctx, r.options.Ledger, nil)
+	if errors.Is(err, store.ErrMissing) {
+		state, err = ledger.New(o.Ledger.Group, o.Ledger.Trusted), nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	// The ends now are not before what the ledger knows.
+	if r.bounds, err = connection.Bounds(ctx, o.DeadLetters); err != nil {
+		return nil, err
+	}
+	if r.windows = windowsIn(state, r.topicID); !r.isKnown(state) {
+		if r.carried, err = r.remembered(ctx, state); err != nil {
 			return nil, err
 		}
+		r.windows = r.carried
 	}
-	return r, r.findCopies(ctx)
+	if err := r.windows.checkEnds(o.DeadLetters, r.bounds); err != nil {
+		return nil, err
+	}
+	return r, r.findTargets(ctx)
 }
 
-// redriveGroup returns the consumer group that holds what was redriven; group is the
-// service's own.
-func redriveGroup(group string) string { return group + "-redrive" }
+// ownerKey is the key of whoever works on the letters of a topic.
+func ownerKey(topicID string) ledger.Key {
+	return ledger.Key{Kind: ledger.KindRedrive, Name: topicID}
+}
+
+// topicID returns the ID of a topic in hexadecimal, or its name where the cluster has no
+// IDs.
+func topicID(ctx context.Context, c *broker.Connection, topic string) (string, error) {
+	ids, err := c.TopicIDs(ctx, topic)
+	if err != nil {
+		return "", err
+	}
+	id, exists := ids[topic]
+	switch {
+	case !exists:
+		return "", fmt.Errorf("topic %s: %w", topic, broker.ErrNoTopic)
+	case id == (broker.TopicID{}):
+		return topic, nil
+	}
+	return hex.EncodeToString(id[:]), nil
+}
+
+// findTargets notes the topics that letters may go back to, as far as they exist.
+func (r *Redriver) findTargets(ctx context.Context) error {
+	if r.options.Action != SendBack {
+		return nil
+	}
+	if r.options.AnyTopic {
+		if err := r.addTargets(ctx); err != nil {
+			return err
+		}
+	}
+	r.targets = slices.DeleteFunc(slices.Clone(r.targets), r.isForbidden)
+	for _, target := range r.targets {
+		ends, err := r.options.Ledger.Connection.LogEnds(ctx, target)
+		if errors.Is(err, broker.ErrNoTopic) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		r.partitions[target] = len(ends)
+	}
+	return nil
+}
+
+// isForbidden reports whether no dead letter may go back to a topic: it is one of Kafka's
+// own, or what Verdict writes.
+func (r *Redriver) isForbidden(topic string) bool {
+	return topic == r.options.DeadLetters || strings.HasPrefix(topic, "__") || slices.Contains(r.options.Never, topic)
+}
 
 // readLetters reads the dead letters that existed at the start.
 func (r *Redriver) readLetters(ctx context.Context, each func(*decision.Record) error) error {
@@ -57,7 +126,7 @@ func (r *Redriver) readLetters(ctx context.Context, each func(*decision.Record) 
 	if !since.IsZero() {
 		since = since.Add(-topicread.ClockSkew)
 	}
-	return r.options.Connection.Scan(ctx, broker.ScanOptions{Topic: r.options.DeadLetters, Since: since, Ends: ends, Retrying: r.options.Retrying},
+	return r.options.Ledger.Connection.Scan(ctx, broker.ScanOptions{Topic: r.options.DeadLetters, Since: since, Ends: ends, Retrying: r.options.Retrying},
 		func(rec decision.Record) error { return each(&rec) })
 }
 
@@ -67,7 +136,7 @@ func (r *Redriver) addTargets(ctx context.Context) error {
 	r.targets = slices.Clone(r.targets)
 	return r.readLetters(ctx, func(rec *decision.Record) error {
 		d, err := decision.ParseDeadLetter(rec)
-		if err != nil || slices.Contains(r.targets, d.Original.Topic) || d.Original.Topic == r.options.DeadLetters {
+		if err != nil || slices.Contains(r.targets, d.Original.Topic) || r.isForbidden(d.Original.Topic) {
 			return nil
 		}
 		if len(r.targets) == most {

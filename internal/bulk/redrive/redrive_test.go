@@ -1,20 +1,22 @@
 package redrive_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/segmentio/kafka-go"
-
 	"verdict/internal/broker"
-	"verdict/internal/broker/embedded"
 	"verdict/internal/bulk/bulktest"
 	"verdict/internal/bulk/redrive"
 	"verdict/internal/decision"
+	"verdict/internal/ledger"
+	"verdict/internal/ledger/store"
 )
 
 func TestRedriveSendsEachLetterOnceOverAllFilters(t *testing.T) {
@@ -27,7 +29,7 @@ func TestRedriveSendsEachLetterOnceOverAllFilters(t *testing.T) {
 		o := options(b)
 		o.Filter.Reasons = []decision.Reason{decision.RetriesExhausted}
 		survey, done := scanAndRun(b, o)
-		if survey.Read != 200 || survey.Chosen != 50 || survey.ByReason[decision.RetriesExhausted] != 50 || done.Redriven != 50 {
+		if survey.Read != 200 || survey.Chosen != 50 || survey.ByReason[decision.RetriesExhausted] != 50 || done.Handled != 50 {
 			b.Errorf("%+v, %+v", survey, done)
 		}
 		wantCopies(b, [2]int{201, 50})
@@ -36,38 +38,35 @@ func TestRedriveSendsEachLetterOnceOverAllFilters(t *testing.T) {
 		o.Filter.Reasons = []decision.Reason{decision.Rejected, decision.RetriesExhausted}
 		o.Limit = 30
 		survey, done = scanAndRun(b, o)
-		if survey.Chosen != 100 || survey.Already != 50 || done.Redriven != 30 || !done.Limited {
+		if survey.Chosen != 100 || survey.Already != 50 || done.Handled != 30 || !done.Limited {
 			b.Errorf("%+v, %+v", survey, done)
 		}
 		o.Limit = 0
-		if _, done = scanAndRun(b, o); done.Redriven != 70 || done.Limited {
+		if _, done = scanAndRun(b, o); done.Handled != 70 || done.Limited {
 			b.Errorf("%+v", done)
 		}
 		wantCopies(b, [2]int{1, 50}, [2]int{201, 50}, [2]int{301, 50})
 
-		if _, done = scanAndRun(b, options(b)); done.Redriven != 50 {
+		if _, done = scanAndRun(b, options(b)); done.Handled != 50 {
 			b.Errorf("%+v", done)
 		}
-		if survey, done = scanAndRun(b, options(b)); done.Redriven != 0 || survey.Chosen != 0 || survey.Already != 200 {
+		if survey, done = scanAndRun(b, options(b)); done.Handled != 0 || survey.Chosen != 0 || survey.Already != 200 {
 			b.Errorf("%+v, %+v", survey, done)
 		}
 		wantCopies(b, [2]int{1, 50}, [2]int{101, 50}, [2]int{201, 50}, [2]int{301, 50})
 	})
 }
 
-func TestScanSendsAndCommitsNothing(t *testing.T) {
+func TestScanWritesNothing(t *testing.T) {
 	bulktest.InKafka(t, func(b *bulktest.Kafka) {
 		fail(b, bulktest.BackfillTopic, 1, 5, decision.Rejected)
-		r, err := redrive.New(b.Context(), options(b))
-		if err != nil {
-			b.Fatal(err)
-		}
+		r := begin(b, options(b))
 		if survey, err := r.Scan(b.Context()); err != nil || survey.Chosen != 5 || survey.ByError["that is why"] != 5 || survey.ByTopic[bulktest.BackfillTopic] != 5 {
 			b.Errorf("%+v, %v", survey, err)
 		}
 		wantCopies(b)
-		if _, _, ok := b.Cluster.Committed("verdict-redrive", bulktest.LettersTopic, 0); ok {
-			b.Error("the scan committed offsets")
+		if _, err := store.Read(b.Context(), options(b).Ledger, nil); !errors.Is(err, store.ErrMissing) {
+			b.Errorf("the scan wrote to the ledger: %v", err)
 		}
 	})
 }
@@ -79,7 +78,7 @@ func TestRedriveKeepsToItsRate(t *testing.T) {
 		o.Rate = 10
 		began := time.Now()
 		_, done := scanAndRun(b, o)
-		if took := time.Since(began); done.Redriven != 100 || took < 9*time.Second || took > 12*time.Second {
+		if took := time.Since(began); done.Handled != 100 || took < 9*time.Second || took > 12*time.Second {
 			b.Errorf("%+v in %v", done, took)
 		}
 	})
@@ -90,76 +89,17 @@ func TestRedriveContinuesAfterAStop(t *testing.T) {
 		fail(b, bulktest.BackfillTopic, 1, 100, decision.Rejected)
 		o := options(b)
 		o.Rate = 10
-		r, err := redrive.New(b.Context(), o)
-		if err != nil {
-			b.Fatal(err)
-		}
+		r := begin(b, o)
 		ctx, cancel := context.WithTimeout(b.Context(), 5*time.Second)
 		defer cancel()
 		done, err := r.Run(ctx)
-		if !errors.Is(err, context.DeadlineExceeded) || done.Redriven < 40 || done.Redriven > 60 {
+		if !errors.Is(err, context.DeadlineExceeded) || done.Handled < 40 || done.Handled > 60 {
 			b.Errorf("%+v, %v", done, err)
 		}
-		if _, rest := scanAndRun(b, o); rest.Redriven+done.Redriven != 100 {
-			b.Errorf("%d and then %d", done.Redriven, rest.Redriven)
+		if _, rest := scanAndRun(b, o); rest.Handled+done.Handled != 100 {
+			b.Errorf("%d and then %d", done.Handled, rest.Handled)
 		}
 		wantCopies(b, [2]int{1, 100})
-	})
-}
-
-// TestRedriveRepeatsNothingAfterACrash makes the commits fail from the start, so that only
-// the copies show what went back. Then it uses a group without any commits.
-func TestRedriveRepeatsNothingAfterACrash(t *testing.T) {
-	bulktest.InKafka(t, func(b *bulktest.Kafka) {
-		fail(b, bulktest.BackfillTopic, 1, 60, decision.Rejected)
-		fail(b, bulktest.LiveTopic, 101, 60, decision.Rejected)
-		o := options(b)
-		o.Rate = 10
-		r, err := redrive.New(b.Context(), o)
-		if err != nil {
-			b.Fatal(err)
-		}
-		ctx, cancel := context.WithCancel(b.Context())
-		var fault embedded.FaultHandle
-		time.AfterFunc(500*time.Millisecond, func() {
-			fault = b.Cluster.Inject(embedded.Fault{API: embedded.OffsetCommit, Code: int(kafka.GroupLoadInProgress)})
-		})
-		time.AfterFunc(4500*time.Millisecond, cancel)
-		done, err := r.Run(ctx)
-		if err == nil {
-			b.Errorf("%+v without an error", done)
-		}
-		fault.Lift()
-		before := len(copies(b))
-		if before == 0 || before == 120 {
-			b.Fatalf("%d copies; the crash should be in the middle", before)
-		}
-		if _, rest := scanAndRun(b, o); int(rest.Redriven)+before != 120 {
-			b.Errorf("%d went back after %d", rest.Redriven, before)
-		}
-		wantCopies(b, [2]int{1, 60}, [2]int{101, 60})
-
-		// Without any commit the copies are found as well.
-		other := o
-		other.Group = "verdict-2"
-		if survey, rest := scanAndRun(b, other); rest.Redriven != 0 || survey.Already != 120 {
-			b.Errorf("%+v, %+v", survey, rest)
-		}
-		wantCopies(b, [2]int{1, 60}, [2]int{101, 60})
-	})
-}
-
-func TestRedriveDoesNotRepeatStoredRequests(t *testing.T) {
-	bulktest.InKafka(t, func(b *bulktest.Kafka) {
-		fail(b, bulktest.BackfillTopic, 1, 30, decision.Rejected)
-		fail(b, bulktest.LiveTopic, 101, 30, decision.Rejected)
-		// Kafka stores the records and answers that the request timed out.
-		fault := b.Cluster.Inject(embedded.Fault{API: embedded.Produce, Code: int(kafka.RequestTimedOut), Times: 4})
-		_, done := scanAndRun(b, options(b))
-		if done.Redriven != 60 || fault.Hits() != 4 {
-			b.Errorf("%+v, %d hits", done, fault.Hits())
-		}
-		wantCopies(b, [2]int{1, 30}, [2]int{101, 30})
 	})
 }
 
@@ -167,7 +107,7 @@ func TestRedriveCountsTheRedrivesOfADecision(t *testing.T) {
 	bulktest.InKafka(t, func(b *bulktest.Kafka) {
 		fail(b, bulktest.BackfillTopic, 1, 1, decision.Rejected)
 		for want := range 3 {
-			if _, done := scanAndRun(b, options(b)); done.Redriven != 1 {
+			if _, done := scanAndRun(b, options(b)); done.Handled != 1 {
 				b.Fatalf("redrive %d: %+v", want+1, done)
 			}
 			all := b.All(bulktest.BackfillTopic)
@@ -177,20 +117,189 @@ func TestRedriveCountsTheRedrivesOfADecision(t *testing.T) {
 			}
 			b.Settle(last, "", decision.Rejected)
 		}
-		if survey, done := scanAndRun(b, options(b)); done.Redriven != 0 || survey.Refused[redrive.OverMax] != 1 {
+		if survey, done := scanAndRun(b, options(b)); done.Handled != 0 || survey.Refused[redrive.OverMax] != 1 {
 			b.Errorf("%+v, %+v", survey, done)
 		}
 	})
 }
 
-func TestRedriveRejectsCommitsOfOtherPrograms(t *testing.T) {
+func TestRedriveGoesBackToTheSamePartition(t *testing.T) {
 	bulktest.InKafka(t, func(b *bulktest.Kafka) {
-		fail(b, bulktest.BackfillTopic, 1, 3, decision.Rejected)
-		if err := b.Conn.CommitGroupOffsets(b.Context(), "verdict-redrive", bulktest.LettersTopic, map[int]broker.GroupOffset{0: {Offset: 1, Metadata: "mine"}}); err != nil {
+		letter := decision.DeadLetter{Reason: decision.Rejected, Error: "no"}
+		var letters []decision.Record
+		for i := range 60 {
+			rec := bulktest.Decision(bulktest.BackfillTopic, i)
+			rec.Partition = i % 4 // of three: what the last one had goes by its key
+			letters = append(letters, letter.Encode(bulktest.LettersTopic, &rec))
+		}
+		b.Put(letters...)
+		if _, done := scanAndRun(b, options(b)); done.Handled != 60 {
+			b.Fatalf("%+v", done)
+		}
+		for _, rec := range b.All(bulktest.BackfillTopic) {
+			var i int
+			d, _ := decision.Decode(&rec)
+			if _, err := fmt.Sscanf(d.ID, "d-%d", &i); err != nil || i%4 < 3 && rec.Partition != i%4 {
+				b.Errorf("%s came from partition %d and is in %d", d.ID, i%4, rec.Partition)
+			}
+		}
+	})
+}
+
+func TestRedriveRegistersItselfAsABatch(t *testing.T) {
+	bulktest.InKafka(t, func(b *bulktest.Kafka) {
+		fail(b, bulktest.BackfillTopic, 1, 10, decision.Rejected)
+		o := options(b)
+		o.Limit, o.Overwrite, o.Edit, o.Filter.BatchID = 7, true, []byte(`{"reason":"why"}`), "b"
+		r := begin(b, o)
+		if _, err := r.Scan(b.Context()); err != nil {
 			b.Fatal(err)
 		}
-		if _, err := redrive.New(b.Context(), options(b)); err == nil || !strings.Contains(err.Error(), "kafka.group_id") {
-			b.Errorf("%v", err)
+		if _, err := r.Run(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+		found := 0
+		for key, e := range readLedger(b).Of(ledger.KindBatch) {
+			found++
+			run := e.Batch.Runs[0]
+			if key.Name != redrive.BatchID(run) || !e.Batch.Redrive || !e.Batch.Overwrite || e.Batch.Topic != bulktest.LettersTopic ||
+				e.Batch.Size != 7 || e.Batch.Sent != 7 || e.Batch.Ended.IsZero() || e.Batch.Submitter.Actor != "ops" {
+				b.Errorf("%s: %+v", key.Name, e.Batch)
+			}
+			for _, rec := range b.All(bulktest.BackfillTopic) {
+				if decision.Redrives(&rec) == 1 && !slices.ContainsFunc(rec.Headers, func(h decision.Header) bool { return h.Key == decision.HeaderRun && string(h.Value) == run }) {
+					b.Errorf("a copy does not name its run: %v", rec.Headers)
+				}
+			}
+			if all := acts(b); len(all) != 2 || all[0].Key != "verdict/batch/"+key.Name || all[0].Details["batch_id"] != "b" || all[0].Details["chosen"] != "10" ||
+				all[0].Details["limit"] != "7" || all[0].Why != "because" || all[1].Details["redriven"] != "7" || all[1].Details["stopped"] != "" {
+				b.Errorf("acts %+v", all)
+			}
+		}
+		if found != 1 {
+			b.Errorf("%d batches", found)
+		}
+	})
+}
+
+// TestRedriveRemembersOverSeveralWindows fails more letters than a window has, and than a
+// transaction holds, and sends every third back.
+func TestRedriveRemembersOverSeveralWindows(t *testing.T) {
+	bulktest.InKafka(t, func(b *bulktest.Kafka) {
+		const n = ledger.WindowSize + 6000
+		reasons := []decision.Reason{decision.Rejected, decision.Expired, decision.Conflict}
+		letters := make([]decision.Record, n)
+		for i := range letters {
+			rec := bulktest.Decision(bulktest.LiveTopic, i)
+			rec.Partition = i % 2
+			letter := decision.DeadLetter{Reason: reasons[i%3], Error: "no"}
+			letters[i] = letter.Encode(bulktest.LettersTopic, &rec)
+		}
+		for from := 0; from < n; from += 1000 { // all in partition 0, so that it has two windows
+			if _, err := b.Conn.Append(b.Context(), bulktest.LettersTopic, 0, letters[from:min(from+1000, n)]); err != nil {
+				b.Fatal(err)
+			}
+		}
+		o := options(b)
+		o.Filter.Reasons = []decision.Reason{decision.Expired}
+		if _, done := scanAndRun(b, o); done.Handled != n/3 {
+			b.Errorf("%+v", done)
+		}
+		windows := 0
+		for key := range readLedger(b).Of(ledger.KindRedrive) {
+			if strings.Contains(key.Name, "/") {
+				windows++
+			}
+		}
+		if windows != 2 {
+			b.Errorf("%d windows, want 2", windows)
+		}
+		if survey, done := scanAndRun(b, options(b)); survey.Already != n/3 || done.Handled != n-n/3 {
+			b.Errorf("%+v, %+v", survey, done)
+		}
+		times := make(map[string]int)
+		for _, rec := range b.All(bulktest.LiveTopic) {
+			times[string(rec.Value)]++
+		}
+		for value, n := range times {
+			if n != 1 {
+				b.Fatalf("%s is there %d times", value, n)
+			}
+		}
+		if len(times) != n {
+			b.Errorf("%d decisions, want %d", len(times), n)
+		}
+	})
+}
+
+// One copy that Kafka never takes does not keep the others from going back.
+func TestRedriveLeavesOutWhatKafkaRefuses(t *testing.T) {
+	bulktest.InKafka(t, func(b *bulktest.Kafka) {
+		if _, err := broker.Create(b.Context(), b.Conn.Client(), []broker.Topic{{Name: "small", Partitions: 1, Configs: map[string]string{"max.message.bytes": "5000"}}}); err != nil {
+			b.Fatal(err)
+		}
+		letter := decision.DeadLetter{Reason: decision.Rejected, Error: "no"}
+		var letters []decision.Record
+		for i := range 20 {
+			rec := bulktest.Decision("small", i)
+			if i == 7 {
+				rec.Value = fmt.Appendf(nil, `{"other":%q}`, bytes.Repeat([]byte("x"), 8000))
+			}
+			letters = append(letters, letter.Encode(bulktest.LettersTopic, &rec))
+		}
+		b.Put(letters...)
+		o := options(b)
+		o.Targets = []string{"small"}
+		if _, done := scanAndRun(b, o); done.Handled != 19 || done.Failed != 1 {
+			b.Errorf("%+v", done)
+		}
+		if n := len(b.All("small")); n != 19 {
+			b.Errorf("%d copies, want 19", n)
+		}
+		if survey, _ := scanAndRun(b, o); survey.Chosen != 1 || survey.Already != 19 {
+			b.Errorf("%+v", survey)
+		}
+	})
+}
+
+func TestDismissedLettersDoNotGoBack(t *testing.T) {
+	bulktest.InKafka(t, func(b *bulktest.Kafka) {
+		fail(b, bulktest.BackfillTopic, 1, 20, decision.Rejected)
+		fail(b, bulktest.LiveTopic, 101, 10, decision.Conflict)
+		b.Put(decision.Record{Topic: bulktest.LettersTopic, Value: []byte("no dead letter")})
+		o := options(b)
+		o.Filter.Reasons, o.Limit = []decision.Reason{decision.Rejected}, 5
+		scanAndRun(b, o)
+
+		o.Limit, o.Action = 0, redrive.Dismiss
+		if survey, done := scanAndRun(b, o); survey.Chosen != 15 || survey.Already != 5 || done.Handled != 15 {
+			b.Errorf("dismissed: %+v, %+v", survey, done)
+		}
+		if survey, done := scanAndRun(b, o); survey.Dismissed != 15 || done.Handled != 0 {
+			b.Errorf("again: %+v, %+v", survey, done)
+		}
+		if survey, done := scanAndRun(b, options(b)); survey.Chosen != 10 || survey.Dismissed != 15 || survey.Already != 5 || survey.Refused[redrive.NotReadable] != 1 || done.Handled != 10 {
+			b.Errorf("redriven: %+v, %+v", survey, done)
+		}
+		o.Action, o.Limit = redrive.Restore, 6
+		if survey, done := scanAndRun(b, o); survey.Chosen != 15 || survey.Already != 0 || done.Handled != 6 {
+			b.Errorf("restored: %+v, %+v", survey, done)
+		}
+		o.Action, o.Limit = redrive.SendBack, 0
+		if survey, done := scanAndRun(b, o); survey.Chosen != 6 || survey.Dismissed != 9 || done.Handled != 6 {
+			b.Errorf("redriven: %+v, %+v", survey, done)
+		}
+		if got := copies(b); len(got) != 21 || slices.Max(slices.Collect(maps.Values(got))) != 1 {
+			b.Errorf("%v", got)
+		}
+		o = options(b) // without a filter, what can't be read is dismissed too
+		o.Action = redrive.Dismiss
+		if survey, done := scanAndRun(b, o); survey.Chosen != 1 || done.Handled != 1 {
+			b.Errorf("dismissed: %+v, %+v", survey, done)
+		}
+		last := acts(b)
+		if act := last[len(last)-1]; act.Details["dismissed"] != "1" || act.Details["step"] != "end" {
+			b.Errorf("%+v", act)
 		}
 	})
 }

@@ -9,14 +9,15 @@ import (
 
 // Survey counts what a redrive would do.
 type Survey struct {
-	Read     int64 // dead letters in the topic
-	Chosen   int64 // the filter chooses them, and they can go back
-	Already  int64 // the filter chooses them, and they went back before
-	Refused  map[Refusal]int64
-	ByReason map[decision.Reason]int64 // of Chosen
-	ByError  map[string]int64          // of Chosen: by error, with # for numbers and IDs
-	Examples map[string]string         // for each key of ByError, one of its errors
-	ByTopic  map[string]int64          // of Chosen: by the topic they go to
+	Read      int64 // dead letters in the topic
+	Chosen    int64 // the filter chooses them, and they can be handled
+	Already   int64 // the filter chooses them, and they went back before
+	Dismissed int64 // the filter chooses them, and they were dismissed before
+	Refused   map[Refusal]int64
+	ByReason  map[decision.Reason]int64 // of Chosen
+	ByError   map[string]int64          // of Chosen: by error, with # for numbers and IDs
+	Examples  map[string]string         // for each key of ByError, one of its errors
+	ByTopic   map[string]int64          // of Chosen: by the topic they came from
 }
 
 // maxErrors is the maximum number of different errors in a Survey.
@@ -25,8 +26,7 @@ const maxErrors = 1000
 // OtherErrors is the key in Survey.ByError for all errors beyond maxErrors.
 const OtherErrors = "(other errors)"
 
-// Scan reads the dead letters and counts what Run would send back. It sends and commits
-// nothing.
+// Scan reads the dead letters and counts what Run would handle. It writes nothing.
 func (r *Redriver) Scan(ctx context.Context) (Survey, error) {
 	s := Survey{
 		Refused: make(map[Refusal]int64), ByReason: make(map[decision.Reason]int64), ByTopic: make(map[string]int64),
@@ -40,19 +40,22 @@ func (r *Redriver) Scan(ctx context.Context) (Survey, error) {
 		c, chosen := r.choose(rec)
 		switch {
 		case !chosen:
-		case r.redriven.has(rec.Partition, rec.Offset):
+		case c.stands == wentBack:
 			s.Already++
+		case c.stands == dealt:
+			s.Dismissed++
 		case c.refused != nil:
 			s.Refused[c.refused.Why]++
 			r.options.Refused(*c.refused)
 		default:
 			s.Chosen++
 			s.ByReason[c.letter.Reason]++
-			s.ByTopic[c.copied.Topic]++
+			s.ByTopic[c.letter.Original.Topic]++
 			s.countError(c.letter.Error)
 		}
 		return nil
 	})
+	r.chosen = s.Chosen
 	return s, err
 }
 

@@ -1,103 +1,92 @@
 package submit
 
 import (
-	"cmp"
 	"fmt"
-	"slices"
 	"strings"
-	"time"
+
+	"verdict/internal/decision"
+	"verdict/internal/ledger"
 )
 
-// refuse returns an error if the batch must not be sent: because of its entry in the
-// journal, of other entries, or of its status in Kafka (nil: none).
-func (s *submission) refuse(cluster string, inKafka *status) error {
-	if s.entry != nil {
-		if err := s.refuseByEntry(); err != nil {
-			return err
-		}
-	} else if err := s.refuseKnownContent(cluster); err != nil {
-		return err
+// refuse returns an error if the ledger says that the batch must not be sent.
+func (s *submission) refuse(state *ledger.State) error {
+	if hold := state.Hold(ledger.HoldBatch(s.batch.ID)); hold.Cancelled != nil {
+		return fmt.Errorf("batch %s was cancelled; give what is to be sent another --batch-id", s.batch.ID)
 	}
-	if inKafka != nil {
-		if err := s.refuseByStatus(inKafka); err != nil {
-			return err
-		}
+	if e, known := state.Batch(s.batch.ID); known {
+		return s.refuseKnown(e.Batch)
 	}
-	return s.refuseWhileUnfinished(cluster)
-}
-
-// refuseByEntry refuses a batch that its journal entry says is sent, or is another.
-func (s *submission) refuseByEntry() error {
-	b, e, journal := s.batch, s.entry, "journal "+s.options.Journal
-	flags := cmp.Or(b.Flags(), noFlags)
-	switch {
-	case e.Content != b.Content:
-		return fmt.Errorf("batch %s was started with other content, according to %s; give this content another --batch-id", b.ID, journal)
-	case e.ended():
-		return &AlreadySentError{BatchID: b.ID, At: e.Ended, Source: journal, Size: e.Size}
-	case e.Flags != flags || e.Size != b.Size():
-		return fmt.Errorf("batch %s was started with %s and %d decisions to send, and now has %s and %d; give the same flags to continue it",
-			b.ID, describeFlags(e.Flags), e.Size, describeFlags(flags), b.Size())
-	}
-	return nil
-}
-
-// describeFlags returns the flags of a journal entry for a message.
-func describeFlags(flags string) string {
-	if flags == noFlags {
-		return "no flags"
-	}
-	return flags
-}
-
-// refuseKnownContent refuses a batch without an ID of its own whose content was sent
-// under an ID that was given. Without an ID nothing shows that the same content is meant
-// to be sent again.
-func (s *submission) refuseKnownContent(cluster string) error {
-	if !s.batch.IDFromContent() {
-		return nil
-	}
-	other := s.journal.findContent(cluster, s.options.Topic, s.batch.Content)
-	if other == nil {
-		return nil
-	}
-	if other.ended() {
-		return &AlreadySentError{BatchID: other.BatchID, At: other.Ended, Source: "journal " + s.options.Journal, Size: other.Size}
-	}
-	return fmt.Errorf("the same content was started as batch %s, according to journal %s; continue it with --batch-id %s, or send all of it again with another ID",
-		other.BatchID, s.options.Journal, other.BatchID)
-}
-
-// refuseByStatus refuses a batch that its status in Kafka says is sent, is another, or
-// is being sent by another machine.
-func (s *submission) refuseByStatus(in *status) error {
-	b := s.batch
-	switch {
-	case in.Content != b.Content:
-		return fmt.Errorf("batch %s was started with other content, according to Kafka (group %s); give this content another --batch-id", b.ID, s.group)
-	case in.Ended:
-		return &AlreadySentError{BatchID: b.ID, At: in.At, Source: "Kafka (group " + s.group + ")", Size: in.Size}
-	case in.Size != b.Size():
-		return fmt.Errorf("batch %s was started on %s with %d decisions to send, and now has %d; give the same flags to continue it", b.ID, in.Host, in.Size, b.Size())
-	case (s.entry == nil || in.Host != s.options.Host) && time.Since(in.At).Abs() < statusTimeout:
-		return fmt.Errorf("batch %s is being sent by %s, whose status in Kafka is %v old; if that submit has stopped, try again when the status is %v old",
-			b.ID, in.Host, time.Since(in.At).Round(time.Second), statusTimeout)
-	}
-	return nil
-}
-
-// refuseWhileUnfinished refuses a batch while the journal has an unfinished one with the
-// same content or one of the same files.
-func (s *submission) refuseWhileUnfinished(cluster string) error {
-	for _, other := range s.journal.entries {
-		if other == s.entry || other.ended() || other.Cluster != cluster || other.Topic != s.options.Topic {
+	for key, e := range state.Of(ledger.KindBatch) {
+		if state.Hold(ledger.HoldBatch(key.Name)).Cancelled != nil {
 			continue
 		}
-		sameFile := slices.ContainsFunc(other.Files, func(f string) bool { return slices.Contains(s.batch.Paths(), f) })
-		if other.Content == s.batch.Content || sameFile {
-			return fmt.Errorf("batch %s of %s was started and not finished, according to journal %s: %d of its %d decisions are acknowledged; finish it first, with its original content and --batch-id %s, or give this batch a --journal of its own",
-				other.BatchID, strings.Join(other.Files, ", "), s.options.Journal, other.Acknowledged, other.Size, other.BatchID)
+		if err := s.refuseOther(key.Name, e.Batch); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// refuseKnown refuses a batch that is sent, or is another one.
+func (s *submission) refuseKnown(known *ledger.Batch) error {
+	b := s.batch
+	switch {
+	case known.Content != b.Content:
+		return fmt.Errorf("batch %s was started with other content%s; give this content another --batch-id", b.ID, by(known))
+	case !known.Ended.IsZero():
+		return &AlreadySentError{BatchID: b.ID, At: known.Ended, By: known.Submitter, Size: known.Size}
+	case known.Approval != nil && s.options.For != known.Approval.To:
+		return fmt.Errorf("batch %s was started for topic %s, to be approved; give the same --lane and bulk.approval to continue it", b.ID, known.Approval.To)
+	case known.Topic != s.options.Topic:
+		return fmt.Errorf("batch %s was started in topic %s, not in %s; give the same --lane to continue it", b.ID, known.Topic, s.options.Topic)
+	case known.Size != b.Size() || known.Choices != b.Flags():
+		return fmt.Errorf("batch %s was started with %s and %d decisions to send, and now has %s and %d; give the same flags to continue it",
+			b.ID, describeFlags(known.Choices), known.Size, describeFlags(b.Flags()), b.Size())
+	}
+	return s.refuseOtherTopic(s.topicID, known)
+}
+
+// refuseOtherTopic refuses to continue a batch if its topic's ID has changed.
+func (s *submission) refuseOtherTopic(now string, known *ledger.Batch) error {
+	if now == known.TopicID || now == "" || known.TopicID == "" {
+		return nil
+	}
+	return fmt.Errorf("topic %s was deleted and made again after %d of the %d decisions of batch %s had been sent; see what became of them (verdict follow %s), and send the file under another --batch-id",
+		known.Topic, known.Sent, known.Size, s.batch.ID, s.batch.ID)
+}
+
+// refuseOther refuses a new batch because of another one with the same content: one that
+// was not finished or, if the batch has no ID of its own, any. Without an ID nothing
+// shows that the content is meant to be sent again.
+func (s *submission) refuseOther(id string, other *ledger.Batch) error {
+	switch {
+	case other.Redrive || other.Content != s.batch.Content || other.Topic != s.options.Topic:
+		return nil
+	case !other.Ended.IsZero():
+		if s.batch.IDFromContent() {
+			return &AlreadySentError{BatchID: id, At: other.Ended, By: other.Submitter, Size: other.Size}
+		}
+		return nil
+	case other.TopicID != s.topicID && other.TopicID != "": // it can't be finished
+		return nil
+	}
+	files := ""
+	if len(other.Files) > 0 {
+		files = " (" + decision.OneLine(strings.Join(other.Files, ", "), 300) + ")"
+	}
+	return fmt.Errorf("the same content was started as batch %s%s%s and not finished: %d of its %d decisions are sent; continue it with --batch-id %s, or cancel it (verdict cancel %s)",
+		id, files, by(other), other.Sent, other.Size, id, id)
+}
+
+// by names who began a batch.
+func by(b *ledger.Batch) string {
+	return fmt.Sprintf(" by %s on %s", decision.OneLine(b.Submitter.Actor, 100), decision.OneLine(b.Submitter.Host, 100))
+}
+
+// describeFlags returns flags for a message.
+func describeFlags(flags string) string {
+	if flags == "" {
+		return "no flags"
+	}
+	return decision.OneLine(flags, 500)
 }

@@ -18,7 +18,11 @@ func (s *rowSet) add(n int64) {
 	}
 }
 
+// has reports whether the set holds a number. A nil set holds none.
 func (s *rowSet) has(n int64) bool {
+	if s == nil {
+		return false
+	}
 	i := n - s.after - 1
 	return i >= 0 && i < int64(64*len(s.bits)) && s.bits[i/64]&(1<<(i%64)) != 0
 }

@@ -6,110 +6,136 @@ import (
 	"fmt"
 	"time"
 
-	"golang.org/x/time/rate"
+	"golang.org/x/sync/errgroup"
 
 	"verdict/internal/broker"
-	"verdict/internal/bulk/rows"
-	"verdict/internal/decision"
+	"verdict/internal/ledger"
+	"verdict/internal/ledger/store"
 	"verdict/internal/retry"
 )
 
-// send sends the rows that are not in the topic, with a last checkpoint at the end.
-func (s *submission) send(ctx context.Context) error {
-	ctx, s.stop = context.WithCancelCause(ctx)
-	defer s.stop(nil)
-	s.lastRow = s.entry.Done
-	s.publisher = broker.NewPublisher(broker.PublisherOptions{
-		Client: s.options.Connection.Client(), Linger: 5 * time.Millisecond, MaxPendingBytes: 16 << 20, AlreadyStored: s.alreadyStored,
-		OnHealthChange: func(err error) {
-			if err != nil {
-				s.options.Log.Warn("decisions can't be published; retrying", "err", err)
-			} else {
-				s.options.Log.Warn("decisions can be published again")
-			}
-		},
-	})
-	err := s.sendRows(ctx)
-	if err == nil {
-		err = s.checkpoint(ctx, s.batch.Rows, true)
-	}
-	if err != nil && ctx.Err() != nil {
-		err = context.Cause(ctx)
-	}
-	// Let requests in flight finish. If all of them do, the journal can say so, and the
-	// next call need not scan the topic.
-	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
-	defer cancel()
-	closed := s.publisher.Close(last)
-	if err == nil || closed != nil || s.inflight.failed() != nil {
-		return errors.Join(err, closed)
-	}
-	s.recordDone(s.lastRow)
-	s.entry.Clean = true
-	return errors.Join(err, s.journal.save())
-}
+const (
+	// maxFailures is how many times in a row a Write may fail for another cause than time.
+	maxFailures = 3
+	// minChunk is the number of decisions that are sent at once over the slowest network.
+	minChunk = 100
+	// takeoverTime is how long whoever takes the batch over needs until the ledger says so.
+	takeoverTime = 2 * time.Second
+)
 
-// sendRows gives the rows to the publisher, with checkpoints in between.
-func (s *submission) sendRows(ctx context.Context) error {
-	var limiter *rate.Limiter
-	if s.options.Rate > 0 {
-		limiter = rate.NewLimiter(rate.Limit(s.options.Rate), max(1, int(s.options.Rate/20)))
-	}
-	since, began := 0, time.Now()
-	return s.batch.Each(ctx, func(r *rows.CheckedRow) error {
-		if r.Number <= s.entry.Done {
-			return nil
-		}
-		// Before the row, not after it: publishing the last one may have waited for Kafka
-		// so long that another machine took the batch over, which the checkpoint notices.
-		if since++; since > s.options.CheckpointRows || time.Since(began) >= s.options.CheckpointEvery {
-			if err := s.checkpoint(ctx, s.lastRow, false); err != nil {
-				return err
-			}
-			since, began = 1, time.Now()
-		}
-		switch {
-		case !r.ToSend():
-		case s.stored.has(r.Number):
-			s.skipped++
-		default:
-			if limiter != nil {
-				// Not limiter.Wait, which fails at once if the deadline of ctx would pass.
-				if d := limiter.Reserve().Delay(); d > 0 {
-					if err := retry.Sleep(ctx, d); err != nil {
-						return err
-					}
-				}
-			}
-			if err := s.publish(ctx, r); err != nil {
+// send sends the rows that are not in the topic. While one chunk is written, the next is
+// read.
+func (s *submission) send(ctx context.Context) error {
+	chunks := make(chan chunk)
+	sending, ctx := errgroup.WithContext(ctx)
+	reader, done := s.newChunker(chunks), s.entry.Done
+	sending.Go(func() error {
+		defer close(chunks)
+		return reader.read(ctx, done)
+	})
+	sending.Go(func() error {
+		for c := range chunks {
+			if err := s.write(ctx, c); err != nil {
 				return err
 			}
 		}
-		s.lastRow = r.Number
 		return nil
 	})
+	return sending.Wait()
 }
 
-// publish gives one row to the publisher.
-func (s *submission) publish(ctx context.Context, r *rows.CheckedRow) error {
-	if err := s.inflight.failed(); err != nil {
+// write writes a chunk. What could not be written in the time of a transaction it writes
+// in smaller parts.
+func (s *submission) write(ctx context.Context, c chunk) error {
+	for {
+		if err := s.checkSource(ctx); err != nil {
+			return err
+		}
+		part, rest := c.split(s.limit)
+		entry, did := s.entry, ""
+		entry.Done, entry.Sent = part.end.row, part.end.sent
+		if part.last {
+			entry.Ended, did = time.Now().UTC(), "sent all"
+		}
+		change := s.change(entry, did)
+		change.Rows = part.records
+		written, err := s.attempt(ctx, change)
+		switch {
+		case err != nil:
+			return err
+		case !written:
+			s.limit = max(minChunk, min(s.limit, len(part.records))/2)
+			continue
+		}
+		s.entry, s.limit = entry, min(2*s.limit, s.options.ChunkRows)
+		s.sent += int64(len(part.records))
+		s.options.Acknowledged.Store(s.earlier + s.sent)
+		if c = rest; len(c.records) == 0 {
+			return nil
+		}
+	}
+}
+
+// checkSource returns an error if a file or the topic is not the one that it was.
+func (s *submission) checkSource(ctx context.Context) error {
+	if err := s.batch.CheckUnchanged(); err != nil {
 		return err
 	}
-	rec := r.Record(s.options.Topic)
-	rec.Headers = decision.BatchPlace{ID: s.batch.ID, Line: r.Number, Size: s.batch.Size()}.Headers()
-	position := r.Where()
-	s.inflight.add()
-	err := s.publisher.Publish(ctx, rec, func(err error) {
-		if err == nil {
-			s.sent.Add(1)
-			s.options.Acknowledged.Add(1)
-		} else if !errors.Is(err, broker.ErrPublisherClosed) {
-			err = fmt.Errorf("%s: %w", position, err)
-		}
-		s.inflight.done(err)
-	})
+	id, err := s.readTopicID(ctx)
 	if err != nil {
-		s.inflight.done(nil) // the publisher did not accept it
+		return ctx.Err() // Write will notice, too, that Kafka does not answer
 	}
-	return err
+	return s.refuseOtherTopic(id, &s.entry)
+}
+
+// attempt makes one attempt to write a change with an entry of the batch, and finds out
+// whether it was written. An error says that nothing more must be written.
+func (s *submission) attempt(ctx context.Context, c store.Change) (written bool, err error) {
+	before := s.writer.State().Previous(s.key)
+	_, err = s.writer.Write(ctx, c)
+	if err == nil {
+		s.writable()
+		return true, nil
+	}
+	if ctx.Err() != nil {
+		return false, context.Cause(ctx)
+	}
+	// What time can mend, such as a broker that is away, has used up the transaction's.
+	if !errors.Is(err, context.DeadlineExceeded) {
+		if _, refused := errors.AsType[*ledger.Refused](err); refused {
+			return false, err
+		}
+		if s.failures++; s.failures == maxFailures {
+			return false, err
+		}
+	}
+	if !s.failing {
+		s.failing = true
+		s.options.Log.Warn("decisions can't be sent; trying again", "err", err)
+	}
+	if errors.Is(err, broker.ErrFenced) {
+		if err := retry.Sleep(ctx, takeoverTime); err != nil {
+			return false, err
+		}
+	}
+	if err := s.writer.Recover(ctx); err != nil {
+		return false, err
+	}
+	switch now := s.writer.State().Previous(s.key); {
+	case now < before:
+		return false, fmt.Errorf("the ledger no longer knows what it knew of batch %s: was the topic %s deleted and made again? Of %d decisions %d are sent",
+			s.batch.ID, s.options.Ledger.Control, s.batch.Size(), s.entry.Sent)
+	case now > before:
+		s.writable()
+		return true, nil
+	}
+	return false, nil
+}
+
+// writable notes that the last change was written.
+func (s *submission) writable() {
+	if s.failing {
+		s.options.Log.Warn("decisions can be sent again")
+	}
+	s.failing, s.failures = false, 0
 }

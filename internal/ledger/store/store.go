@@ -52,9 +52,10 @@ func Topics(control, audit string) []broker.Topic {
 	}
 }
 
-// Check returns ErrMissing, or why the control topic can't hold a ledger.
+// Check returns ErrMissing, or why the control topic can't hold a ledger. It retries
+// transient errors until ctx ends.
 func Check(ctx context.Context, o Options) error {
-	states, err := broker.Describe(ctx, o.Connection.Client(), o.Control)
+	states, err := o.Connection.Describe(ctx, o.Retrying, o.Control)
 	if err != nil {
 		return err
 	}
@@ -62,8 +63,6 @@ func Check(ctx context.Context, o Options) error {
 	switch {
 	case errors.Is(s.Err, kafka.UnknownTopicOrPartition):
 		return fmt.Errorf("%w: %s (kafka.topics.control); verdict topics creates it", ErrMissing, o.Control)
-	case s.Err != nil:
-		return fmt.Errorf("describe the control topic %s: %w", o.Control, s.Err)
 	case s.Partitions != 1:
 		return fmt.Errorf("the control topic %s has %d partitions and must have one, since its order decides; name another topic in kafka.topics.control, which verdict topics will create", o.Control, s.Partitions)
 	}
@@ -78,7 +77,12 @@ func Check(ctx context.Context, o Options) error {
 // topic.
 func Ensure(ctx context.Context, o Options) error {
 	err := Check(ctx, o)
-	if !errors.Is(err, ErrMissing) {
+	if err == nil {
+		audit, described := o.Connection.Describe(ctx, o.Retrying, o.Audit)
+		if described != nil || !errors.Is(audit[o.Audit].Err, kafka.UnknownTopicOrPartition) {
+			return described
+		}
+	} else if !errors.Is(err, ErrMissing) {
 		return err
 	}
 	if _, created := broker.Create(ctx, o.Connection.Client(), Topics(o.Control, o.Audit)); created != nil {

@@ -47,9 +47,15 @@ type KeyedEntry struct {
 }
 
 // Open takes over a key, creates the topics of the ledger where they are missing, and
-// reads the ledger. Only this Writer can write under the transactional ID of the key from
+// reads the ledger. It writes nothing if its author's signature would count for nothing.
+// Only this Writer can write under the transactional ID of the key from
 // then on. It retries transient errors until ctx ends.
 func Open(ctx context.Context, o Options, owns ledger.Key) (*Writer, error) {
+	if owns.Kind != ledger.KindInstance { // which is not signed
+		if err := o.Trusted.CheckSigner(o.Author.Actor, o.Sign); err != nil {
+			return nil, err
+		}
+	}
 	if err := Ensure(ctx, o); err != nil {
 		return nil, err
 	}
@@ -116,24 +122,27 @@ func (w *Writer) Write(ctx context.Context, c Change) ([]decision.Position, erro
 }
 
 // Recover takes the key over once more after a Write that failed, and reads the ledger
-// again. It does so only if the key's latest entry is still by this run; else the error is a
-// *TakenOverError. The caller compares State with what it wrote.
+// again. It does so only if no other run has written the key's latest entry since State was
+// read; else the error is a *TakenOverError. The caller compares State with what it wrote.
 func (w *Writer) Recover(ctx context.Context) error {
+	known := w.state.Previous(w.owns)
 	state, err := Read(ctx, w.options, nil)
 	if err != nil {
 		return err
 	}
-	if err := w.stillOwned(state); err != nil {
+	if err := w.stillOwned(state, known); err != nil {
 		return err
 	}
 	if err := w.takeOver(ctx); err != nil {
 		return err
 	}
-	return w.stillOwned(w.state)
+	return w.stillOwned(w.state, known)
 }
 
-func (w *Writer) stillOwned(s *ledger.State) error {
-	if e, ok := s.Get(w.owns); ok && e.Run != w.options.Author.Run {
+// stillOwned returns an error if the key's latest entry is neither the known one, which may
+// be an earlier run's, nor by this run.
+func (w *Writer) stillOwned(s *ledger.State, known int64) error {
+	if e, ok := s.Get(w.owns); ok && e.Run != w.options.Author.Run && s.Previous(w.owns) != known {
 		return &TakenOverError{Key: w.owns, By: e}
 	}
 	return nil

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	"verdict/internal/broker"
 	"verdict/internal/bulk/bulktest"
@@ -140,6 +141,53 @@ func TestLedgerThatIsNoneIsRefused(t *testing.T) {
 				b.Errorf("%s: %v", topic, err)
 			}
 		}
+	})
+}
+
+// A run that goes on with what another began finds out what became of its first Write.
+func TestRecoverKnowsTheEntryThatItFound(t *testing.T) {
+	bulktest.InKafka(t, func(b *bulktest.Kafka) {
+		mustWrite(b, mustOpen(b, by(b, "a")), step(1))
+		w := mustOpen(b, by(b, "b"))
+		ended, cancel := context.WithCancel(b.Context())
+		cancel()
+		if _, err := w.Write(ended, step(2)); err == nil {
+			b.Error("a write after its context's end succeeded")
+		}
+		if err := w.Recover(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+		mustWrite(b, w, step(2))
+	})
+}
+
+func TestRecoverWaitsOutAnOutage(t *testing.T) {
+	bulktest.InKafka(t, func(b *bulktest.Kafka) {
+		w := mustOpen(b, by(b, "a"))
+		mustWrite(b, w, step(1))
+		b.Network.Cut()
+		time.AfterFunc(5*time.Minute, func() { b.Network.Mend() })
+		if _, err := w.Write(b.Context(), step(2)); err == nil {
+			b.Error("a write without a network succeeded")
+		}
+		if err := w.Recover(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+		mustWrite(b, w, step(2))
+		if rows := len(b.All(bulktest.BackfillTopic)); rows != 2 {
+			b.Errorf("%d rows, want 2", rows)
+		}
+	})
+}
+
+func TestOpenCreatesAMissingAuditTopic(t *testing.T) {
+	bulktest.InKafka(t, func(b *bulktest.Kafka) {
+		mustWrite(b, mustOpen(b, by(b, "a")), step(1))
+		if err := b.Cluster.DeleteTopic("audit"); err != nil {
+			b.Fatal(err)
+		}
+		time.Sleep(time.Minute) // until the transport's metadata is read again
+		mustWrite(b, mustOpen(b, by(b, "b")), step(2))
 	})
 }
 
