@@ -79,6 +79,7 @@ type Topics struct {
 	CheckResults string `key:"check_results" default:"task-check-results" help:"Topic from which verdict decide reads check results."`
 	Held         string `key:"held" default:"task-decisions-held" help:"Topic in which batches wait for approval, see bulk.approval. run does not read it."`
 	Control      string `key:"control" default:"verdict-control" help:"Topic of the ledger: what is known of batches, redrives, holds and rates. It has one partition and is compacted."`
+	Fingerprints string `key:"fingerprints" default:"verdict-fingerprints" help:"Topic in which submit remembers the rows of each batch, about nine bits each, so that rows that were sent before are noticed. Empty means that they are not remembered. run does not read it."`
 	Audit        string `key:"audit" default:"verdict-audit" help:"Topic in which each act of a person is kept: who did what, when and why."`
 }
 

@@ -30,6 +30,7 @@ type submitOptions struct {
 	wait        bool
 	report      string
 	rows        rows.Options // made from maps and sets
+	again       bool         // send what was sent before
 }
 
 // submitCommand is long because it lists the command's text and its flags.
@@ -112,6 +113,7 @@ With --wait, the output and the exit status of "verdict follow" come after it.`,
 	f.BoolVar(&o.override, "override", false, "let --set replace values that rows have")
 	f.StringVar(&o.rows.Sheet, "sheet", "", "`name` of the sheet of a workbook (default: the first)")
 	f.StringVar(&o.encoding, "encoding", "", "`encoding` of text without a byte order mark: utf-8, utf-16le, utf-16be or windows-1252 (default: utf-8)")
+	f.BoolVar(&o.again, "again", false, "send rows even if another batch has sent the same tasks and states before")
 	f.Float64Var(&o.rate, "rate", 0, "`decisions` per second (0: unlimited)")
 	f.BoolVar(&o.skipInvalid, "skip-invalid", false, "send the valid rows even if others are invalid")
 	f.BoolVar(&o.lastWins, "last-wins", false, "of rows with opposite states for one task, send only the last")
