@@ -41,11 +41,12 @@ func follow(b *bulktest.Kafka, o store.Options) (f *following, stop func()) {
 		store.Follow(ctx, o, slog.New(slog.NewTextHandler(&f.log, nil)), func(v store.View) {
 			f.mu.Lock()
 			defer f.mu.Unlock()
-			text := string(v.Condition)
+			var text strings.Builder
+			text.WriteString(string(v.Condition))
 			for _, key := range v.Changed {
-				text += " " + key.Name
+				text.WriteString(" " + key.Name)
 			}
-			f.views = append(f.views, text)
+			f.views = append(f.views, text.String())
 			f.why = v.Why
 			for _, key := range watched {
 				f.held[key] = v.State.Hold(key).Held
@@ -256,6 +257,11 @@ func TestLedgerIsLostFromTheStartWhereTheAuditTopicKnowsOfIt(t *testing.T) {
 
 		hold(b, o, live, true)
 		remove(b, o.Control)
+		f, stop = follow(b, o)
+		f.want(time.Second, "lost")
+		stop()
+		o, closed := afresh(b, o)
+		defer closed()
 		f, stop = follow(b, o)
 		f.want(time.Second, "lost")
 		ensure(b, o)
