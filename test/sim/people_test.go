@@ -70,6 +70,9 @@ func (p *plan) drawActs(length time.Duration) {
 			key += a.task.TaskID
 		case orderRate, deleteTopic:
 		}
+		if a.kind == deleteTopic && slices.ContainsFunc(p.faults, func(f fault) bool { return f.kind == peopleRedrive }) {
+			continue // what went back would be forgotten with it
+		}
 		if !seen[key] {
 			seen[key] = true
 			p.acts = append(p.acts, a)
