@@ -24,7 +24,7 @@ func (a *attempt) preflight(ctx context.Context) (v verdict, done bool) {
 }
 
 // ledgerDelay is how long after a record what the ledger says of its run may arrive.
-const ledgerDelay = 5 * time.Second
+const ledgerDelay = 10 * time.Second
 
 // needsPreflight reports whether the task is to be looked at first.
 func (a *attempt) needsPreflight() bool {

@@ -94,6 +94,9 @@ func approveBatch(ctx context.Context, s Process, cfg configs.Config, o approve.
 	if err != nil && ctx.Err() != nil {
 		err = fmt.Errorf("stopped with %s of %s moved; run the same command again to continue", term.Commas(sum.Earlier+sum.Moved), term.Plural(sum.Size, "decision"))
 	}
+	if err != nil && sum.Size == 0 {
+		return err // nothing was begun
+	}
 	return errors.Join(err, writeApproved(s, o.Batch, sum))
 }
 

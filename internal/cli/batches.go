@@ -29,8 +29,8 @@ last decisions), "cancelled" or "done". The time left is estimated from the last
 minutes, or from the rate if nothing was settled in them.
 
 What is not in the ledger yet is counted from the topics; that reads them from where
-the oldest unfinished batch began. Batches of the first edition are not listed;
-"verdict follow" finds them.`,
+the oldest unfinished batch began. Batches that a Verdict without a ledger submitted are
+not listed; "verdict follow" finds them.`,
 		Example: `  verdict batches
 
   verdict batches --all --json`,
@@ -73,12 +73,15 @@ func writeBatches(out io.Writer, list []control.Batch) error {
 	fmt.Fprintln(table, "BATCH\tSTATE\tROWS\tSETTLED\tDEAD\tLEFT\tBY\tSUBMITTED\tLATEST COMMAND")
 	for i := range list {
 		b := &list[i]
-		command := ""
+		command, submitted := "", "-"
+		if b.SubmittedAt != nil {
+			submitted = minute(b.SubmittedAt.Time)
+		}
 		if b.Order != nil {
 			command = orderText(b.Order)
 		}
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", term.OneLine(b.ID), b.State, term.Commas(b.Rows), term.Commas(b.Settled), term.Commas(b.DeadLettered),
-			leftText(b.LeftSeconds), decision.OneLine(b.SubmittedBy, 40), minute(b.SubmittedAt.Time), command)
+			leftText(b.LeftSeconds), decision.OneLine(b.SubmittedBy, 40), submitted, command)
 	}
 	return table.Flush()
 }

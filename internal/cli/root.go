@@ -68,7 +68,7 @@ retried, and all instances of a consumer group share one rate limit.`,
 	}
 	add(groupTry, demoCommand(s), sandboxCommand(s))
 	add(groupService, checkCommand(s), topicsCommand(s), runCommand(s), decideCommand(s))
-	add(groupDecisions, submitCommand(s), approveCommand(s), followCommand(s), explainCommand(s), verifyCommand(s), redriveCommand(s), dismissCommand(s))
+	add(groupDecisions, submitCommand(s), approveCommand(s), followCommand(s), explainCommand(s), verifyCommand(s), redriveCommand(s), dismissCommand(s), proveCommand(s))
 	add(groupControl, statusCommand(s), batchesCommand(s), holdCommand(s), resumeCommand(s), cancelCommand(s), rateCommand(s), auditCommand(s), keyCommand(s))
 	help := helpCommand(s)
 	add(groupOther, completionCommand(s), help, versionCommand(s))

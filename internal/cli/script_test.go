@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -50,7 +51,10 @@ func verdictMain() {
 //	dump TOPIC FILE       write the topic's records as JSON lines, by partition and offset
 //	create TOPIC N [K=V]  create a topic with N partitions and settings
 //	put TOPIC KEY FILE    publish a file as one record, with $NOW for the time at the start
+//
+// $CHECKER is the program in docs/evidence.md that checks evidence.
 func TestScripts(t *testing.T) {
+	checker := documentedChecker(t)
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
@@ -72,7 +76,9 @@ func TestScripts(t *testing.T) {
 			server := httptest.NewServer(box)
 			env.Defer(server.Close)
 			brokers := strings.Join(cluster.Addrs(), ",")
+			env.Setenv("BROKERS", brokers)
 			env.Setenv("VERDICT_KAFKA_BROKERS", brokers)
+			env.Setenv("CHECKER", checker)
 			env.Setenv("VERDICT_API_BASE_URL", server.URL+"/4.0")
 			env.Setenv("VERDICT_API_KEY", demoKey)
 			env.Setenv("VERDICT_ADMIN_ADDR", "127.0.0.1:0")
@@ -86,6 +92,25 @@ func TestScripts(t *testing.T) {
 			"put": scriptPut,
 		},
 	})
+}
+
+// documentedChecker returns the path of the Python program in docs/evidence.md.
+func documentedChecker(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile("../../docs/evidence.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, program, found := strings.Cut(string(text), "```python\n")
+	program, _, ended := strings.Cut(program, "```")
+	if !found || !ended {
+		t.Fatal("docs/evidence.md has no Python program")
+	}
+	path := filepath.Join(t.TempDir(), "check.py")
+	if err := os.WriteFile(path, []byte(program), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
 
 // scriptKafka is the key of the cluster in a script's values.

@@ -55,6 +55,9 @@ func submit(ctx context.Context, s Process, cfg configs.Config, files []string, 
 	seconds := time.Since(start).Seconds()
 	fmt.Fprintf(s.Out, "batch_id=%s rows=%d invalid=%d superseded=%d duplicates=%d submitted=%d earlier=%d seconds=%.2f rate=%.1f\n",
 		id, batch.Rows, batch.Invalid, batch.Superseded, batch.Duplicates, sent.Sent, sent.Earlier, seconds, float64(sent.Sent)/max(seconds, 0.001))
+	if cfg.Bulk.Approval && err == nil && sent.Sent+sent.Earlier > 0 {
+		fmt.Fprintf(s.Err, "batch %s waits for approval by another person: verdict approve %s\n", id, id)
+	}
 	if already && o.wait {
 		fmt.Fprintln(s.Err, "warning:", alreadySent)
 		err = nil
@@ -142,12 +145,16 @@ func sendBatch(ctx context.Context, s Process, cfg configs.Config, batch *rows.B
 	if o.lane == decision.Live.String() {
 		topic = cfg.Kafka.Topics.Decisions
 	}
+	lane := "" // that the batch needs approval for
+	if cfg.Bulk.Approval {
+		lane, topic = topic, cfg.Kafka.Topics.Held
+	}
 	var acknowledged atomic.Int64
 	counter := term.NewCounter(s.Err, "sent", batch.Size())
 	done := make(chan struct{})
 	var showing sync.WaitGroup
 	sent, err := bulksubmit.Submit(ctx, batch, bulksubmit.Options{
-		Ledger: where, Topic: topic, Rate: o.rate, Acknowledged: &acknowledged, Log: log,
+		Ledger: where, Topic: topic, For: lane, Rate: o.rate, Acknowledged: &acknowledged, Log: log,
 		OnStart: func(before int64) {
 			counter.Start(before)
 			showing.Go(func() { showCount(counter, &acknowledged, done) })

@@ -35,16 +35,16 @@ type Batch struct {
 	Sent         int64            `json:"sent"`
 	Settled      int64            `json:"settled"` // dead-lettered ones among them
 	DeadLettered int64            `json:"dead_lettered"`
-	Reasons      map[string]int64 `json:"reasons,omitempty"`     // dead letters by reason; none once the result is noted
-	PerSecond    float64          `json:"per_second"`            // settled, over the last five minutes
-	LeftSeconds  float64          `json:"left_seconds"`          // 0: not known, or nothing is left
-	SubmittedBy  string           `json:"submitted_by"`          // actor
-	SubmittedAt  decision.Time    `json:"submitted_at"`          // of the first decision
-	Why          string           `json:"why,omitempty"`         // of the submit
-	Files        []string         `json:"files,omitempty"`       // that were submitted
-	Redrive      bool             `json:"redrive,omitempty"`     // of dead letters
-	FinishedAt   *decision.Time   `json:"finished_at,omitempty"` // of the last decision
-	Order        *Order           `json:"order,omitempty"`       // the latest hold, resume or cancel
+	Reasons      map[string]int64 `json:"reasons,omitempty"`      // dead letters by reason; none once the result is noted
+	PerSecond    float64          `json:"per_second"`             // settled, over the last five minutes
+	LeftSeconds  float64          `json:"left_seconds"`           // 0: not known, or nothing is left
+	SubmittedBy  string           `json:"submitted_by"`           // actor
+	SubmittedAt  *decision.Time   `json:"submitted_at,omitempty"` // of the first decision
+	Why          string           `json:"why,omitempty"`          // of the submit
+	Files        []string         `json:"files,omitempty"`        // that were submitted
+	Redrive      bool             `json:"redrive,omitempty"`      // of dead letters
+	FinishedAt   *decision.Time   `json:"finished_at,omitempty"`  // of the last decision
+	Order        *Order           `json:"order,omitempty"`        // the latest hold, resume or cancel
 }
 
 // Order is who commanded what, when and why.
@@ -113,6 +113,11 @@ func (c *counter) batches(ctx context.Context, s *ledger.State, want func(id str
 			count = append(count, oneOf(key.Name, e.Batch))
 		}
 	}
+	slices.SortStableFunc(wanted, func(a, b string) int {
+		first, _ := s.Batch(a)
+		second, _ := s.Batch(b)
+		return first.Batch.Began.Compare(second.Batch.Began)
+	})
 	if err := c.read(ctx, count); err != nil {
 		return nil, err
 	}
@@ -133,7 +138,6 @@ func (c *counter) batches(ctx context.Context, s *ledger.State, want func(id str
 		}
 		batches = append(batches, describeBatch(s, id, e.Batch, sum, cmp.Or(rateOf(s, now), c.options.Rate), now))
 	}
-	slices.SortStableFunc(batches, func(a, b Batch) int { return a.SubmittedAt.Compare(b.SubmittedAt.Time) })
 	return batches, nil
 }
 
@@ -168,6 +172,9 @@ func (c *counter) read(ctx context.Context, count []follow.OneOf) error {
 
 func oneOf(id string, b *ledger.Batch) follow.OneOf {
 	one := follow.OneOf{ID: id, Topic: b.Topic, Begin: b.Begin, Began: b.Began, Runs: b.Runs}
+	if b.FirstEdition { // some of its rows name no run
+		one.Runs = nil
+	}
 	if b.Redrive { // its Topic is that of the dead letters; they went back to where they came from
 		one.Topic, one.Begin = "", nil
 	}
@@ -212,7 +219,10 @@ func (c *counter) note(ctx context.Context, id string, result *ledger.BatchResul
 func describeBatch(s *ledger.State, id string, b *ledger.Batch, sum follow.Summary, rate float64, now time.Time) Batch {
 	v := Batch{
 		ID: id, State: stateOf(s, id, b, now), Topic: b.Topic, Rows: max(b.Size, sum.Submitted), Sent: b.Sent, Settled: sum.Settled, DeadLettered: sum.DeadLettered,
-		PerSecond: sum.Rate, SubmittedBy: b.Submitter.Actor, SubmittedAt: decision.Time{Time: b.Began}, Why: b.Submitter.Why, Files: b.Files, Redrive: b.Redrive,
+		PerSecond: sum.Rate, SubmittedBy: b.Submitter.Actor, Why: b.Submitter.Why, Files: b.Files, Redrive: b.Redrive,
+	}
+	if !b.Began.IsZero() {
+		v.SubmittedAt = &decision.Time{Time: b.Began}
 	}
 	for reason, n := range sum.Reasons {
 		if v.Reasons == nil {

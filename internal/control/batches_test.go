@@ -44,7 +44,7 @@ func TestBatchesAreCountedApartAndTheirResultsNoted(t *testing.T) {
 		got := w.mustBatches(w.options(), false)
 		w.want(got["spring"], BatchRunning, 4, 4, 2, 1)
 		w.want(got["autumn"], BatchSending, 3, 2, 0, 0)
-		if b := got["spring"]; b.Reasons["rejected"] != 1 || b.LeftSeconds < 55 || b.LeftSeconds > 65 || b.SubmittedBy != "spring@backoffice" || b.SubmittedAt.IsZero() {
+		if b := got["spring"]; b.Reasons["rejected"] != 1 || b.LeftSeconds < 55 || b.LeftSeconds > 65 || b.SubmittedBy != "spring@backoffice" || b.SubmittedAt == nil {
 			t.Errorf("two in a minute, and two left: %+v", b)
 		}
 		if b := got["autumn"]; b.LeftSeconds != 3./50 {
@@ -86,33 +86,55 @@ func TestBatchesAreCountedApartAndTheirResultsNoted(t *testing.T) {
 	})
 }
 
+// A redrive is a batch of its own, and its decisions are in their first batch as well.
 func TestRedrivenDecisionsAreNotDone(t *testing.T) {
 	inWorld(t, func(w *world) {
 		b := w.begin("spring", 1)
 		sent := w.send("spring", b, 1, 1)
 		w.Settle(sent[0], "", decision.Rejected)
 		letter := w.All(bulktest.LettersTopic)[0]
-		d, err := decision.ParseDeadLetter(&letter)
-		if err != nil {
-			t.Fatal(err)
+
+		o := w.by("again", "redrive")
+		w.put(o, ledger.BatchKey("redrive-1"), ledger.Entry{Batch: &ledger.Batch{
+			Topic: bulktest.LettersTopic, Begin: map[int]int64{0: 100}, Size: 1, Sent: 1, Began: time.Now(), Ended: time.Now(),
+			Submitter: o.Author, Runs: []string{"again"}, Redrive: true,
+		}})
+		again := sent[0]
+		for key, value := range map[string]string{
+			decision.HeaderRedrives: "1", decision.HeaderRedrivenFrom: letter.Origin().String(), decision.HeaderRedrivenOrigin: sent[0].Origin().String(), decision.HeaderRun: "again",
+		} {
+			again.Headers = append(again.Headers, decision.Header{Key: key, Value: []byte(value)})
 		}
-		w.Put(d.Redriven(letter.Origin()))
-		w.want(w.mustBatches(w.options(), false)["spring"], BatchRunning, 1, 1, 0, 0)
+		w.Put(again)
+		got := w.mustBatches(w.options(), false)
+		w.want(got["spring"], BatchRunning, 1, 1, 0, 0)
+		w.want(got["redrive-1"], BatchRunning, 1, 1, 0, 0)
+
+		for _, rec := range w.All(bulktest.BackfillTopic) {
+			if decision.RunOf(rec.Headers) == "again" {
+				w.Settle(rec, decision.Completed, "")
+			}
+		}
+		got = w.mustBatches(w.options(), false)
+		w.want(got["spring"], BatchDone, 1, 1, 1, 0)
+		w.want(got["redrive-1"], BatchDone, 1, 1, 1, 0)
 	})
 }
 
-func TestRedriveIsABatchOfItsRun(t *testing.T) {
+func TestBatchOfTheFirstEditionIsKnownByItsName(t *testing.T) {
 	inWorld(t, func(w *world) {
-		o := w.by("again", "redrive")
-		w.put(o, ledger.BatchKey("redrive-1"), ledger.Entry{Batch: &ledger.Batch{
-			Topic: bulktest.LettersTopic, Begin: map[int]int64{0: 100}, Size: 1, Sent: 1, Began: time.Now(), Ended: time.Now(), Submitter: o.Author, Runs: []string{"again"}, Redrive: true,
+		o := w.by("b", "submit")
+		w.put(o, ledger.BatchKey("old"), ledger.Entry{Batch: &ledger.Batch{
+			Topic: bulktest.BackfillTopic, Size: 2, Sent: 2, Ended: time.Now(), Submitter: o.Author, Runs: []string{"b"}, FirstEdition: true,
 		}})
-		rec := bulktest.InBatch(bulktest.LiveTopic, "spring", 1, 4)
-		rec.Headers = append(rec.Headers, decision.Header{Key: decision.HeaderRun, Value: []byte("again")})
-		w.Put(rec)
-		w.want(w.mustBatches(w.options(), false)["redrive-1"], BatchRunning, 1, 1, 0, 0)
-		w.Settle(w.All(bulktest.LiveTopic)[0], decision.Completed, "")
-		w.want(w.mustBatches(w.options(), false)["redrive-1"], BatchDone, 1, 1, 1, 0)
+		w.Put(bulktest.InBatch(bulktest.BackfillTopic, "old", 1, 2), bulktest.InBatch(bulktest.BackfillTopic, "old", 2, 2))
+		b := w.mustBatches(w.options(), false)["old"]
+		w.want(b, BatchRunning, 2, 2, 0, 0)
+		if b.SubmittedAt != nil {
+			t.Errorf("submitted at %v, which nobody knows", b.SubmittedAt)
+		}
+		w.Settle(w.All(bulktest.BackfillTopic)[0], decision.Completed, "")
+		w.want(w.mustBatches(w.options(), false)["old"], BatchRunning, 2, 2, 1, 0)
 	})
 }
 

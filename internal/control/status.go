@@ -2,12 +2,11 @@ package control
 
 import (
 	"context"
-	"errors"
 	"time"
 
+	"verdict/internal/broker"
 	"verdict/internal/decision"
 	"verdict/internal/ledger"
-	"verdict/internal/ledger/store"
 	"verdict/internal/retry"
 )
 
@@ -112,18 +111,18 @@ func (w *Watcher) Read(ctx context.Context) (*Status, error) {
 		At: decision.Time{Time: now}, Group: o.Ledger.Group, Ledger: "ok", Rate: RateStatus{Configured: o.Rate},
 		Lanes: []LaneStatus{}, Pauses: []PauseStatus{}, Holds: []Order{}, Batches: []Batch{}, Instances: []InstanceStatus{},
 	}
-	s, err := readLedger(ctx, o.Ledger)
-	switch {
-	case errors.Is(err, store.ErrMissing):
-		st.Ledger = err.Error()
-		s = ledger.New(o.Ledger.Group, nil)
-	case err != nil:
-		return nil, err
+	s, unread := readLedger(ctx, o.Ledger)
+	if unread != nil {
+		if _, _, err := broker.Partitions(ctx, o.Ledger.Connection.Client(), o.inputs()...); err != nil {
+			return nil, unread // it is not the ledger's fault
+		}
+		st.Ledger, s = unread.Error(), ledger.New(o.Ledger.Group, nil)
 	}
 	st.addLedger(s, now)
 	for _, lane := range o.Lanes {
 		st.Lanes = append(st.Lanes, o.readLane(ctx, lane))
 	}
+	var err error
 	if st.DeadLetters, err = w.letters.read(ctx, o, now); err != nil {
 		return nil, err
 	}

@@ -31,6 +31,18 @@ func TestStatusWithoutALedger(t *testing.T) {
 	})
 }
 
+func TestStatusWithALedgerThatIsNone(t *testing.T) {
+	inWorld(t, func(w *world) {
+		if err := w.Cluster.CreateTopic("control", 2, nil); err != nil {
+			t.Fatal(err)
+		}
+		w.Put(bulktest.Decision(bulktest.LiveTopic, 1))
+		if st := w.mustRead(NewWatcher(w.options())); !strings.Contains(st.Ledger, "has 2 partitions and must have one") || st.Lanes[0].Lag != 1 {
+			t.Errorf("%+v", st)
+		}
+	})
+}
+
 func TestStatusSaysWhatTheGroupDoes(t *testing.T) {
 	inWorld(t, func(w *world) {
 		at := time.Now()

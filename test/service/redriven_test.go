@@ -1,11 +1,13 @@
 package service_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
 	"github.com/segmentio/kafka-go"
 
+	"verdict/internal/bulk/redrive"
 	"verdict/internal/decision"
 	"verdict/internal/ledger"
 	"verdict/internal/passfort"
@@ -98,4 +100,53 @@ func TestOnlyTheLedgerLetsARedriveOverwrite(t *testing.T) {
 			t.Errorf("dead letters %+v", letters)
 		}
 	})
+}
+
+// Whether a redriven decision may change a task that stands at the opposite state is what the
+// ledger says of the run that sent it.
+func TestRedriveOverwritesOnlyIfTheLedgerSaysSo(t *testing.T) {
+	for _, c := range []struct{ overwrite, known bool }{{false, true}, {true, true}, {true, false}} {
+		overwrite := c.overwrite
+		t.Run(fmt.Sprintf("overwrite %v, ledger known before %v", overwrite, c.known), func(t *testing.T) {
+			inWorld(t, sandbox.Options{}, func(t *testing.T, w *world) {
+				topics := w.cfg.Kafka.Topics
+				if c.known {
+					w.hold(ledger.HoldLane(decision.Backfill), false)
+				}
+				m := w.start()
+				time.Sleep(time.Minute)
+				// A letter that went back before, and what its producer claims of that.
+				of := decision.Record{
+					Topic: topics.Decisions, Key: []byte(task(1, 1).ProfileID), Value: []byte(value(task(1, 1), decision.CompletedPass)),
+					Headers: []decision.Header{{Key: decision.HeaderRun, Value: []byte("overwrite")}},
+				}
+				letter := decision.DeadLetter{Reason: decision.Rejected, Error: "no", FailedAt: decision.Time{Time: time.Now()}}
+				if _, err := w.client.Append(t.Context(), topics.DeadLetters, 0, []decision.Record{letter.Encode(topics.DeadLetters, &of)}); err != nil {
+					t.Fatal(err)
+				}
+				w.api.SetState(task(1, 1).ProfileID, task(1, 1).TaskID, decision.CompletedFail) // by a person
+				r, err := redrive.New(t.Context(), redrive.Options{
+					Ledger: w.ledgerOptions("redrive"), DeadLetters: topics.DeadLetters, Targets: topics.Inputs(), Overwrite: overwrite,
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if done, err := r.Run(t.Context()); err != nil || done.Handled != 1 {
+					t.Fatalf("%+v, %v", done, err)
+				}
+				w.await(time.Minute, "the copy is settled", func() bool { return len(w.results()) == 1 || len(w.deadLetters()) == 2 })
+				m.stop()
+				want := decision.CompletedFail
+				if overwrite {
+					want = decision.CompletedPass
+				}
+				if got := w.api.State(task(1, 1).ProfileID, task(1, 1).TaskID); got != want {
+					t.Errorf("the task is %s, want %s", got, want)
+				}
+				if letters := w.deadLetters(); !overwrite && (len(letters) != 2 || letters[1].Reason != decision.Conflict && letters[0].Reason != decision.Conflict) {
+					t.Errorf("dead letters %+v", letters)
+				}
+			})
+		})
+	}
 }

@@ -98,6 +98,9 @@ func (f *follower) checkClaims(ctx context.Context) error {
 		switch {
 		case unchanged || edited:
 		case c.own:
+			if f.everyRecord {
+				c.line = 0
+			}
 			f.tally.addRecord(c.at, c.line, c.fingerprint)
 			continue
 		default:

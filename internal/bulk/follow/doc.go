@@ -23,5 +23,6 @@
 // record of a line, unless it is a redrive, is not counted as a decision.
 //
 // The report is a second pass over the same offsets. It writes a decision's row when
-// it reads the record that settled the decision, so it holds nothing in memory.
+// it reads the record that settled the decision, so it holds nothing in memory. Parts, from
+// which package prove makes evidence, is such a second pass as well.
 package follow

@@ -31,10 +31,11 @@ func Follow(ctx context.Context, o Options) (Summary, error) {
 	return s, err
 }
 
-// follower is one call of Follow. It belongs to one goroutine.
+// follower is one call of Follow or Parts. It belongs to one goroutine.
 type follower struct {
 	options      Options
 	tally        *tally
+	everyRecord  bool                     // a second record of a line is another decision
 	readTo       map[string]map[int]int64 // where reading each topic goes on, by partition
 	size         int64                    // of the batch; zero: not known
 	inLedger     bool                     // the ledger says so

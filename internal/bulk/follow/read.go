@@ -67,6 +67,9 @@ func (f *follower) readLedger(ctx context.Context) error {
 	if b.Ended.IsZero() {
 		f.unsent = b.Size - b.Sent
 	}
+	if a := b.Approval; a != nil && a.Ended.IsZero() { // it is not in its lane yet
+		f.unsent = b.Size - a.Count
+	}
 	if !b.FirstEdition { // some of whose rows name no run
 		f.options.Runs = b.Runs
 	}

@@ -24,6 +24,9 @@ func (f *follower) addDecoded(rec *decision.Record, d *decision.Decision, err er
 		f.claims = append(f.claims, claim{at: rec.Origin(), from: from, own: f.options.Runs == nil || f.ours(rec), line: place.Line, is: contentOf(rec), fingerprint: fingerprint})
 		return
 	}
+	if f.everyRecord {
+		place.Line = 0
+	}
 	f.tally.addRecord(rec.Origin(), place.Line, fingerprint)
 }
 

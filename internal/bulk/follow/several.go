@@ -12,13 +12,14 @@ import (
 // OneOf is a batch that is counted together with others. The ledger says all of this.
 type OneOf struct {
 	ID string
-	// Runs are those that sent it. Only their records are in the batch, and later copies.
+	// Runs are those that sent it. Only their records are in the batch, and later copies. Nil:
+	// those that name it.
 	Runs []string
 	// Topic is where they sent it, and Begin where it began in each partition. An empty Topic
 	// is any of the topics of decisions, from when it began.
 	Topic string
 	Begin map[int]int64
-	// Began is when.
+	// Began is when; zero: not known.
 	Began time.Time
 }
 
@@ -48,14 +49,16 @@ const clockSkew = time.Hour
 func NewSeveral(o Options, batches []OneOf) *Several {
 	o.Since = time.Time{}
 	s := &Several{reader: newFollower(o), members: make(map[string]*member)}
-	for _, b := range batches {
-		o.BatchID, o.Runs = b.ID, append([]string{}, b.Runs...) // nil would mean: by its name
+	for i, b := range batches {
+		o.BatchID, o.Runs = b.ID, b.Runs
 		s.members[b.ID] = &member{follower: newFollower(o), of: b, recent: make(map[int64]int64)}
-		if s.reader.options.Since.IsZero() || b.Began.Before(s.reader.options.Since) {
-			s.reader.options.Since = b.Began
+		if since := &s.reader.options.Since; i == 0 || b.Began.Before(*since) {
+			*since = b.Began
 		}
 	}
-	s.reader.options.Since = s.reader.options.Since.Add(-clockSkew)
+	if since := &s.reader.options.Since; !since.IsZero() {
+		*since = since.Add(-clockSkew)
+	}
 	s.beginAt(batches)
 	return s
 }

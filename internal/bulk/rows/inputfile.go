@@ -6,6 +6,8 @@ import (
 	"io"
 	"os"
 	"time"
+
+	"verdict/internal/bulk/spill"
 )
 
 // inputFile is one file of an Input.
@@ -42,7 +44,7 @@ func openInput(ctx context.Context, name string, stdin io.Reader, dir string) (i
 		}
 		source = file
 	}
-	file, err := tempFile(dir)
+	file, err := spill.TempFile(dir)
 	if err != nil {
 		return f, err
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 
+	"verdict/internal/bulk/spill"
 	"verdict/internal/decision"
 )
 
@@ -14,9 +15,9 @@ import (
 // entry for its task and one for its ID, keyed by 128 bits of their SHA-256, which do
 // not collide by chance. Sorted, the entries of one task or ID lie next to each other.
 type relations struct {
-	entries  spill
-	group    spill // the entries of one task or ID
-	found    spill // the findings, see relationEntry
+	entries  entries
+	group    entries // the entries of one task or ID
+	found    entries // the findings, see relationEntry
 	lastWins bool
 }
 
@@ -27,13 +28,14 @@ const idEntry = 1 << 63
 
 // newRelations returns relations that keep their temporary files in dir.
 func newRelations(dir string, lastWins bool) *relations {
-	return &relations{entries: spill{dir: dir}, group: spill{dir: dir}, found: spill{dir: dir}, lastWins: lastWins}
+	in := func() entries { return entries{spill.Sorter{Dir: dir}} }
+	return &relations{entries: in(), group: in(), found: in(), lastWins: lastWins}
 }
 
 func (r *relations) close() {
-	r.entries.close()
-	r.group.close()
-	r.found.close()
+	r.entries.Close()
+	r.group.Close()
+	r.found.Close()
 }
 
 // add adds a row that is a valid decision.
@@ -68,7 +70,7 @@ func (r *relations) find() error {
 	e, err := all.next()
 	for err == nil {
 		first := e
-		r.group.reset()
+		r.group.Reset()
 		count := 0
 		for ; err == nil && e.key == first.key; e, err = all.next() {
 			if count++; count == 2 {
@@ -88,8 +90,8 @@ func (r *relations) find() error {
 			}
 		}
 	}
-	r.entries.close()
-	r.group.close()
+	r.entries.Close()
+	r.group.Close()
 	if !errors.Is(err, io.EOF) {
 		return err
 	}
@@ -163,7 +165,7 @@ func (r *relations) read() *findingReader {
 
 // findingReader reads findings in the order of the rows.
 type findingReader struct {
-	merge *merge
+	merge *entryReader
 	next  entry
 	ok    bool    // there is a next entry
 	row   []entry // of the row taken last

@@ -36,8 +36,8 @@ func TestRelationsMatchAModel(t *testing.T) {
 
 		r := newRelations(dir, lastWins)
 		defer r.close()
-		for _, s := range []*spill{&r.entries, &r.group, &r.found} {
-			s.limit = rapid.IntRange(1, 8).Draw(t, "in memory")
+		for _, s := range []*entries{&r.entries, &r.group, &r.found} {
+			s.Limit = entrySize * rapid.IntRange(1, 8).Draw(t, "in memory")
 		}
 		for i, row := range rows {
 			d := decision.Decision{ID: row.id, OwnID: row.id != "", Task: row.task, State: row.state}

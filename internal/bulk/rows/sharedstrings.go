@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+
+	"verdict/internal/bulk/spill"
 )
 
 const (
@@ -35,10 +37,10 @@ func readSharedStrings(r io.Reader, dir string) (_ *sharedStrings, err error) {
 			s.close()
 		}
 	}()
-	if s.text.file, err = tempFile(dir); err != nil {
+	if s.text.file, err = spill.TempFile(dir); err != nil {
 		return nil, err
 	}
-	if s.ends.file, err = tempFile(dir); err != nil {
+	if s.ends.file, err = spill.TempFile(dir); err != nil {
 		return nil, err
 	}
 	texts, ends := bufio.NewWriterSize(s.text.file, 64<<10), bufio.NewWriterSize(s.ends.file, 64<<10)

@@ -92,6 +92,9 @@ func (s *submission) newEntry(bounds map[int]broker.Bound) ledger.Batch {
 	for partition, bound := range bounds {
 		b.Begin[partition] = bound.End
 	}
+	if s.options.For != "" {
+		b.Approval = &ledger.Approval{To: s.options.For}
+	}
 	return b
 }
 

@@ -12,8 +12,12 @@ import (
 type Options struct {
 	// Ledger says where the ledger is, and who submits. Required.
 	Ledger store.Options
-	// Topic is the topic of the batch's lane. Required.
+	// Topic is the topic to send to: that of the batch's lane or, if it needs approval, the one
+	// in which it waits. Required.
 	Topic string
+	// For is the topic of the lane, if the batch needs approval to go there. Empty: it needs
+	// none.
+	For string
 	// Rate is the number of decisions to send per second. Zero: unlimited.
 	Rate float64
 	// ChunkRows is the largest number of decisions in one transaction. Zero: 20,000.

@@ -35,6 +35,8 @@ func (s *submission) refuseKnown(known *ledger.Batch) error {
 		return fmt.Errorf("batch %s was started with other content%s; give this content another --batch-id", b.ID, by(known))
 	case !known.Ended.IsZero():
 		return &AlreadySentError{BatchID: b.ID, At: known.Ended, By: known.Submitter, Size: known.Size}
+	case known.Approval != nil && s.options.For != known.Approval.To:
+		return fmt.Errorf("batch %s was started for topic %s, to be approved; give the same --lane and bulk.approval to continue it", b.ID, known.Approval.To)
 	case known.Topic != s.options.Topic:
 		return fmt.Errorf("batch %s was started in topic %s, not in %s; give the same --lane to continue it", b.ID, known.Topic, s.options.Topic)
 	case known.Size != b.Size() || known.Choices != b.Flags():
