@@ -14,8 +14,8 @@
 //
 // Memory does not grow with the input. A line is bounded by MaxLine, a row of a sheet
 // with its markup by 8 MiB. To relate rows, each leaves a hash of its task and one of its
-// ID in an external merge sort (package spill), which takes 66 bytes of temporary disk space per
-// row (TMPDIR); equal hashes end up next to each other. The texts of a workbook, which
+// ID in an external merge sort (package spill), which takes 66 bytes of temporary disk
+// space per row (TMPDIR); equal hashes end up next to each other. The texts of a workbook, which
 // its cells refer to by number, are in a temporary file as well. Checking 10,000,000 rows
 // of CSV peaked at 55 MiB of resident memory, and a sheet of 500,000 rows with a million
 // different texts at 53 MiB.

@@ -192,7 +192,7 @@ func TestReaderExplainsUnreadableFiles(t *testing.T) {
 
 // What a hint proposes can be typed, and does nothing else, whatever the file says.
 func TestHintsQuoteWhatTheFileSays(t *testing.T) {
-	reader, err := rows.NewReader(strings.NewReader("profile_id,task_id,\u202eit's $(x) state\x1b\n"), rows.Options{})
+	reader, err := rows.NewReader(strings.NewReader("profile_id,task_id,\u202eit's $(x) state\n"), rows.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
