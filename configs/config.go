@@ -128,7 +128,8 @@ type Control struct {
 
 // Bulk is the section bulk.
 type Bulk struct {
-	Approval bool `key:"approval" default:"false" help:"Submit batches into kafka.topics.held, where they wait until another person than their submitter approves them (verdict approve). It needs control.trusted_keys_file. To make it a rule, let only those write to kafka.topics.backfill and kafka.topics.decisions who may approve."`
+	StopAt   float64 `key:"stop_at" default:"0" min:"0" below:"1" zero:"never" help:"Share of dead letters at which a batch is held by itself, such as 0.05: of its first hundred decisions that ended on an instance, and then of all. verdict resume lets it go on."`
+	Approval bool    `key:"approval" default:"false" help:"Submit batches into kafka.topics.held, where they wait until another person than their submitter approves them (verdict approve). It needs control.trusted_keys_file. To make it a rule, let only those write to kafka.topics.backfill and kafka.topics.decisions who may approve."`
 }
 
 // Admin is the section admin.

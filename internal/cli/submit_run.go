@@ -159,12 +159,16 @@ func sendBatch(ctx context.Context, s Process, cfg configs.Config, batch *rows.B
 	if cfg.Bulk.Approval {
 		lane, topic = topic, cfg.Kafka.Topics.Held
 	}
+	stopAt := cfg.Bulk.StopAt
+	if o.stopAt.text != "" {
+		stopAt = o.stopAt.share
+	}
 	var acknowledged atomic.Int64
 	counter := term.NewCounter(s.Err, "sent", batch.Size())
 	done := make(chan struct{})
 	var showing sync.WaitGroup
 	sent, err := bulksubmit.Submit(ctx, batch, bulksubmit.Options{
-		Ledger: where, Topic: topic, For: lane, Fingerprints: cfg.Kafka.Topics.Fingerprints, Asked: asked, Rate: o.rate, Acknowledged: &acknowledged, Log: log,
+		Ledger: where, Topic: topic, For: lane, Fingerprints: cfg.Kafka.Topics.Fingerprints, Asked: asked, StopAt: stopAt, Rate: o.rate, Acknowledged: &acknowledged, Log: log,
 		OnStart: func(before int64) {
 			counter.Start(before)
 			showing.Go(func() { showCount(counter, &acknowledged, done) })

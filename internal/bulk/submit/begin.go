@@ -97,7 +97,7 @@ func (s *submission) newEntry(bounds map[int]broker.Bound) ledger.Batch {
 	author, files := s.options.Ledger.Author, s.batch.Paths()
 	b := ledger.Batch{
 		Topic: s.options.Topic, TopicID: s.topicID, Size: s.batch.Size(), Content: s.batch.Content,
-		Files: files[:min(len(files), maxFiles)], Choices: s.batch.Flags(), Began: time.Now().UTC(), Submitter: author,
+		Files: files[:min(len(files), maxFiles)], Choices: s.batch.Flags(), Began: time.Now().UTC(), Submitter: author, Stop: s.options.StopAt,
 		Begin: make(map[int]int64, len(bounds)),
 	}
 	for partition, bound := range bounds {

@@ -25,6 +25,8 @@ type Options struct {
 	// For is the topic of the lane, if the batch needs approval to go there. Empty: it needs
 	// none.
 	For string
+	// StopAt is the share of dead letters at which the batch is held by itself. Zero: never.
+	StopAt float64
 	// Rate is the number of decisions to send per second. Zero: unlimited.
 	Rate float64
 	// ChunkRows is the largest number of decisions in one transaction. Zero: 20,000.
