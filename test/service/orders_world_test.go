@@ -35,7 +35,7 @@ func (w *world) submitBatch(batch string, records []outgoing) (run string) {
 	for chunk := range slices.Chunk(records, 1000) {
 		done += int64(len(chunk))
 		change := store.Change{
-			Entries: []store.KeyedEntry{{Key: key, Entry: ledger.Entry{Batch: &ledger.Batch{Topic: chunk[0].topic, Size: int64(len(records)), Runs: []string{o.Author.Run}, Done: done, Sent: done}}}},
+			Entries: []store.KeyedEntry{{Key: key, Entry: ledger.Entry{Batch: &ledger.Batch{Topic: chunk[0].topic, Size: int64(len(records)), Runs: []string{o.Author.Run}, Done: done, Sent: done, Stop: w.stopAt}}}},
 			Acts:    []ledger.Act{{Key: key.In(o.Group)}},
 		}
 		for _, r := range chunk {

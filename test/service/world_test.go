@@ -36,7 +36,8 @@ type world struct {
 	running   map[*member]struct{}
 	watchers  []func() // stop the goroutines that watch the world
 	submitted map[decision.Position]sent
-	runs      int // of commands
+	runs      int     // of commands
+	stopAt    float64 // of batches that are submitted
 
 	mu     sync.Mutex
 	calls  []sandbox.Call // in the order of their arrival
