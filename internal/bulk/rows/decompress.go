@@ -55,10 +55,10 @@ type gzipMembers struct {
 func (g *gzipMembers) Read(p []byte) (int, error) {
 	for {
 		n, err := g.z.Read(p)
-		if n > 0 || err != io.EOF {
-			if err == io.EOF {
-				err = nil // the next call looks for another member
-			}
+		switch ended := err == io.EOF; {
+		case ended && n > 0:
+			return n, nil // the next call looks for another member
+		case !ended:
 			return n, err
 		}
 		for {
