@@ -79,6 +79,7 @@ type Topics struct {
 	CheckResults string `key:"check_results" default:"task-check-results" help:"Topic from which verdict decide reads check results."`
 	Held         string `key:"held" default:"task-decisions-held" help:"Topic in which batches wait for approval, see bulk.approval. run does not read it."`
 	Control      string `key:"control" default:"verdict-control" help:"Topic of the ledger: what is known of batches, redrives, holds and rates. It has one partition and is compacted."`
+	Fingerprints string `key:"fingerprints" default:"verdict-fingerprints" help:"Topic in which submit remembers the rows of each batch, about nine bits each, so that rows that were sent before are noticed. Empty means that they are not remembered. run does not read it."`
 	Audit        string `key:"audit" default:"verdict-audit" help:"Topic in which each act of a person is kept: who did what, when and why."`
 }
 
@@ -127,7 +128,8 @@ type Control struct {
 
 // Bulk is the section bulk.
 type Bulk struct {
-	Approval bool `key:"approval" default:"false" help:"Submit batches into kafka.topics.held, where they wait until another person than their submitter approves them (verdict approve). It needs control.trusted_keys_file. To make it a rule, let only those write to kafka.topics.backfill and kafka.topics.decisions who may approve."`
+	StopAt   float64 `key:"stop_at" default:"0" min:"0" below:"1" zero:"never" help:"Share of dead letters at which a batch is held by itself, such as 0.05: of its first hundred decisions that ended on an instance, and then of all. verdict resume lets it go on."`
+	Approval bool    `key:"approval" default:"false" help:"Submit batches into kafka.topics.held, where they wait until another person than their submitter approves them (verdict approve). It needs control.trusted_keys_file. To make it a rule, let only those write to kafka.topics.backfill and kafka.topics.decisions who may approve."`
 }
 
 // Admin is the section admin.

@@ -47,7 +47,7 @@ func TestDefaultMatchesTheContract(t *testing.T) {
 			Topics: Topics{
 				Decisions: "task-decisions", Backfill: "task-decisions-backfill", Results: "task-results",
 				DeadLetters: "task-decisions-dlq", CheckResults: "task-check-results",
-				Held: "task-decisions-held", Control: "verdict-control", Audit: "verdict-audit",
+				Held: "task-decisions-held", Control: "verdict-control", Audit: "verdict-audit", Fingerprints: "verdict-fingerprints",
 			},
 			StartOffset: StartEarliest, CommitInterval: 200 * time.Millisecond, MaxUncommitted: 1000000,
 			RebalanceTimeout: 30 * time.Second, SessionTimeout: 30 * time.Second,

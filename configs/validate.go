@@ -160,11 +160,12 @@ func (v *validator) topics(t Topics) {
 		{"kafka.topics.held", t.Held},
 		{"kafka.topics.control", t.Control},
 		{"kafka.topics.audit", t.Audit},
+		{"kafka.topics.fingerprints", t.Fingerprints},
 	} {
 		other, taken := named[s.topic]
 		switch {
-		case s.topic == "" && s.key == "kafka.topics.backfill":
-			continue // no backfill lane
+		case s.topic == "" && (s.key == "kafka.topics.backfill" || s.key == "kafka.topics.fingerprints"):
+			continue // no backfill lane; nothing is remembered
 		case s.topic == "":
 			v.fault("is empty", "want a topic name", s.key)
 		case len(s.topic) > maxTopicBytes || !topicName.MatchString(s.topic) || s.topic == "." || s.topic == "..":

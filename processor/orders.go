@@ -48,6 +48,9 @@ func (p *Processor) Resumed(key ledger.Key) {
 		}
 	}
 	p.do(func(m *machines, now time.Time) {
+		if what == "batch" {
+			m.goesOn(name)
+		}
 		for _, of := range groups {
 			if m.endHold(of, now) {
 				m.say(func() {
@@ -89,7 +92,11 @@ func (m *machines) stopped(lane decision.Lane) bool {
 
 // holds reports whether people hold a decision on a task, in a record that this run wrote.
 func (m *machines) holds(run string, t decision.Task) bool {
-	return run != "" && m.orders.Batches[m.orders.BatchOf[run]].Held || m.orders.Tasks[t]
+	if m.orders.Tasks[t] || run == "" {
+		return m.orders.Tasks[t]
+	}
+	batch := m.orders.BatchOf[run]
+	return m.orders.Batches[batch].Held || m.stoppedItself(batch)
 }
 
 // mayOverwrite reports whether the decisions of a run may change a task that stands at the

@@ -116,6 +116,30 @@ func TestHoldWhileADecisionIsTriedParksWhatFollows(t *testing.T) {
 	})
 }
 
+// TestCancelLeavesWhatWasTriedHeld cancels a batch that is held, whose decision was tried.
+func TestCancelLeavesWhatWasTriedHeld(t *testing.T) {
+	onStage(t, func(s *stage) {
+		var failed atomic.Bool
+		s.fails = func(string, string) error {
+			if failed.Swap(true) {
+				return nil
+			}
+			s.p.Obey(holding("a"))
+			return &passfort.Error{Operation: passfort.OpComplete, Kind: passfort.KindServer, Status: 503}
+		}
+		s.submitFrom("a", 0, decisionOn(1, ""))
+		time.Sleep(time.Minute)
+		o := cancelling("a", 1)
+		o.Batches["a"] = ledger.Hold{Held: true, Cancelled: o.Batches["a"].Cancelled}
+		s.p.Obey(o)
+		time.Sleep(time.Minute)
+		s.wantSettled(0)
+		s.p.Obey(cancelling("a", 1))
+		s.await(1)
+		s.wantEnd("0", "results")
+	})
+}
+
 // TestHoldStopsAnAttemptBetweenItsCalls holds the lane, or the task, after an attempt has looked.
 func TestHoldStopsAnAttemptBetweenItsCalls(t *testing.T) {
 	task := decision.NewTask("11111111-1111-1111-1111-111111111111", taskID(1))

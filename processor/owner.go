@@ -31,7 +31,8 @@ type owner struct {
 type machines struct {
 	opts *Options
 
-	orders     ledger.Orders // what people want
+	ended      map[string]*ended // of batches that stop by themselves
+	orders     ledger.Orders     // what people want
 	ledgerLost bool
 	cancelling []*job // out of the queue, and to be settled as cancelled
 

@@ -100,6 +100,10 @@ type Options struct {
 
 	Tracing Tracing // zero: no spans
 
+	// Stopped is called with each batch that is held by itself, and must not wait. Optional;
+	// nil: only this instance holds it.
+	Stopped func(Stop)
+
 	// ReloadKey reads the API key again from its file, while the key is refused.
 	// Optional; nil: the key can't change.
 	ReloadKey func() error

@@ -181,6 +181,7 @@ func (s settler) dismiss(j *job, e ending, settled bool) (reused bool) {
 		j.gone = true
 		if settled {
 			reused = m.remember(j, &e)
+			m.stopsAt(j, &e)
 		}
 		m.giveUp(j)
 	})

@@ -60,6 +60,9 @@ func CreateTopics(ctx context.Context, connection *broker.Connection, t configs.
 	reports, err := createMissing(ctx, client, wanted, o.DryRun)
 
 	ledger := store.Topics(t.Control, t.Audit)
+	if t.Fingerprints != "" {
+		ledger = append(ledger, store.Compacted(t.Fingerprints))
+	}
 	for i := range ledger {
 		ledger[i] = replicated(ledger[i], o.Replicas)
 	}

@@ -39,6 +39,7 @@ type orders struct {
 	started time.Time
 
 	known chan struct{} // closed once it is known what to obey
+	stops chan processor.Stop
 
 	// The fields below belong to store.Follow's goroutine.
 	stands store.Condition // empty: not known yet
@@ -58,8 +59,9 @@ type LedgerStatus struct {
 	gone      []ledger.Key // of instances that wrote nothing for an hour
 }
 
-// newOrders returns the orders of an instance.
-func newOrders(cfg configs.Config, s *service, work *processor.Processor) (*orders, error) {
+// newOrders returns the orders of an instance, which takes the batches that stop by
+// themselves from stops.
+func newOrders(cfg configs.Config, s *service, work *processor.Processor, stops chan processor.Stop) (*orders, error) {
 	host, err := os.Hostname()
 	if err != nil {
 		host = "unknown"
@@ -69,7 +71,7 @@ func newOrders(cfg configs.Config, s *service, work *processor.Processor) (*orde
 	if err != nil {
 		return nil, err
 	}
-	return &orders{options: options, work: work, status: &s.status, log: s.opts.Log, started: time.Now(), known: make(chan struct{})}, nil
+	return &orders{options: options, work: work, status: &s.status, log: s.opts.Log, started: time.Now(), known: make(chan struct{}), stops: stops}, nil
 }
 
 // follow obeys the ledger until ctx ends.

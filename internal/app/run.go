@@ -42,7 +42,14 @@ func Run(ctx context.Context, cfg configs.Config, o Options) (err error) {
 	}
 	stops.add("Schema Registry connections", func() error { decoder.Close(); return nil })
 
+	held := make(chan processor.Stop, maxStops)
 	work, err := processor.New(processor.Options{
+		Stopped: func(stop processor.Stop) {
+			select {
+			case held <- stop:
+			default: // this instance holds it
+			}
+		},
 		API: client, Publisher: s.publisher, Metrics: s.metrics, Logger: o.Log, Instance: instance(), Decode: decoder.Decode,
 		Results: cfg.Kafka.Topics.Results, DeadLetters: cfg.Kafka.Topics.DeadLetters,
 		RateLimit: cfg.API.RateLimit, Burst: cfg.API.Burst, GroupRate: cfg.API.RateLimitScope == configs.ScopeGroup,
@@ -72,12 +79,13 @@ func Run(ctx context.Context, cfg configs.Config, o Options) (err error) {
 	}
 	s.status.lanes = lanes
 	s.status.work.Store(work)
-	obey, err := newOrders(cfg, s, work)
+	obey, err := newOrders(cfg, s, work, held)
 	if err != nil {
 		return err
 	}
 	stops.add("ledger", background(obey.follow))
 	stops.add("instance in the ledger", background(obey.tell))
+	stops.add("batches that stop by themselves", background(obey.stopBatches))
 
 	s.metrics.Backlog.From(func(lane decision.Lane) int64 { return s.status.backlog()[lane] })
 	select { // no call before it is known what is held

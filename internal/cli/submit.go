@@ -30,6 +30,8 @@ type submitOptions struct {
 	wait        bool
 	report      string
 	rows        rows.Options // made from maps and sets
+	again       bool         // send what was sent before
+	stopAt      shareFlag
 }
 
 // submitCommand is long because it lists the command's text and its flags.
@@ -112,6 +114,8 @@ With --wait, the output and the exit status of "verdict follow" come after it.`,
 	f.BoolVar(&o.override, "override", false, "let --set replace values that rows have")
 	f.StringVar(&o.rows.Sheet, "sheet", "", "`name` of the sheet of a workbook (default: the first)")
 	f.StringVar(&o.encoding, "encoding", "", "`encoding` of text without a byte order mark: utf-8, utf-16le, utf-16be or windows-1252 (default: utf-8)")
+	f.Var(&o.stopAt, "stop-at", "hold the batch by itself when more than this `share` of its first hundred decisions, and then of all, is dead-lettered: 5% or 0.05 (default: bulk.stop_at)")
+	f.BoolVar(&o.again, "again", false, "send rows even if another batch has sent the same tasks and states before")
 	f.Float64Var(&o.rate, "rate", 0, "`decisions` per second (0: unlimited)")
 	f.BoolVar(&o.skipInvalid, "skip-invalid", false, "send the valid rows even if others are invalid")
 	f.BoolVar(&o.lastWins, "last-wins", false, "of rows with opposite states for one task, send only the last")
@@ -123,7 +127,7 @@ With --wait, the output and the exit status of "verdict follow" come after it.`,
 	o.author.register(cmd, false)
 	completeValues(cmd, "lane", laneNames)
 	completeValues(cmd, "encoding", encodingNames())
-	for _, flag := range []string{"batch-id", "map", "set", "values", "sheet", "rate"} {
+	for _, flag := range []string{"batch-id", "map", "set", "values", "sheet", "rate", "stop-at"} {
 		completeValues(cmd, flag, nil)
 	}
 	configFlags(cmd)

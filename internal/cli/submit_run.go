@@ -12,6 +12,7 @@ import (
 
 	"verdict/configs"
 	"verdict/internal/app"
+	"verdict/internal/bulk/remembered"
 	"verdict/internal/bulk/rows"
 	bulksubmit "verdict/internal/bulk/submit"
 	"verdict/internal/decision"
@@ -27,7 +28,8 @@ func submit(ctx context.Context, s Process, cfg configs.Config, files []string, 
 		return stoppedBeforeSending(ctx, err)
 	}
 	defer in.Close()
-	batch, err := checkRows(ctx, s, in, o)
+	asked := new(remembered.Asked)
+	batch, err := checkRows(ctx, s, in, o, asked)
 	if err != nil {
 		return stoppedBeforeSending(ctx, err)
 	}
@@ -45,7 +47,14 @@ func submit(ctx context.Context, s Process, cfg configs.Config, files []string, 
 	case len(batch.Unsent()) > 0:
 		err = nothingToSend(batch)
 	case !o.dryRun && batch.Size() > 0:
-		sent, err = sendBatch(ctx, s, cfg, batch, o, author, newLogger(s, cfg.Log))
+		if o.again {
+			asked = nil
+		}
+		sent, err = sendBatch(ctx, s, cfg, batch, o, asked, author, newLogger(s, cfg.Log))
+	}
+	if before, ok := errors.AsType[*bulksubmit.SentBeforeError](err); ok {
+		err = fmt.Errorf("%s of %s were sent in batch %s on %s by %s; nothing was sent: leave them out, or --again sends them under new IDs",
+			term.Commas(before.Rows), term.Plural(before.Of, "row"), before.Batch, before.At.UTC().Format("2 January 2006"), decision.OneLine(before.By.Actor, 100))
 	}
 	id := batch.ID
 	alreadySent, already := errors.AsType[*bulksubmit.AlreadySentError](err)
@@ -89,10 +98,11 @@ func stoppedBeforeSending(ctx context.Context, err error) error {
 }
 
 // checkRows checks the files and prints warnings about them.
-func checkRows(ctx context.Context, s Process, in *rows.Input, o submitOptions) (*rows.Batch, error) {
+func checkRows(ctx context.Context, s Process, in *rows.Input, o submitOptions, asked *remembered.Asked) (*rows.Batch, error) {
 	counter := term.NewCounter(s.Err, "rows checked", -1)
 	batch, err := rows.Check(ctx, in, rows.CheckOptions{
 		Rows: o.rows, BatchID: o.batchID, LastWins: o.lastWins, Override: o.override, SkipInvalid: o.skipInvalid, MaxFindings: maxRowFindings, Checked: counter.Set,
+		Valid: func(d *decision.Decision) { asked.Add(remembered.RowOf(d)) },
 	})
 	counter.Finish()
 	if err != nil {
@@ -131,7 +141,7 @@ func invalidRows(batch *rows.Batch) error {
 }
 
 // sendBatch sends a batch and shows its progress.
-func sendBatch(ctx context.Context, s Process, cfg configs.Config, batch *rows.Batch, o submitOptions, author ledger.Author, log *slog.Logger) (bulksubmit.Summary, error) {
+func sendBatch(ctx context.Context, s Process, cfg configs.Config, batch *rows.Batch, o submitOptions, asked *remembered.Asked, author ledger.Author, log *slog.Logger) (bulksubmit.Summary, error) {
 	connection, err := app.Connect(cfg.Kafka, nil)
 	if err != nil {
 		return bulksubmit.Summary{}, err
@@ -149,12 +159,16 @@ func sendBatch(ctx context.Context, s Process, cfg configs.Config, batch *rows.B
 	if cfg.Bulk.Approval {
 		lane, topic = topic, cfg.Kafka.Topics.Held
 	}
+	stopAt := cfg.Bulk.StopAt
+	if o.stopAt.text != "" {
+		stopAt = o.stopAt.share
+	}
 	var acknowledged atomic.Int64
 	counter := term.NewCounter(s.Err, "sent", batch.Size())
 	done := make(chan struct{})
 	var showing sync.WaitGroup
 	sent, err := bulksubmit.Submit(ctx, batch, bulksubmit.Options{
-		Ledger: where, Topic: topic, For: lane, Rate: o.rate, Acknowledged: &acknowledged, Log: log,
+		Ledger: where, Topic: topic, For: lane, Fingerprints: cfg.Kafka.Topics.Fingerprints, Asked: asked, StopAt: stopAt, Rate: o.rate, Acknowledged: &acknowledged, Log: log,
 		OnStart: func(before int64) {
 			counter.Start(before)
 			showing.Go(func() { showCount(counter, &acknowledged, done) })

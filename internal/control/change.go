@@ -31,6 +31,8 @@ const (
 	maxTries  = 8 // times that it is written, where others come in between
 	maxFailed = 3 // times, where Kafka fails
 	maxChange = 3 * time.Minute
+	// maxFirst is how long the first answer may take, so that a wrong address is an error soon.
+	maxFirst = 10 * time.Second
 )
 
 var betweenTries = retry.Policy{Min: 100 * time.Millisecond, Max: 5 * time.Second}
@@ -41,6 +43,12 @@ var betweenTries = retry.Policy{Min: 100 * time.Millisecond, Max: 5 * time.Secon
 func change(ctx context.Context, o store.Options, key ledger.Key, edit edit) (Made, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, maxChange, fmt.Errorf("Kafka did not answer for %v", maxChange))
 	defer cancel()
+	first, answered := context.WithTimeout(ctx, maxFirst)
+	err := store.Check(first, o)
+	answered()
+	if err != nil && !errors.Is(err, store.ErrMissing) {
+		return Made{}, err
+	}
 	began := time.Now()
 	for try := 1; ; try++ {
 		made, written, err := attempt(ctx, o, key, edit)

@@ -17,6 +17,9 @@ type Orders struct {
 	// Overwrite are the runs whose decisions may change a task that stands at the opposite
 	// state.
 	Overwrite map[string]bool
+	// StopAt is the share of dead letters at which a batch is held by itself, of those that
+	// have one, by the batch's ID.
+	StopAt map[string]float64
 	// Rate is the group's rate until RateUntil; 0: the configured one.
 	Rate      float64
 	RateUntil time.Time // zero: until another record
@@ -26,10 +29,13 @@ type Orders struct {
 func (s *State) Orders(now time.Time) Orders {
 	o := Orders{
 		Tasks: make(map[decision.Task]bool), Batches: make(map[string]Hold), By: make(map[string]Entry),
-		BatchOf: make(map[string]string), Overwrite: make(map[string]bool),
+		BatchOf: make(map[string]string), Overwrite: make(map[string]bool), StopAt: make(map[string]float64),
 	}
 	o.Rate, o.RateUntil = s.Rate(now)
 	for key, e := range s.Of(KindBatch) {
+		if e.Batch.Stop > 0 {
+			o.StopAt[key.Name] = e.Batch.Stop
+		}
 		for _, run := range e.Batch.Runs {
 			o.BatchOf[run] = key.Name
 			if e.Batch.Redrive && e.Batch.Overwrite {

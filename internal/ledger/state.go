@@ -29,6 +29,10 @@ type placed struct {
 	signed           bool // by somebody, trusted or not
 }
 
+// next is what the key's next record is to follow: this one's offset. In a topic that was
+// made again offsets begin anew, and it is what it would have been at least.
+func (p placed) next() int64 { return max(p.offset, p.previous+1) }
+
 // New returns the State of a group before the first record.
 func New(group string, trusted Trusted) *State {
 	return &State{group: group, trusted: trusted, entries: make(map[Key]placed), witnessed: make(map[Key]int64)}
@@ -85,7 +89,14 @@ func (s *State) follows(key Key, actor string, rec *decision.Record) (int64, err
 	}
 	before, known := s.entries[key]
 	at, witnessed := s.witnessed[key]
-	if known && previous != before.offset || !known && witnessed && previous < at || previous >= rec.Offset {
+	fits := previous < rec.Offset
+	switch {
+	case known && before.offset >= 0:
+		fits = previous == before.next()
+	case witnessed: // what it follows was compacted away, or in a topic that was made again
+		fits = previous >= at
+	}
+	if !fits {
 		return 0, fmt.Errorf("it was signed to follow the record at offset %d and does not: it is a repetition, or somebody else was quicker", previous)
 	}
 	return previous, nil
@@ -127,10 +138,14 @@ func (s *State) Missing() (keys []Key) {
 	return keys
 }
 
-// Previous returns the offset of a key's record; -1: it has none.
+// Previous returns what a key's next record is to be signed to follow: the offset of its
+// record; -1: it has none.
 func (s *State) Previous(key Key) int64 {
-	if e, ok := s.entries[key]; ok {
-		return e.offset
+	if e, ok := s.entries[key]; ok && e.offset >= 0 {
+		return e.next()
+	}
+	if at, ok := s.witnessed[key]; ok {
+		return at + 1 // the record was removed
 	}
 	return -1
 }
@@ -192,9 +207,8 @@ func (s *State) Blank() bool {
 	return true
 }
 
-// Restart notes that the next record is the first of a control topic that was made again. What
-// is known stays, and no record of the new topic follows one of the old, nor what the audit
-// topic says of those.
+// Restart notes that the next record is the first of a control topic that was made again,
+// perhaps with the audit topic, which is to be witnessed once more. What is known stays.
 func (s *State) Restart() {
 	clear(s.witnessed)
 	for key, e := range s.entries {

@@ -277,6 +277,8 @@ func TestTopicMadeAgainAppliesOnTopOfWhatIsKnown(t *testing.T) {
 	l.mustAdd(signed(t, private, held, -1, hold(false)))
 	l.mustAdd(signed(t, private, held, 0, hold(true)))
 	l.mustAdd(signed(t, private, held, 1, hold(false)))
+	l.mustAdd(signed(t, private, other, l.state.Previous(other), hold(false)))
+	l.mustAdd(signed(t, private, other, l.state.Previous(other), hold(true)))
 	if l.state.Hold(held).Held || !l.state.Hold(other).Held {
 		t.Errorf("live %+v, backfill %+v", l.state.Hold(held), l.state.Hold(other))
 	}

@@ -81,7 +81,7 @@ func TestBulk(t *testing.T) {
 	back := []string{"redrive", "--batch-id", batch, "--reason", "task_not_found", "--rate", "60"}
 	s.killAt(s.topics.backfill, 100, back...)
 	s.run(0, back, "chosen=", " failed=0 refused=0 already=")
-	if n := s.count(s.topics.backfill); n != rows+300 {
+	if n := len(s.read(s.topics.backfill)); n != rows+300 {
 		t.Errorf("%d records, want %d rows and 300 redriven copies", n, rows)
 	}
 	// Remove the wrong field.

@@ -6,6 +6,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/segmentio/kafka-go"
+
+	"verdict/internal/broker/embedded"
 	"verdict/internal/decision"
 	"verdict/internal/ledger"
 	"verdict/internal/passfort/sandbox"
@@ -110,6 +113,24 @@ func TestHoldsSurviveARestart(t *testing.T) {
 	})
 }
 
+// TestNoCallBeforeTheLedgerIsKnown starts a member that can't read the ledger at first.
+func TestNoCallBeforeTheLedgerIsKnown(t *testing.T) {
+	t.Parallel()
+	inWorld(t, quickAPI, func(t *testing.T, w *world) {
+		w.hold(ledger.HoldLane(decision.Live), true)
+		w.send(passes(w.cfg.Kafka.Topics.Decisions, 20)...)
+		fault := w.kafka.Inject(embedded.Fault{API: embedded.Fetch, Topic: w.cfg.Kafka.Topics.Control, Code: int(kafka.NotLeaderForPartition), Times: 8})
+		m := w.start()
+		time.Sleep(time.Minute)
+		if fault.Hits() < 8 || len(w.completions()) > 0 {
+			t.Errorf("%d calls; the ledger could not be read %d times", len(w.completions()), fault.Hits())
+		}
+		w.hold(ledger.HoldLane(decision.Live), false)
+		w.awaitAll(5 * time.Second)
+		m.stop()
+	})
+}
+
 // TestCancelledBatchEndsWithoutCalls cancels a batch of 10,000 in its middle, with two members,
 // and sends some of it again.
 func TestCancelledBatchEndsWithoutCalls(t *testing.T) {
@@ -128,7 +149,7 @@ func TestCancelledBatchEndsWithoutCalls(t *testing.T) {
 					w.hold(ledger.HoldBatch("spring"), true)
 					time.Sleep(time.Minute)
 				}
-				ends := w.cancelBatch("spring", topic)
+				ends := w.cancelBatch("spring", topic, held)
 				time.Sleep(time.Second)
 				before := w.completed(0, size)
 				w.await(20*time.Second, "all are settled", func() bool {
@@ -179,7 +200,7 @@ func TestCancelLetsWhatWasTriedGoOn(t *testing.T) {
 		w.await(time.Minute, "it goes on", func() bool { return w.completed(0, 1000) > 100 })
 		w.hold(ledger.HoldLane(decision.Backfill), true) // so that some are surely tried, and wait
 		time.Sleep(10 * time.Second)
-		w.cancelBatch("spring", topic)
+		w.cancelBatch("spring", topic, false)
 		w.await(5*time.Second, "what was not begun is settled though its lane is held", func() bool { return w.count(w.cfg.Kafka.Topics.DeadLetters) > 500 })
 		calls := len(w.completions())
 		w.setFaults(nil)

@@ -78,14 +78,15 @@ func (w *world) hold(key ledger.Key, held bool) {
 	w.order(command, key, ledger.Entry{Hold: &ledger.Hold{Held: held}})
 }
 
-// cancelBatch cancels what a batch has in a topic up to now. It returns the ends that it notes.
-func (w *world) cancelBatch(batch, topic string) map[int]int64 {
+// cancelBatch cancels what a batch has in a topic up to now. What was held stays held, and so may
+// be what is cancelled. It returns the ends that it notes.
+func (w *world) cancelBatch(batch, topic string, held bool) map[int]int64 {
 	w.t.Helper()
 	ends, err := w.client.LogEnds(w.t.Context(), topic)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.order("cancel", ledger.HoldBatch(batch), ledger.Entry{Hold: &ledger.Hold{Cancelled: map[string]map[int]int64{topic: ends}}})
+	w.order("cancel", ledger.HoldBatch(batch), ledger.Entry{Hold: &ledger.Hold{Held: held, Cancelled: map[string]map[int]int64{topic: ends}}})
 	return ends
 }
 

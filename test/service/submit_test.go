@@ -79,6 +79,7 @@ func TestSuspendedSubmitRepeatsNothing(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds of real time")
 	}
+	t.Parallel()
 	for name, others := range map[string]int{"nobody else": 0, "another": 1, "two others": 2} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

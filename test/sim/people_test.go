@@ -26,7 +26,7 @@ const (
 	deleteTopic                // of the ledger, which is made again as it was
 )
 
-const actKinds = deleteTopic + 1
+const actKinds = int(deleteTopic) + 1
 
 func (k actKind) String() string {
 	return [...]string{"hold lane", "hold batch", "hold task", "cancel batch", "rate", "ledger deleted"}[k]
@@ -57,7 +57,7 @@ func (p *plan) drawActs(length time.Duration) {
 	}
 	seen := make(map[string]bool)
 	for range 1 + r.IntN(5) {
-		a := act{kind: actKind(r.IntN(int(actKinds))), at: between(r, 0, length), span: between(r, 2*time.Second, 4*time.Minute), lane: decision.Lane(r.IntN(2)), batch: fmt.Sprint("batch-", 1+r.IntN(2))}
+		a := act{kind: actKind(r.IntN(actKinds)), at: between(r, 0, length), span: between(r, 2*time.Second, 4*time.Minute), lane: decision.Lane(r.IntN(2)), batch: fmt.Sprint("batch-", 1+r.IntN(2))}
 		a.task = p.sends[r.IntN(len(p.sends))].task
 		a.rate = p.rate * (0.2 + 0.8*r.Float64())
 		key := a.kind.String()
@@ -69,6 +69,9 @@ func (p *plan) drawActs(length time.Duration) {
 		case holdTask:
 			key += a.task.TaskID
 		case orderRate, deleteTopic:
+		}
+		if a.kind == deleteTopic && slices.ContainsFunc(p.faults, func(f fault) bool { return f.kind == peopleRedrive }) {
+			continue // what went back would be forgotten with it
 		}
 		if !seen[key] {
 			seen[key] = true
@@ -218,17 +221,16 @@ func (h *history) disobeyed() (all []violation) {
 	return all
 }
 
+// unheard are the faults during which a member may not reach the ledger.
+var unheard = []faultKind{kafkaLeaders, kafkaCoordinators, kafkaAway, memberCutOff, memberCrashes}
+
 // disturbed reports whether an act came while a member may not have reached the ledger.
 func (h *history) disturbed(a *act) bool {
 	const around = 15 * time.Second
 	from, until := a.at, a.at+a.span
 	for _, f := range h.plan.faults {
-		switch f.kind {
-		case kafkaLeaders, kafkaCoordinators, kafkaAway, memberCutOff, memberCrashes:
-			if f.at < until+around && f.until() > from-around {
-				return true
-			}
-		default:
+		if slices.Contains(unheard, f.kind) && f.at < until+around && f.until() > from-around {
+			return true
 		}
 	}
 	return a.kind != deleteTopic && slices.ContainsFunc(h.plan.acts, func(b act) bool { // who joins then knows of no hold

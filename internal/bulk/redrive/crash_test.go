@@ -20,17 +20,17 @@ import (
 // few fails some decisions in two topics, so that a redrive takes several transactions.
 func few(b *bulktest.Kafka) {
 	b.Helper()
-	fail(b, bulktest.BackfillTopic, 1, 10, decision.Rejected)
-	fail(b, bulktest.LiveTopic, 101, 10, decision.Rejected)
+	fail(b, bulktest.BackfillTopic, 1, 6, decision.Rejected)
+	fail(b, bulktest.LiveTopic, 101, 6, decision.Rejected)
 }
 
 // wantFewOnce checks that each of them went back once, and that the ledger says so.
 func wantFewOnce(b *bulktest.Kafka) {
 	b.Helper()
-	wantCopies(b, [2]int{1, 10}, [2]int{101, 10})
+	wantCopies(b, [2]int{1, 6}, [2]int{101, 6})
 	m := newMachine(b)
 	defer m.conn.Close()
-	if survey, err := begin(b, m.options()).Scan(b.Context()); err != nil || survey.Already != 20 || survey.Chosen != 0 {
+	if survey, err := begin(b, m.options()).Scan(b.Context()); err != nil || survey.Already != 12 || survey.Chosen != 0 {
 		b.Errorf("afterwards: %+v, %v", survey, err)
 	}
 }
@@ -56,7 +56,7 @@ func atEachRequest(t *testing.T, test func(b *bulktest.Kafka, m *machine, o redr
 			defer m.conn.Close()
 			m.at = at
 			o := m.options()
-			o.Rate = 6 // four transactions
+			o.Rate = 6 // two transactions
 			test(b, m, o)
 			if more = m.has(at); b.Failed() {
 				b.Fatalf("at request %d", at)
@@ -105,7 +105,7 @@ func TestRedriveRepeatsNothingWhereAnswersAreLost(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			atEachRequest(t, func(b *bulktest.Kafka, m *machine, o redrive.Options) {
 				set(m)
-				if done, err := newAndRun(b.Context(), o); err == nil && done.Handled != 20 {
+				if done, err := newAndRun(b.Context(), o); err == nil && done.Handled != 12 {
 					b.Errorf("%+v", done)
 				} else if err != nil {
 					if isStep(m.hit) {
@@ -124,7 +124,7 @@ func TestRedriveRepeatsNothingWhereAnswersAreLost(t *testing.T) {
 func TestRedriveGoesOnAfterAnOutage(t *testing.T) {
 	atEachRequest(t, func(b *bulktest.Kafka, m *machine, o redrive.Options) {
 		m.counted, m.after = isStep, m.unplug
-		if done, err := newAndRun(b.Context(), o); err != nil || done.Handled != 20 {
+		if done, err := newAndRun(b.Context(), o); err != nil || done.Handled != 12 {
 			b.Errorf("%+v, %v", done, err)
 		}
 		wantFewOnce(b)
@@ -221,7 +221,7 @@ func TestDismissalSurvivesLostAnswers(t *testing.T) {
 		}
 		other := newMachine(b)
 		defer other.conn.Close()
-		if survey, err := begin(b, other.options()).Scan(b.Context()); err != nil || survey.Dismissed != 20 {
+		if survey, err := begin(b, other.options()).Scan(b.Context()); err != nil || survey.Dismissed != 12 {
 			b.Errorf("%+v, %v", survey, err)
 		}
 		if got := copies(b); !maps.Equal(got, map[string]int{}) {

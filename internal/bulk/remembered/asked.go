@@ -49,6 +49,21 @@ func (a *Asked) Rows() int64 {
 	return int64(len(a.rows)) * int64(max(a.every, 1))
 }
 
+// Every returns of how many rows one is held.
+func (a *Asked) Every() int64 { return int64(max(a.every, 1)) }
+
+// Held returns the number of rows that are held.
+func (a *Asked) Held() int {
+	a.compact()
+	return len(a.rows)
+}
+
+// Index returns which of the rows that are held, from 0, a row is.
+func (a *Asked) Index(r Row) (i int, held bool) {
+	a.compact()
+	return slices.BinarySearch(a.rows, uint64(r))
+}
+
 // In returns how many of the rows a Filter seems to have.
 func (a *Asked) In(f *Filter) Match {
 	a.compact()

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"verdict/internal/decision"
 )
 
 // CheckOptions say how the files of a batch are read and judged.
@@ -32,6 +34,8 @@ type CheckOptions struct {
 	// TempDir is the folder for temporary files, which take 64 bytes per row. Zero: the
 	// system's folder.
 	TempDir string
+	// Valid is called with each row that is valid on its own. Nil: not wanted.
+	Valid func(d *decision.Decision)
 	// Checked is called every 1,024 rows with the number of rows checked. Nil: not
 	// wanted.
 	Checked func(rows int64)
@@ -100,6 +104,9 @@ func (b *Batch) checkRows(ctx context.Context) error {
 				b.addFinding(at, Invalid, err.Error())
 			}
 			return nil
+		}
+		if b.options.Valid != nil {
+			b.options.Valid(&d)
 		}
 		if d.Expired(now) {
 			b.Expired++

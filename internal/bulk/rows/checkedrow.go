@@ -3,11 +3,16 @@ package rows
 import (
 	"context"
 	"errors"
+
+	"verdict/internal/decision"
 )
 
 // CheckedRow is a row with what Check found about it.
 type CheckedRow struct {
 	*Row
+	// Decision is what the row says, if it is to be sent.
+	Decision decision.Decision
+
 	in    *Input
 	place place
 	kind  Kind   // of the finding; empty: none
@@ -43,7 +48,7 @@ func (b *Batch) Each(ctx context.Context, each func(*CheckedRow) error) error {
 			return each(&r)
 		}
 		d, err := row.decode(headers)
-		r.id = d.ID
+		r.Decision, r.id = d, d.ID
 		if err != nil {
 			r.kind, r.text = Invalid, err.Error()
 		} else if next, ok := found.peek(); ok && next == at {

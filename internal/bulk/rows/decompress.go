@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"compress/gzip"
+	"errors"
 	"fmt"
 	"io"
 
@@ -55,10 +56,10 @@ type gzipMembers struct {
 func (g *gzipMembers) Read(p []byte) (int, error) {
 	for {
 		n, err := g.z.Read(p)
-		switch ended := err == io.EOF; {
-		case ended && n > 0:
-			return n, nil // the next call looks for another member
-		case !ended:
+		if n > 0 || !errors.Is(err, io.EOF) {
+			if err == io.EOF {
+				err = nil // the next call looks for another member
+			}
 			return n, err
 		}
 		for {

@@ -18,6 +18,6 @@ type AlreadySentError struct {
 
 // Error says what was sent and what to do.
 func (e *AlreadySentError) Error() string {
-	return fmt.Sprintf("batch %s was submitted completely at %s by %s on %s; to submit it again, give it another --batch-id",
+	return fmt.Sprintf("batch %s was submitted completely at %s by %s on %s; to submit it again, give it another --batch-id and --again",
 		e.BatchID, decision.Time{Time: e.At}, decision.OneLine(e.By.Actor, 100), decision.OneLine(e.By.Host, 100))
 }

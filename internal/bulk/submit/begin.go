@@ -33,6 +33,7 @@ func (s *submission) begin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	unbounded := ctx
 	ctx, cancel = context.WithTimeout(ctx, beginTimeout)
 	defer cancel()
 	if s.topicID, err = s.readTopicID(ctx); err != nil {
@@ -52,6 +53,11 @@ func (s *submission) begin(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		if old == nil {
+			if err := s.findSentBefore(unbounded, s.writer.State()); err != nil {
+				return err
+			}
+		}
 		s.entry = s.newEntry(bounds)
 		if old != nil {
 			old.carryOver(&s.entry)
@@ -61,9 +67,14 @@ func (s *submission) begin(ctx context.Context) error {
 	if s.entry.Ended.IsZero() {
 		s.entry.Runs = append(slices.Clone(s.entry.Runs), o.Author.Run)
 	}
+	if ctx.Err() != nil { // it took long to find what was sent before
+		ctx, cancel = context.WithTimeout(unbounded, beginTimeout)
+		defer cancel()
+	}
 	if err := s.register(ctx, did); err != nil {
 		return err
 	}
+	s.ensureFingerprints(ctx)
 	if !s.entry.Ended.IsZero() {
 		return &AlreadySentError{BatchID: s.batch.ID, At: s.entry.Ended, By: s.entry.Submitter, Size: s.entry.Size}
 	}
@@ -86,7 +97,7 @@ func (s *submission) newEntry(bounds map[int]broker.Bound) ledger.Batch {
 	author, files := s.options.Ledger.Author, s.batch.Paths()
 	b := ledger.Batch{
 		Topic: s.options.Topic, TopicID: s.topicID, Size: s.batch.Size(), Content: s.batch.Content,
-		Files: files[:min(len(files), maxFiles)], Choices: s.batch.Flags(), Began: time.Now().UTC(), Submitter: author,
+		Files: files[:min(len(files), maxFiles)], Choices: s.batch.Flags(), Began: time.Now().UTC(), Submitter: author, Stop: s.options.StopAt,
 		Begin: make(map[int]int64, len(bounds)),
 	}
 	for partition, bound := range bounds {

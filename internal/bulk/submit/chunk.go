@@ -28,6 +28,8 @@ type chunk struct {
 	bytes   int
 	began   time.Time // when its first record was read
 	last    bool      // nothing follows
+	// remembered are the fingerprints of all rows, with the last chunk.
+	remembered []decision.Record
 }
 
 // progress is how far a batch is.
@@ -53,6 +55,7 @@ type chunker struct {
 	limiter    *rate.Limiter     // nil: no rate
 	longest    time.Duration
 	most       int // records in a chunk
+	rememberer *rememberer
 	out        chan<- chunk
 	chunk      chunk
 }
@@ -64,7 +67,7 @@ func (s *submission) newChunker(out chan<- chunk) *chunker {
 	run := decision.Header{Key: decision.HeaderRun, Value: []byte(s.options.Ledger.Author.Run)}
 	c := &chunker{
 		submission: s, headers: append(decision.BatchPlace{ID: s.batch.ID, Size: s.batch.Size()}.Headers(), run),
-		longest: chunkTime, most: s.options.ChunkRows, out: out, chunk: chunk{end: progress{s.entry.Done, s.entry.Sent}},
+		longest: chunkTime, most: s.options.ChunkRows, rememberer: s.newRememberer(), out: out, chunk: chunk{end: progress{s.entry.Done, s.entry.Sent}},
 	}
 	if perSecond := s.options.Rate; perSecond > 0 {
 		c.limiter = rate.NewLimiter(rate.Limit(perSecond), max(1, int(perSecond/20)))
@@ -76,6 +79,11 @@ func (s *submission) newChunker(out chan<- chunk) *chunker {
 // read reads the rows from this one on, and sends chunks until the last one.
 func (c *chunker) read(ctx context.Context, done int64) error {
 	err := c.submission.batch.Each(ctx, func(r *rows.CheckedRow) error {
+		if r.ToSend() {
+			if err := c.rememberer.add(&r.Decision); err != nil {
+				return err
+			}
+		}
 		if r.Number <= done {
 			return nil
 		}
@@ -90,6 +98,9 @@ func (c *chunker) read(ctx context.Context, done int64) error {
 		return nil
 	})
 	if err != nil {
+		return err
+	}
+	if c.chunk.remembered, err = c.rememberer.all(); err != nil {
 		return err
 	}
 	c.chunk.last, c.chunk.end.row = true, c.submission.batch.Rows

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"verdict/internal/bulk/remembered"
 	"verdict/internal/ledger/store"
 )
 
@@ -15,9 +16,17 @@ type Options struct {
 	// Topic is the topic to send to: that of the batch's lane or, if it needs approval, the one
 	// in which it waits. Required.
 	Topic string
+	// Fingerprints is the topic in which the rows of each batch are remembered. Empty: they
+	// are not.
+	Fingerprints string
+	// Asked are the rows of the batch, to find those that were sent before. Nil: it is not
+	// looked for them.
+	Asked *remembered.Asked
 	// For is the topic of the lane, if the batch needs approval to go there. Empty: it needs
 	// none.
 	For string
+	// StopAt is the share of dead letters at which the batch is held by itself. Zero: never.
+	StopAt float64
 	// Rate is the number of decisions to send per second. Zero: unlimited.
 	Rate float64
 	// ChunkRows is the largest number of decisions in one transaction. Zero: 20,000.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -58,7 +59,7 @@ func (s *submission) write(ctx context.Context, c chunk) error {
 			entry.Ended, did = time.Now().UTC(), "sent all"
 		}
 		change := s.change(entry, did)
-		change.Rows = part.records
+		change.Rows = slices.Concat(part.records, part.remembered)
 		written, err := s.attempt(ctx, change)
 		switch {
 		case err != nil:

@@ -187,6 +187,7 @@ func (f *follower) identify(ctx, follow context.Context) error {
 func (f *follower) begin(id broker.TopicID) {
 	f.id, f.next, f.empty, f.said = id, 0, false, false
 	f.doubtSince, f.actsKnown = time.Time{}, false
+	f.attached, f.witnessed = false, false
 	f.state.Restart()
 }
 

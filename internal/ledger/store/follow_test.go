@@ -41,11 +41,12 @@ func follow(b *bulktest.Kafka, o store.Options) (f *following, stop func()) {
 		store.Follow(ctx, o, slog.New(slog.NewTextHandler(&f.log, nil)), func(v store.View) {
 			f.mu.Lock()
 			defer f.mu.Unlock()
-			text := string(v.Condition)
+			var text strings.Builder
+			text.WriteString(string(v.Condition))
 			for _, key := range v.Changed {
-				text += " " + key.Name
+				text.WriteString(" " + key.Name)
 			}
-			f.views = append(f.views, text)
+			f.views = append(f.views, text.String())
 			f.why = v.Why
 			for _, key := range watched {
 				f.held[key] = v.State.Hold(key).Held
@@ -226,7 +227,7 @@ func TestLedgerThatIsMadeAgainIsReadFromItsStart(t *testing.T) {
 		}
 		f, stop := follow(b, o)
 		f.want(time.Second, "ok")
-		remove(b, o.Control, o.Audit) // with the audit topic, commands would be taken for copies of old ones
+		remove(b, o.Control, o.Audit)
 		o, closed := afresh(b, o)
 		defer closed()
 		ensure(b, o)
@@ -244,6 +245,46 @@ func TestLedgerThatIsMadeAgainIsReadFromItsStart(t *testing.T) {
 	})
 }
 
+// TestSignedCommandsGoOnWhereTheControlTopicAloneIsMadeAgain has whoever reads it obey new
+// commands, and no copy of an old one.
+func TestSignedCommandsGoOnWhereTheControlTopicAloneIsMadeAgain(t *testing.T) {
+	bulktest.InKafka(t, func(b *bulktest.Kafka) {
+		public, private, err := ed25519.GenerateKey(nil)
+		if err != nil {
+			b.Fatal(err)
+		}
+		o := people(b)
+		o.Sign, o.Trusted = private, ledger.Trusted{"ops": {public}}
+		for _, held := range []bool{true, false, true} {
+			hold(b, o, spring, held)
+		}
+		old := b.All(o.Control)
+		f, stop := follow(b, o)
+		defer stop()
+		f.want(time.Second, "ok")
+		remove(b, o.Control)
+		f.want(5*time.Second, "lost")
+		o, closed := afresh(b, o)
+		defer closed()
+		for _, held := range []bool{true, false, true, false} {
+			hold(b, o, spring, held)
+			hold(b, o, live, !held)
+		}
+		for _, rec := range old {
+			b.Put(decision.Record{Topic: o.Control, Key: rec.Key, Value: rec.Value, Headers: rec.Headers})
+		}
+		time.Sleep(10 * time.Second)
+		f.wantHeld(live)
+		state, err := store.Read(b.Context(), o, nil)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if state.Hold(spring).Held || !state.Hold(live).Held || len(state.Missing()) > 0 {
+			b.Errorf("who starts later finds %+v, %+v, missing %v", state.Hold(spring), state.Hold(live), state.Missing())
+		}
+	})
+}
+
 func TestLedgerIsLostFromTheStartWhereTheAuditTopicKnowsOfIt(t *testing.T) {
 	bulktest.InKafka(t, func(b *bulktest.Kafka) {
 		o := people(b)
@@ -256,6 +297,11 @@ func TestLedgerIsLostFromTheStartWhereTheAuditTopicKnowsOfIt(t *testing.T) {
 
 		hold(b, o, live, true)
 		remove(b, o.Control)
+		f, stop = follow(b, o)
+		f.want(time.Second, "lost")
+		stop()
+		o, closed := afresh(b, o)
+		defer closed()
 		f, stop = follow(b, o)
 		f.want(time.Second, "lost")
 		ensure(b, o)

@@ -71,7 +71,7 @@ func playMachines(b *bulktest.Kafka, random *rand.Rand) {
 // on a network that fails with this probability. A run that is killed closes nothing of its
 // own accord.
 func send(ctx context.Context, b *bulktest.Kafka, run string, random *rand.Rand, faults float64) error {
-	network := &faulty{dial: b.Network.DialContext, random: random, faults: faults}
+	network := &faulty{dial: b.Network.DialContext, random: rand.New(rand.NewPCG(random.Uint64(), 2)), faults: faults}
 	conn, err := broker.NewConnection(broker.Options{Brokers: b.Cluster.Addrs(), DialFunc: network.DialContext})
 	if err != nil {
 		return err

@@ -47,9 +47,14 @@ type Options struct {
 // Topics returns the two topics as they have to be.
 func Topics(control, audit string) []broker.Topic {
 	return []broker.Topic{
-		{Name: control, Partitions: 1, Configs: map[string]string{"cleanup.policy": "compact", "segment.ms": "86400000"}},
+		Compacted(control),
 		{Name: audit, Partitions: 1, Configs: map[string]string{"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}},
 	}
+}
+
+// Compacted returns a topic of one partition that keeps the last record of each key.
+func Compacted(name string) broker.Topic {
+	return broker.Topic{Name: name, Partitions: 1, Configs: map[string]string{"cleanup.policy": "compact", "segment.ms": "86400000"}}
 }
 
 // Check returns ErrMissing, or why the control topic can't hold a ledger. It retries
