@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -98,6 +99,9 @@ func TestCommandsShowNoSecret(t *testing.T) {
 	args := map[string][]string{
 		"check": nil, "run": nil, "topics": nil, "decide": nil, "redrive": nil, "version": nil,
 		"submit": {rows}, "follow": {"batch"}, "explain": {"00000001-dddd-eeee-ffff-000000000001"},
+		"verify": {"batch"}, "prove": {"batch", "--unsigned"}, "approve": {"batch"}, "dismiss": {"--why", "x"},
+		"hold": {"batch", "--yes"}, "resume": {"batch"}, "cancel": {"batch", "--why", "x"}, "rate": {"1", "--why", "x"},
+		"status": nil, "batches": nil, "audit": nil, "key": {"new", "--out", filepath.Join(t.TempDir(), "key")},
 		"demo": nil, "sandbox": nil, "help": nil, "completion": nil,
 	}
 	wrong := map[string]string{

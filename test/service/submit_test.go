@@ -76,10 +76,10 @@ func TestKilledSubmitResumes(t *testing.T) {
 // A submit that was suspended, for as long as another one needed to send some of the rows or
 // all of them, writes nothing when it wakes up. If nobody took its batch over, it goes on.
 func TestSuspendedSubmitRepeatsNothing(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("takes seconds of real time")
 	}
-	t.Parallel()
 	for name, others := range map[string]int{"nobody else": 0, "another": 1, "two others": 2} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
