@@ -27,7 +27,7 @@ func TestHoldIsObeyedWithinASecond(t *testing.T) {
 		w.submitBatch("spring", passesFrom(topic, 0, 2000))
 		w.submitBatch("autumn", passesFrom(topic, 5000, 2000))
 		m := w.start()
-		w.await(time.Minute, "both go on", func() bool { return w.completed(0, 2000) > 20 && w.completed(5000, 7000) > 20 })
+		w.await(time.Minute, "the first goes on", func() bool { return w.completed(0, 2000) > 20 })
 
 		still := func(d time.Duration, what string, first, end int) {
 			t.Helper()
@@ -61,6 +61,7 @@ func TestHoldIsObeyedWithinASecond(t *testing.T) {
 
 		w.hold(ledger.HoldLane(decision.Backfill), false)
 		w.hold(ledger.HoldTask(task(9500, 9500)), true)
+		time.Sleep(time.Second) // within which it is obeyed
 		w.send(passesFrom(w.cfg.Kafka.Topics.Decisions, 9499, 3)...)
 		w.hold(ledger.HoldBatch("spring"), false)
 		before = w.completed(0, 2000)
