@@ -45,6 +45,9 @@ what is in Kafka is cancelled nevertheless, and what comes later is not.`,
 				if !made.Changed {
 					return made, "", err
 				}
+				if made.Waits {
+					return made, fmt.Sprintf("cancelled batch %s, which waited for approval and can't be approved any more; none of its decisions was in a lane", id), err
+				}
 				return made, fmt.Sprintf("cancelled batch %s; what was not begun becomes dead letters (verdict follow %s counts them)", id, id), err
 			})
 		},

@@ -1,10 +1,10 @@
 package cli
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -48,8 +48,11 @@ func (f *targetFlags) args(cmd *cobra.Command, args []string) error {
 func (f *targetFlags) key(t configs.Topics, args []string) (ledger.Key, error) {
 	switch {
 	case f.lane != "":
-		if _, err := laneTopics(t, f.lane); err != nil || f.lane == laneAll {
-			return ledger.Key{}, cmp.Or(err, fmt.Errorf("--lane: must be live or backfill, is %q", f.lane))
+		if !slices.Contains(laneNames, f.lane) {
+			return ledger.Key{}, fmt.Errorf("--lane: must be live or backfill, is %q", f.lane)
+		}
+		if _, err := laneTopics(t, f.lane); err != nil {
+			return ledger.Key{}, err
 		}
 		for _, lane := range decision.Lanes {
 			if lane.String() == f.lane {

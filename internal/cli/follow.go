@@ -137,7 +137,10 @@ func batchInLedger(cfg configs.Config, connection *broker.Connection, id string,
 		if err != nil || state == nil {
 			return nil, err
 		}
-		e, _ := state.Batch(id)
+		e, known := state.Batch(id)
+		if known && e.Batch.Approval != nil && e.Batch.Approval.By == nil && state.Hold(ledger.HoldBatch(id)).Cancelled != nil {
+			return nil, fmt.Errorf("batch %s was cancelled before it was approved; none of its decisions was in a lane", id)
+		}
 		return e.Batch, nil
 	}
 }

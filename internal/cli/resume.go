@@ -33,8 +33,11 @@ To resume what is not held is no error.`,
 				}
 				made, err := control.Resume(ctx, o, key)
 				name := control.Describe(key)
-				if h := made.Before.Hold; h == nil || !h.Held {
+				switch h := made.Before.Hold; {
+				case h == nil || !h.Held:
 					return made, name + " was not held", err
+				case h.Cancelled != nil:
+					return made, "resumed " + name + ", which was held and is cancelled: what was begun goes on, and what was cancelled stays so", err
 				}
 				return made, "resumed " + name + ", which was held" + since(made.Before), err
 			})

@@ -29,12 +29,13 @@ func (e *SendingError) Error() string {
 // (a *SendingError, unless sending is set), and not the same batch if it is sent again.
 // inputs are the topics that the service reads.
 func Cancel(ctx context.Context, o store.Options, id string, inputs []string, sending bool) (Made, error) {
-	key := ledger.HoldBatch(id)
-	return change(ctx, o, key, func(s *ledger.State, before ledger.Entry) (ledger.Entry, map[string]string, error) {
+	key, waits := ledger.HoldBatch(id), false
+	made, err := change(ctx, o, key, func(s *ledger.State, before ledger.Entry) (ledger.Entry, map[string]string, error) {
 		if err := checkBatch(s, key); err != nil {
 			return before, nil, err
 		}
 		e, _ := s.Batch(id)
+		waits = e.Batch.Approval != nil && e.Batch.Approval.By == nil
 		if r := e.Batch.Result; r != nil {
 			return before, nil, fmt.Errorf("batch %s is done since %s: its %d decisions are settled, %d of them dead-lettered, so there is nothing to cancel",
 				decision.OneLine(id, decision.MaxBatchIDLength), decision.Time{Time: r.At}, r.Settled, r.DeadLettered)
@@ -66,6 +67,8 @@ func Cancel(ctx context.Context, o store.Options, id string, inputs []string, se
 		}
 		return ledger.Entry{Hold: &h}, details, nil
 	})
+	made.Waits = waits
+	return made, err
 }
 
 // topicsOf returns the topics that may hold a batch's decisions.

@@ -18,6 +18,8 @@ import (
 type Made struct {
 	Before, After ledger.Entry // of the key; Before is zero if it had none
 	Changed       bool         // false: it was like this already, and nothing was written
+	// Waits says that a batch that was cancelled waits for approval: nothing of it is in a lane.
+	Waits bool
 	// Instances is how many instances are known to be at work, and so obey it.
 	Instances int
 }

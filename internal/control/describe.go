@@ -16,7 +16,7 @@ const fresh = 90 * time.Second
 func instances(s *ledger.State, now time.Time) []ledger.Entry {
 	var all []ledger.Entry
 	for _, e := range s.Of(ledger.KindInstance) {
-		if now.Sub(e.At) < fresh {
+		if now.Sub(e.At).Abs() < fresh {
 			all = append(all, e)
 		}
 	}

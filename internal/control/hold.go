@@ -22,6 +22,9 @@ func Hold(ctx context.Context, o store.Options, key ledger.Key, unknown bool) (M
 		if h.Held {
 			return before, nil, nil
 		}
+		if h.Cancelled != nil {
+			return before, nil, cancelledError(key, before)
+		}
 		h.Held = true
 		return ledger.Entry{Hold: &h}, map[string]string{"before": describeHold(before), "after": "held"}, nil
 	})
@@ -35,9 +38,19 @@ func Resume(ctx context.Context, o store.Options, key ledger.Key) (Made, error) 
 			return before, nil, err
 		}
 		h := holdOf(before)
+		if h.Cancelled != nil && !h.Held {
+			return before, nil, cancelledError(key, before)
+		}
 		h.Held = false
 		return ledger.Entry{Hold: &h}, map[string]string{"before": describeHold(before), "after": "not held"}, nil
 	})
+}
+
+// cancelledError says that a batch is cancelled, so that a hold has nothing to stop.
+func cancelledError(key ledger.Key, e ledger.Entry) error {
+	id := decision.OneLine(batchOf(key), decision.MaxBatchIDLength)
+	return fmt.Errorf("batch %s is cancelled, by %s at %s, and that stays so; what it ended can be sent again: verdict redrive --batch-id %s --reason cancelled",
+		id, decision.OneLine(e.Actor, 100), decision.Time{Time: e.At}, id)
 }
 
 func holdOf(e ledger.Entry) ledger.Hold {

@@ -74,7 +74,7 @@ func (s *submission) refuseOther(id string, other *ledger.Batch) error {
 	if len(other.Files) > 0 {
 		files = " (" + decision.OneLine(strings.Join(other.Files, ", "), 300) + ")"
 	}
-	return fmt.Errorf("the same content was started as batch %s%s%s and not finished: %d of its %d decisions are sent; continue it with --batch-id %s, or cancel it (verdict cancel %s)",
+	return fmt.Errorf("the same content was started as batch %s%s%s and not finished: %d of its %d decisions are sent; continue it with --batch-id %s, or cancel it (verdict cancel %s --yes)",
 		id, files, by(other), other.Sent, other.Size, id, id)
 }
 

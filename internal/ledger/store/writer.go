@@ -18,8 +18,12 @@ type TakenOverError struct {
 	By  ledger.Entry // the latest entry
 }
 
-// Error names the other run.
+// Error names the other run. Who wrote the latest entry may only have noted what became of a
+// batch that another one had sent.
 func (e *TakenOverError) Error() string {
+	if b := e.By.Batch; b != nil && !b.Ended.IsZero() && e.By.Command != "submit" && e.By.Command != "approve" {
+		return fmt.Sprintf("%s %s was taken over by another run, which sent the last of it at %s", e.Key.Kind, e.Key.Name, decision.Time{Time: b.Ended})
+	}
 	return fmt.Sprintf("%s %s was taken over by %s on %s at %s; let it finish there",
 		e.Key.Kind, e.Key.Name, decision.OneLine(cmp.Or(e.By.Actor, "somebody"), 100), decision.OneLine(cmp.Or(e.By.Host, "an unknown machine"), 100), decision.Time{Time: e.By.At})
 }
