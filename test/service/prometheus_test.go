@@ -10,7 +10,10 @@ import (
 
 	"github.com/segmentio/kafka-go"
 
+	"verdict/internal/broker"
 	"verdict/internal/broker/embedded"
+	"verdict/internal/ledger"
+	"verdict/internal/ledger/store"
 	"verdict/internal/passfort"
 	"verdict/internal/passfort/sandbox"
 	"verdict/test/watch"
@@ -81,6 +84,7 @@ func (s *stage) play(prom *promServer) {
 	s.playBacklog(prom)
 	s.playRefusals(prom)
 	s.playKafka(prom)
+	s.playLedger(prom)
 	s.playWrongBatch(prom)
 	stop()
 	s.alert(prom, "VerdictNoInstanceUp")
@@ -151,6 +155,42 @@ func (s *stage) playRefusals(prom *promServer) {
 	prom.await(`verdict_ready == 0 and on (instance) verdict_partitions_assigned > 0`)
 	s.setFaults(nil)
 	prom.await(`verdict_paused{cause="auth"} == 0`)
+}
+
+// playLedger has somebody use the ledger, and then it is deleted and made again.
+func (s *stage) playLedger(prom *promServer) {
+	s.hold()
+	s.until("the instance is in the ledger", func() bool { return s.kafka.HighWatermark(s.cfg.Kafka.Topics.Control, 0) > 2 })
+	if err := s.kafka.DeleteTopic(s.cfg.Kafka.Topics.Control); err != nil {
+		s.t.Fatal(err)
+	}
+	s.alert(prom, "VerdictLedgerLost")
+	s.hold()
+	prom.await(`verdict_lane_paused{cause="ledger"} == 0`)
+}
+
+// hold holds a task that nobody sends, on a connection that has not seen the topic before.
+func (s *stage) hold() {
+	s.t.Helper()
+	connection, err := broker.NewConnection(broker.Options{Brokers: s.kafka.Addrs()})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer connection.Close()
+	o := store.Options{
+		Connection: connection, Control: s.cfg.Kafka.Topics.Control, Audit: s.cfg.Kafka.Topics.Audit, Group: s.cfg.Kafka.GroupID,
+		Author: ledger.Author{Actor: "ops", Run: "hold"},
+	}
+	key := ledger.HoldTask(task(0xffff, 0xffff))
+	w, err := store.Open(s.t.Context(), o, key)
+	if err == nil {
+		_, err = w.Write(s.t.Context(), store.Change{
+			Entries: []store.KeyedEntry{{Key: key, Entry: ledger.Entry{Hold: &ledger.Hold{Held: true}}}}, Acts: []ledger.Act{{Key: key.In(o.Group)}},
+		})
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
 }
 
 // playWrongBatch has the API know none of the tasks that it is asked for.
