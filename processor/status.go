@@ -27,6 +27,7 @@ type Pause struct {
 // LaneStatus is what an operator wants to know of a lane.
 type LaneStatus struct {
 	Pauses  []LanePause // that last, in the order of decision.LanePauseCauses
+	Refused []string    // batches that are held because the API refuses them; empty: what has none
 	Pending int         // decisions fetched and not settled
 	Oldest  *Oldest     // nil: none is pending
 }
@@ -83,6 +84,7 @@ func (m *machines) describe(s *Status, now time.Time) {
 	for _, lane := range decision.Lanes {
 		s.InFlight += m.load.inFlight[lane]
 		l := &s.Lanes[lane]
+		l.Refused = m.guard.HeldBatches(lane)
 		l.Pending = m.admission.room.Items(lane)
 		for _, cause := range decision.LanePauseCauses {
 			if since, on := m.pauses.laneSince[lanePause{lane, cause}]; on {

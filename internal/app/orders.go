@@ -273,6 +273,13 @@ func (s *Status) instance(started time.Time) ledger.Instance {
 	}
 	for _, lane := range decision.Lanes {
 		for _, p := range w.Lanes[lane].Pauses {
+			if p.Cause == decision.LanePausedRefused {
+				refused := w.Lanes[lane].Refused
+				for _, batch := range refused[:min(len(refused), mostNamed)] {
+					is.Pauses = append(is.Pauses, ledger.Pause{Cause: string(p.Cause), Lane: lane.String(), Batch: decision.OneLine(batch, decision.MaxBatchIDLength), Since: p.Since})
+				}
+				continue
+			}
 			is.Pauses = append(is.Pauses, ledger.Pause{Cause: string(p.Cause), Lane: lane.String(), Since: p.Since})
 		}
 	}

@@ -144,6 +144,25 @@ func (g *Guard) AnyHeld(lane decision.Lane) bool {
 	return false
 }
 
+// HeldBatches returns the batches of a lane that are held, in alphabetical order; the empty
+// one is what has no batch, or merely names one.
+func (g *Guard) HeldBatches(lane decision.Lane) (batches []string) {
+	if g.held == 0 {
+		return nil
+	}
+	for of, one := range g.groups {
+		batch := of.Batch
+		if of.Named {
+			batch = ""
+		}
+		if of.Lane == lane && one.held && !slices.Contains(batches, batch) {
+			batches = append(batches, batch)
+		}
+	}
+	slices.Sort(batches)
+	return batches
+}
+
 // Probe says which of the waiting decisions of a held group, given by their profiles,
 // may go as its probe at now: one of the profile that follows the latest probe's. ok
 // is false if it is not time yet, or none waits.

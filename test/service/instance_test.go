@@ -9,6 +9,8 @@ import (
 	"verdict/internal/decision"
 	"verdict/internal/ledger"
 	"verdict/internal/ledger/store"
+	"verdict/internal/passfort"
+	"verdict/internal/passfort/sandbox"
 )
 
 // instances returns what the ledger says of instances.
@@ -89,5 +91,36 @@ func TestInstanceShowsInTheLedger(t *testing.T) {
 		if lines := w.logLines("counts for nothing"); len(lines) != 0 {
 			t.Errorf("refused: %v", lines)
 		}
+	})
+}
+
+// TestRefusedBatchShowsInTheLedger has the API refuse all of one batch, and nothing else.
+func TestRefusedBatchShowsInTheLedger(t *testing.T) {
+	t.Parallel()
+	inWorld(t, quickAPI, func(t *testing.T, w *world) {
+		refused := make(map[string]bool)
+		for i := range 200 {
+			refused[task(i, i).TaskID] = true
+		}
+		w.setFaults(func(c sandbox.Call) sandbox.Fault {
+			if c.Operation == passfort.OpComplete && refused[c.TaskID] {
+				return answer(422, `{"errors":[{"code":2,"message":"no"}]}`)
+			}
+			return sandbox.Fault{}
+		})
+		w.submitBatch("spring", passesFrom(w.cfg.Kafka.Topics.Backfill, 0, 200))
+		m := w.start()
+		for n := range 120 { // others are carried out meanwhile
+			w.send(passesFrom(w.cfg.Kafka.Topics.Decisions, 1000+n, 1)...)
+			time.Sleep(time.Second)
+		}
+		var pauses []ledger.Pause
+		for _, e := range w.instances() {
+			pauses = append(pauses, e.Instance.Pauses...)
+		}
+		if len(pauses) != 1 || pauses[0].Cause != "refused" || pauses[0].Lane != "backfill" || pauses[0].Batch != "spring" {
+			t.Errorf("%+v", pauses)
+		}
+		m.stop()
 	})
 }
