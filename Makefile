@@ -27,7 +27,7 @@ test: ## run every test that needs only Go
 	go test ./...
 
 race: ## run the tests with the race detector, except test/integration, whose processes it cannot see
-	go test -race -timeout 15m $$(go list ./... | grep -v /test/integration)
+	go test -race -timeout 25m $$(go list ./... | grep -v /test/integration)
 
 lint: ## check format, vet, go fix, go.mod and golangci-lint
 	test -z "$$(gofmt -l .)"
