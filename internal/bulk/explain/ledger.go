@@ -99,13 +99,11 @@ func (l *ledgerSearch) moved(ev *Event) map[int]int64 {
 
 // markDismissed marks the dead letters that somebody has dealt with.
 func (l *ledgerSearch) markDismissed(ctx context.Context) error {
-	topic := l.options.DeadLetters
-	ids, err := l.options.Connection.TopicIDs(ctx, topic)
-	if err != nil {
+	id, err := store.TopicID(ctx, l.options.Connection, l.options.DeadLetters)
+	if err != nil && !errors.Is(err, broker.ErrNoTopic) {
 		return err
 	}
-	id := ids[topic]
-	l.letters = ledger.Key{Kind: ledger.KindRedrive, Name: fmt.Sprintf("%x", id[:])}
+	l.letters = ledger.Key{Kind: ledger.KindRedrive, Name: id}
 	for i := range l.found.Events {
 		ev := &l.found.Events[i]
 		if ev.Kind != EventDeadLettered {

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"time"
 
+	"verdict/internal/broker"
 	"verdict/internal/bulk/follow"
 	"verdict/internal/bulk/spill"
 	"verdict/internal/bulk/topicread"
@@ -111,12 +112,11 @@ func (e *Evidence) readLedger(ctx context.Context, read *follow.Options) error {
 	if err != nil {
 		return err
 	}
-	ids, err := e.options.Ledger.Connection.TopicIDs(ctx, e.options.DeadLetters)
-	if err != nil {
+	id, err := store.TopicID(ctx, e.options.Ledger.Connection, e.options.DeadLetters)
+	if err != nil && !errors.Is(err, broker.ErrNoTopic) {
 		return err
 	}
-	id := ids[e.options.DeadLetters]
-	e.state, e.letters = state, ledger.Key{Kind: ledger.KindRedrive, Name: hex.EncodeToString(id[:])}
+	e.state, e.letters = state, ledger.Key{Kind: ledger.KindRedrive, Name: id}
 	if slices.Contains(state.Missing(), ledger.BatchKey(e.options.BatchID)) {
 		return fmt.Errorf("the ledger lost the latest signed entry of batch %s, which the audit topic %s still has: somebody wrote over it, or the control topic %s was restored from an older copy",
 			e.options.BatchID, e.options.Ledger.Audit, e.options.Ledger.Control)

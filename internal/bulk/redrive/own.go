@@ -26,7 +26,7 @@ func BatchID(run string) string { return "redrive-" + strings.ToLower(run[:min(l
 // carried over into the ledger, and that the run begins. From then on the windows are those
 // of the ledger, and stay so until somebody else takes over.
 func (r *run) own(ctx context.Context) error {
-	if id, err := topicID(ctx, r.options.Ledger.Connection, r.options.DeadLetters); err != nil {
+	if id, err := store.TopicID(ctx, r.options.Ledger.Connection, r.options.DeadLetters); err != nil {
 		return err
 	} else if id != r.topicID {
 		return fmt.Errorf("topic %s was recreated meanwhile; run the same command again", r.options.DeadLetters)

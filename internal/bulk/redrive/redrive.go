@@ -2,7 +2,6 @@ package redrive
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
@@ -37,7 +36,7 @@ func New(ctx context.Context, o Options) (*Redriver, error) {
 	if r.bounds, err = topicread.Bounds(ctx, connection, o.DeadLetters); err != nil {
 		return nil, err
 	}
-	if r.topicID, err = topicID(ctx, connection, o.DeadLetters); err != nil {
+	if r.topicID, err = store.TopicID(ctx, connection, o.DeadLetters); err != nil {
 		return nil, err
 	}
 	r.key = ownerKey(r.topicID)
@@ -67,23 +66,6 @@ func New(ctx context.Context, o Options) (*Redriver, error) {
 // ownerKey is the key of whoever works on the letters of a topic.
 func ownerKey(topicID string) ledger.Key {
 	return ledger.Key{Kind: ledger.KindRedrive, Name: topicID}
-}
-
-// topicID returns the ID of a topic in hexadecimal, or its name where the cluster has no
-// IDs.
-func topicID(ctx context.Context, c *broker.Connection, topic string) (string, error) {
-	ids, err := c.TopicIDs(ctx, topic)
-	if err != nil {
-		return "", err
-	}
-	id, exists := ids[topic]
-	switch {
-	case !exists:
-		return "", fmt.Errorf("topic %s: %w", topic, broker.ErrNoTopic)
-	case id == (broker.TopicID{}):
-		return topic, nil
-	}
-	return hex.EncodeToString(id[:]), nil
 }
 
 // findTargets notes the topics that letters may go back to, as far as they exist.

@@ -11,7 +11,7 @@ import (
 // WentBack returns what reports whether a dead letter of a topic went back, by the ledger as
 // it is now. Where the ledger knows nothing of the topic yet, each may have.
 func WentBack(ctx context.Context, o store.Options, deadLetters string) (func(letter decision.Position) bool, error) {
-	id, err := topicID(ctx, o.Connection, deadLetters)
+	id, err := store.TopicID(ctx, o.Connection, deadLetters)
 	if err != nil {
 		return nil, err
 	}
