@@ -50,7 +50,7 @@ func (m *machines) stopsAt(j *job, e *ending) {
 	}
 }
 
-// stopped reports whether a batch has stopped by itself.
+// stoppedItself reports whether a batch has stopped by itself.
 func (m *machines) stoppedItself(batch string) bool {
 	n := m.ended[batch]
 	return n != nil && n.stopped

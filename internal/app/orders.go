@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"fmt"
 	"log/slog"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -62,12 +61,8 @@ type LedgerStatus struct {
 // newOrders returns the orders of an instance, which takes the batches that stop by
 // themselves from stops.
 func newOrders(cfg configs.Config, s *service, work *processor.Processor, stops chan processor.Stop) (*orders, error) {
-	host, err := os.Hostname()
-	if err != nil {
-		host = "unknown"
-	}
 	cfg.Control.SignKeyFile = "" // an instance signs nothing
-	options, err := Ledger(cfg, s.connection, ledger.Author{Actor: instance(), Host: host, Run: rand.Text(), Command: "run"})
+	options, err := Ledger(cfg, s.connection, ledger.Author{Actor: instance(), Host: hostname(), Run: rand.Text(), Command: "run"})
 	if err != nil {
 		return nil, err
 	}

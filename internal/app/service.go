@@ -116,9 +116,14 @@ const readAheadPart = 4
 
 // instance returns the name of this process in dead letters.
 func instance() string {
+	return fmt.Sprintf("%s/%d", hostname(), os.Getpid())
+}
+
+// hostname names this machine.
+func hostname() string {
 	host, err := os.Hostname()
 	if err != nil {
-		host = "unknown"
+		return "unknown"
 	}
-	return fmt.Sprintf("%s/%d", host, os.Getpid())
+	return host
 }

@@ -207,12 +207,9 @@ func findBatch(ctx context.Context, cfg configs.Config, connection *broker.Conne
 	if !b.Began.IsZero() {
 		f.Since = b.Began.Add(-clockSkew)
 	}
-	switch {
-	case b.Redrive: // its topic is the one of dead letters; they went to those that they came from
-	case b.Approval != nil && b.Approval.By != nil: // moved, or being moved
-		f.Decisions, f.Begin = []string{b.Approval.To}, map[string]map[int]int64{b.Approval.To: b.Approval.Begin}
-	case b.Topic != "":
-		f.Decisions, f.Begin = []string{b.Topic}, map[string]map[int]int64{b.Topic: b.Begin}
+	// A redrive's topic is the one of dead letters; they went to those that they came from.
+	if topic, begin := b.Lane(); !b.Redrive && topic != "" {
+		f.Decisions, f.Begin = []string{topic}, map[string]map[int]int64{topic: begin}
 	}
 	if len(b.Runs) == 0 || b.FirstEdition { // some of its rows name no run
 		f.Runs = nil

@@ -171,15 +171,13 @@ func (c *counter) read(ctx context.Context, count []follow.OneOf) error {
 }
 
 func oneOf(id string, b *ledger.Batch) follow.OneOf {
-	one := follow.OneOf{ID: id, Topic: b.Topic, Begin: b.Begin, Began: b.Began, Runs: b.Runs}
+	one := follow.OneOf{ID: id, Began: b.Began, Runs: b.Runs}
+	one.Topic, one.Begin = b.Lane()
 	if b.FirstEdition { // some of its rows name no run
 		one.Runs = nil
 	}
 	if b.Redrive { // its Topic is that of the dead letters; they went back to where they came from
 		one.Topic, one.Begin = "", nil
-	}
-	if b.Approval != nil && b.Approval.By != nil {
-		one.Topic, one.Begin = b.Approval.To, b.Approval.Begin
 	}
 	return one
 }

@@ -147,12 +147,12 @@ func TestWaitingCountsFromTheCommit(t *testing.T) {
 		committed, latest bool
 		lag, backlog      int64
 	}{
-		"none":                 {broker.GroupOffset{}, false, false, 20, 20},
-		"none, from latest":    {broker.GroupOffset{}, false, true, 0, 0},
-		"commit":               {broker.GroupOffset{Offset: 25}, true, false, 5, 5},
-		"another's metadata":   {broker.GroupOffset{Offset: 25, Metadata: "host-1"}, true, false, 5, 5},
-		"before what is left":  {broker.GroupOffset{Offset: 3}, true, false, 20, 20},
-		"of a topic made anew": {broker.GroupOffset{Offset: 99}, true, false, 0, 0},
+		"none":                  {broker.GroupOffset{}, false, false, 20, 20},
+		"none, from latest":     {broker.GroupOffset{}, false, true, 0, 0},
+		"commit":                {broker.GroupOffset{Offset: 25}, true, false, 5, 5},
+		"another's metadata":    {broker.GroupOffset{Offset: 25, Metadata: "host-1"}, true, false, 5, 5},
+		"before what is left":   {broker.GroupOffset{Offset: 3}, true, false, 20, 20},
+		"of a topic made again": {broker.GroupOffset{Offset: 99}, true, false, 0, 0},
 	} {
 		if lag, backlog := waiting(b, tc.commit, tc.committed, tc.latest); lag != tc.lag || backlog != tc.backlog {
 			t.Errorf("%s: lag %d, backlog %d", name, lag, backlog)

@@ -71,6 +71,15 @@ type Batch struct {
 	Result *BatchResult `json:"result,omitempty"`
 }
 
+// Lane returns the topic in which the service finds the batch's decisions, and where they begin
+// there. Those that wait for approval are in Topic still. A redrive's are in none of its own.
+func (b *Batch) Lane() (topic string, begin map[int]int64) {
+	if b.Approval != nil && b.Approval.By != nil { // moved, or being moved
+		return b.Approval.To, b.Approval.Begin
+	}
+	return b.Topic, b.Begin
+}
+
 // Approval is how far a batch that waits in the topic for held decisions was approved.
 type Approval struct {
 	By *Author   `json:"by,omitempty"` // nil: nobody has yet

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"verdict/internal/bulk/topicread"
 	"verdict/internal/decision"
 )
 
@@ -41,9 +42,6 @@ type member struct {
 // paceMinutes is how many minutes the pace of one of several batches is measured over.
 const paceMinutes = 5
 
-// clockSkew is how far the clocks of those who write may differ.
-const clockSkew = time.Hour
-
 // NewSeveral returns a Several that has read nothing yet. Of the options, BatchID, Since,
 // Once, Timeout and Report mean nothing here, and Progress gets the records read alone.
 func NewSeveral(o Options, batches []OneOf) *Several {
@@ -57,7 +55,7 @@ func NewSeveral(o Options, batches []OneOf) *Several {
 		}
 	}
 	if since := &s.reader.options.Since; !since.IsZero() {
-		*since = since.Add(-clockSkew)
+		*since = since.Add(-topicread.ClockSkew)
 	}
 	s.beginAt(batches)
 	return s

@@ -101,10 +101,7 @@ func (s *submission) suspected(ctx context.Context, state *ledger.State) ([]stri
 // all of its records are still there.
 func (s *submission) confirm(ctx context.Context, b *ledger.Batch) (n int64, whole bool, err error) {
 	connection, asked := s.options.Ledger.Connection, s.options.Asked
-	topic, begin := b.Topic, b.Begin
-	if b.Approval != nil && b.Approval.By != nil {
-		topic, begin = b.Approval.To, b.Approval.Begin
-	}
+	topic, begin := b.Lane()
 	bounds, err := connection.Bounds(ctx, topic)
 	if errors.Is(err, broker.ErrNoTopic) {
 		return 0, false, nil
